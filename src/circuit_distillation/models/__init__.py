@@ -1,0 +1,1 @@
+"""Models: the mini family, loading, attention heads under GQA, reading and writing head outputs."""

@@ -1,0 +1,139 @@
+"""The training loop of the mini family: packed batches, a group lasso on heads, a stop rule on validation prompts."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from circuit_distillation.training.packing import PackedBatch, target_results
+
+Sampler = Callable[[np.random.Generator], list[PackedBatch]]
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """AdamW, linear warm-up to a constant learning rate; ``lasso`` is γ of the group lasso on the heads' o_proj blocks."""
+
+    learning_rate: float
+    max_steps: int
+    lasso: float = 0.0
+    seed: int = 0
+    warmup_steps: int = 50
+    weight_decay: float = 0.01
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: float = 1.0
+
+
+@dataclass(frozen=True)
+class StopRule:
+    """Stop as soon as ``accuracy(model, n)`` over n validation prompts reaches ``target``.
+
+    Every ``every`` steps from ``first_step`` on, ``n_coarse`` prompts say whether the ``n_final`` prompts are worth
+    asking; only those decide. ``required``: a run which never gets there is an error, not a weaker model.
+    """
+
+    accuracy: Callable[[torch.nn.Module, int], float]
+    target: float
+    every: int
+    first_step: int = 0
+    n_coarse: int = 500
+    n_final: int = 3000
+    coarse_margin: float = 0.03
+    required: bool = True
+
+    def check(self, model: torch.nn.Module, step: int) -> tuple[float, bool]:
+        """(accuracy, reached) at this step; (NaN, False) between checks."""
+        if step < self.first_step or step % self.every:
+            return float("nan"), False
+        accuracy = self.accuracy(model, self.n_coarse)
+        if accuracy < self.target - self.coarse_margin:
+            return accuracy, False
+        accuracy = self.accuracy(model, self.n_final)
+        return accuracy, accuracy >= self.target
+
+
+def group_lasso(model: torch.nn.Module) -> Tensor:
+    """Σ over heads of ‖W_O[head]‖_F, the Frobenius norm of a head's block of o_proj (scalar)."""
+    n_heads = model.config.num_attention_heads
+    norms = []
+    for layer in model.model.layers:
+        weight = layer.self_attn.o_proj.weight  # [d_model, head * d_head]
+        norms.append(weight.view(weight.shape[0], n_heads, -1).pow(2).sum((0, 2)).add(1e-12).sqrt())
+    return torch.cat(norms).sum()
+
+
+def answer_accuracy(model: torch.nn.Module, batches: list[PackedBatch], n: int | None = None) -> float:
+    """Share of right full-vocabulary predictions of the target "answer" over the first n labels (None: all)."""
+    correct: list[Tensor] = []
+    with torch.no_grad():
+        for batch in batches:
+            correct += [result.correct for result in target_results(model, batch) if result.name == "answer"]
+            if n is not None and sum(map(len, correct)) >= n:
+                break
+    return torch.cat(correct)[:n].double().mean().item()
+
+
+def train_step(model, batches: list[PackedBatch], optimizer, settings: TrainSettings) -> dict[str, float]:
+    """One update on the mean loss of the batches plus the lasso; returns each target's loss and accuracy."""
+    optimizer.zero_grad(set_to_none=True)
+    losses: dict[str, list[float]] = {}
+    for batch in batches:
+        results = target_results(model, batch)
+        (torch.stack([result.loss for result in results]).sum() / len(batches)).backward()
+        for result in results:
+            losses.setdefault(result.name, []).append(result.loss.item())
+            losses.setdefault(f"{result.name}_accuracy", []).append(result.correct.double().mean().item())
+    if settings.lasso:
+        (settings.lasso * group_lasso(model)).backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), settings.clip)
+    optimizer.step()
+    return {name: float(np.mean(values)) for name, values in losses.items()}
+
+
+def train_on(
+    model: torch.nn.Module,
+    sample: Sampler,
+    settings: TrainSettings,
+    *,
+    stop: StopRule | None = None,
+    progress: str = "training",
+) -> list[dict[str, float]]:
+    """Train all weights in place on ``sample(rng)``, one list of packed batches a step; returns one row a step.
+
+    Rows hold step, learning rate, seconds since the start, every target's loss and accuracy, and
+    ``validation_accuracy`` (NaN where not evaluated). Raises ``RuntimeError`` if a required stop rule is not met
+    within ``max_steps``.
+    """
+    from tqdm.auto import tqdm
+
+    torch.set_flush_denormal(True)  # lasso drives weights towards zero, and denormal numbers are slow on CPU
+    rng = np.random.default_rng(settings.seed)
+    optimizer = torch.optim.AdamW(model.parameters(), betas=settings.betas, weight_decay=settings.weight_decay)
+    history: list[dict[str, float]] = []
+    start, reached = time.perf_counter(), False
+    model.train()
+    with tqdm(total=settings.max_steps, desc=progress, mininterval=2.0) as bar:
+        for step in range(1, settings.max_steps + 1):
+            rate = settings.learning_rate * min(1.0, step / max(1, settings.warmup_steps))
+            optimizer.param_groups[0]["lr"] = rate
+            row = {"step": step, "lr": rate, **train_step(model, sample(rng), optimizer, settings)}
+            row["validation_accuracy"], reached = stop.check(model, step) if stop else (float("nan"), False)
+            row["seconds"] = time.perf_counter() - start
+            history.append(row)
+            bar.update()
+            if not np.isnan(row["validation_accuracy"]):
+                bar.set_postfix(accuracy=f"{row['validation_accuracy']:.3f}")
+            if reached:
+                break
+    model.eval()
+    if stop and stop.required and not reached:
+        raise RuntimeError(
+            f"{progress}: accuracy {stop.accuracy(model, stop.n_final):.3f} after {settings.max_steps} steps is below "
+            f"{stop.target}; allow more steps or choose another seed"
+        )
+    return history
