@@ -1,0 +1,1 @@
+"""Similarity of two sets of activations: HSIC, CKA and the Procrustes alternative."""
