@@ -1,0 +1,1 @@
+"""Path patching, mean ablation, circuit search and circuit evaluation, all exact and batched over heads."""

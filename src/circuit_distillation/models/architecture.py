@@ -1,0 +1,103 @@
+"""The shape of a supported causal language model, and its decoder layers.
+
+Supported are pre-norm decoders whose block is that of Llama: Llama, Mistral, Qwen2 (biases on q, k, v) and
+Qwen3 (RMS norms on each query and key head). Query heads are numbered 0 .. n_heads - 1; with grouped-query
+attention (GQA) query head h reads key/value head h // group_size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
+LAYER_PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
+PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
+HEAD_NORMS = ("q_norm", "k_norm")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Sizes of a decoder. `d_head` need not be d_model / n_heads."""
+
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    d_head: int
+    d_model: int
+    vocab_size: int
+
+    @property
+    def group_size(self) -> int:
+        """Query heads that share one key/value head."""
+        return self.n_heads // self.n_kv_heads
+
+    @property
+    def n_total_heads(self) -> int:
+        return self.n_layers * self.n_heads
+
+
+def architecture(model: nn.Module) -> Architecture:
+    """Sizes of a Llama, Mistral, Qwen2 or Qwen3 causal LM; ValueError names what any other model lacks."""
+    layers = decoder_layers(model)
+    config = model.config
+    d_head = layers[0].self_attn.head_dim
+    return Architecture(
+        n_layers=len(layers),
+        n_heads=config.num_attention_heads,
+        n_kv_heads=config.num_key_value_heads,
+        d_head=d_head,
+        d_model=config.hidden_size,
+        vocab_size=model.lm_head.weight.shape[0],
+    )
+
+
+def decoder_layers(model: nn.Module) -> nn.ModuleList:
+    """The decoder blocks: .self_attn.{q,k,v,o}_proj, .mlp, .input_layernorm, .post_attention_layernorm."""
+    _require(model, ("model", "lm_head", "config"), type(model).__name__)
+    _require(model.model, ("embed_tokens", "layers", "norm", "rotary_emb"), f"{type(model).__name__}.model")
+    layers = model.model.layers
+    if len(layers) == 0:
+        raise ValueError("unsupported model: it has no decoder layers")
+    _check_layer(layers[0])
+    if model.config.model_type not in MODEL_TYPES:
+        raise ValueError(
+            f"unsupported model type {model.config.model_type!r}: its block is not known to be that of "
+            f"Llama; use one of {', '.join(MODEL_TYPES)}"
+        )
+    return layers
+
+
+def check_window(model: nn.Module, n_tokens: int) -> None:
+    """ValueError if a sliding attention window would hide part of a prompt of `n_tokens` tokens."""
+    layers = decoder_layers(model)
+    if model.config.model_type == "mistral":
+        windows = [model.config.sliding_window]
+    else:
+        windows = [getattr(layer.self_attn, "sliding_window", None) for layer in layers]
+    shortest = min((window for window in windows if window is not None), default=n_tokens)
+    if shortest < n_tokens:
+        raise ValueError(
+            f"prompts of {n_tokens} tokens exceed the sliding window of {shortest}: shorten the prompts "
+            "or set config.sliding_window to None before loading"
+        )
+
+
+def _check_layer(layer: nn.Module) -> None:
+    _require(layer, LAYER_PARTS, "decoder layer")
+    _require(layer.self_attn, PROJECTIONS, "self_attn")
+    for name in PROJECTIONS:
+        if not isinstance(getattr(layer.self_attn, name), nn.Linear):
+            kind = type(getattr(layer.self_attn, name)).__name__
+            raise ValueError(f"self_attn.{name} is a {kind}, not a Linear: merge_and_unload adapters first")
+    extra = {name for name, _ in layer.named_children()} - set(LAYER_PARTS)
+    extra |= {name for name, _ in layer.self_attn.named_children()} - set(PROJECTIONS + HEAD_NORMS)
+    if extra:
+        raise ValueError(f"unsupported decoder layer: unknown parts {', '.join(sorted(extra))}")
+
+
+def _require(module: nn.Module, names: tuple[str, ...], label: str) -> None:
+    missing = [name for name in names if getattr(module, name, None) is None]
+    if missing:
+        raise ValueError(f"unsupported architecture: {label} has no {', '.join(missing)}")

@@ -1,0 +1,106 @@
+"""Reading and writing head outputs z, the input of o_proj split by query head.
+
+The head output is the *input* of o_proj: what o_proj returns is already summed over heads and cannot be split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.models.architecture import architecture, decoder_layers
+
+
+class recorded_head_outputs:
+    """Context manager that records z of some layers during a forward, gradients kept.
+
+    After a forward of `model` inside the block, `rec[layer]` is z, [batch, position, head, d_head]; the next
+    forward replaces it.
+    """
+
+    def __init__(self, model: nn.Module, layers: Iterable[int]):
+        self._model = model
+        self._arch = architecture(model)
+        self._layers = sorted(set(layers))
+        outside = [layer for layer in self._layers if not 0 <= layer < self._arch.n_layers]
+        if outside:
+            raise ValueError(f"layers {outside} are outside 0 .. {self._arch.n_layers - 1}")
+        self._z: dict[int, Tensor] = {}
+
+    def __enter__(self) -> recorded_head_outputs:
+        layers = decoder_layers(self._model)
+        self._handles = [
+            layers[index].self_attn.o_proj.register_forward_pre_hook(self._recorder(index))
+            for index in self._layers
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def __getitem__(self, layer: int) -> Tensor:
+        if layer not in self._z:
+            raise KeyError(
+                f"no head outputs of layer {layer}: run a forward first (recorded: {self._layers})"
+            )
+        return self._z[layer]
+
+    def _recorder(self, index: int) -> Callable[[nn.Module, tuple[Tensor]], None]:
+        def hook(_: nn.Module, inputs: tuple[Tensor]) -> None:
+            self._z[index] = inputs[0].unflatten(-1, (self._arch.n_heads, self._arch.d_head))
+
+        return hook
+
+
+class replaced_head_outputs:
+    """Context manager under which every layer's z, [batch, position, head, d_head], becomes fn(layer, z)."""
+
+    def __init__(self, model: nn.Module, fn: Callable[[int, Tensor], Tensor]):
+        self._model = model
+        self._arch = architecture(model)
+        self._fn = fn
+
+    def __enter__(self) -> replaced_head_outputs:
+        self._handles = [
+            layer.self_attn.o_proj.register_forward_pre_hook(self._replacer(index))
+            for index, layer in enumerate(decoder_layers(self._model))
+        ]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for handle in self._handles:
+            handle.remove()
+
+    def _replacer(self, index: int) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]]:
+        def hook(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
+            z = inputs[0].unflatten(-1, (self._arch.n_heads, self._arch.d_head))
+            return (self._fn(index, z).flatten(-2),)
+
+        return hook
+
+
+@torch.no_grad()
+def head_outputs(
+    model: nn.Module, input_ids: Tensor, *, attention_mask: Tensor | None = None, batch_size: int = 64
+) -> Tensor:
+    """z of every head at every position of clean prompts, [layer, example, position, head, d_head].
+
+    input_ids and attention_mask are [example, position]; rows of padding positions have no meaning.
+    """
+    n_layers = architecture(model).n_layers
+    batches = []
+    with recorded_head_outputs(model, range(n_layers)) as recorded:
+        for rows in _batches(len(input_ids), batch_size):
+            mask = None if attention_mask is None else attention_mask[rows]
+            model.model(input_ids=input_ids[rows], attention_mask=mask, use_cache=False)
+            batches.append(torch.stack([recorded[layer] for layer in range(n_layers)]))
+    return torch.cat(batches, dim=1)
+
+
+def _batches(n: int, size: int) -> Iterator[slice]:
+    if n == 0:
+        raise ValueError("no prompts: input_ids has no rows")
+    return (slice(start, start + size) for start in range(0, n, size))

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from naive.tiny_models import STYLES, tiny_model
+from transformers import (
+    GemmaConfig,
+    GemmaForCausalLM,
+    GPT2Config,
+    GPT2LMHeadModel,
+    Olmo2Config,
+    Olmo2ForCausalLM,
+)
+
+from circuit_distillation.models.architecture import architecture, check_window, decoder_layers
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_sizes_of_every_block_style(style: str) -> None:
+    model = tiny_model(style, n_layers=2, n_heads=6, n_kv_heads=2)
+    arch = architecture(model)
+    assert (arch.n_layers, arch.n_heads, arch.n_kv_heads, arch.d_head, arch.d_model, arch.vocab_size) == (
+        2,
+        6,
+        2,
+        8,
+        24,
+        40,
+    )
+    assert (arch.group_size, arch.n_total_heads) == (3, 12)
+    assert decoder_layers(model)[1].self_attn.o_proj.in_features == 48
+
+
+def test_gpt2_error_names_the_missing_parts() -> None:
+    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=20))
+    with pytest.raises(ValueError, match="has no model"):
+        architecture(model)
+
+
+def test_other_norm_layout_is_refused() -> None:
+    config = Olmo2Config(
+        vocab_size=20,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        pad_token_id=0,
+    )
+    with pytest.raises(ValueError, match="input_layernorm"):
+        architecture(Olmo2ForCausalLM(config))
+
+
+def test_gemma_has_the_parts_but_not_the_block() -> None:
+    config = GemmaConfig(
+        vocab_size=20,
+        hidden_size=8,
+        intermediate_size=8,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=4,
+        pad_token_id=0,
+    )
+    with pytest.raises(ValueError, match="gemma"):
+        architecture(GemmaForCausalLM(config))
+
+
+def test_an_adapter_must_be_merged_first() -> None:
+    model = tiny_model()
+    model.model.layers[0].self_attn.o_proj = torch.nn.Sequential(model.model.layers[0].self_attn.o_proj)
+    with pytest.raises(ValueError, match="merge"):
+        architecture(model)
+
+
+def test_a_window_shorter_than_the_prompt_is_refused() -> None:
+    check_window(tiny_model("mistral", sliding_window=8), 8)
+    with pytest.raises(ValueError, match="sliding window of 8"):
+        check_window(tiny_model("mistral", sliding_window=8), 9)
+    with pytest.raises(ValueError, match="sliding window of 8"):
+        check_window(tiny_model("qwen2", sliding_window=8, use_sliding_window=True, max_window_layers=1), 9)
+    check_window(tiny_model("qwen3"), 60)

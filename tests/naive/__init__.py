@@ -1,0 +1,1 @@
+"""Obvious, slow implementations that the fast ones must agree with."""
