@@ -1,0 +1,1 @@
+"""Which student head answers to which teacher head: ablation impact, matching rules, control pairs."""

@@ -1,0 +1,140 @@
+"""Which teacher head each relevant student head is paired with: equation 5 and alternatives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import linear_sum_assignment
+
+from circuit_distillation.mapping.impact import as_finite
+from circuit_distillation.similarity.cka import linear_cka
+
+RULES = ("nearest", "one_to_one", "profile", "cka", "random")
+_TIE = 1e-12  # two totals closer than this, relative to the largest distance, are the same optimum
+
+Floats = NDArray[np.float64]
+Features = tuple[Sequence[ArrayLike], Sequence[ArrayLike]]
+
+
+def match_heads(
+    student_impact: ArrayLike,
+    teacher_impact: ArrayLike,
+    rule: str = "nearest",
+    *,
+    features: Features | None = None,
+    seed: int = 0,
+) -> list[tuple[int, int]]:
+    """Pair every student head with a teacher head: (student index, teacher index), by student index.
+
+    Impacts are vectors over the relevant heads, [n_student] and [n_teacher]. The lowest teacher index wins
+    a tie.
+
+    - "nearest": the teacher head of least |impact difference| (equation 5). Several students may share one.
+    - "one_to_one": least total |impact difference| with every teacher head used at most once (Hungarian).
+      Where several assignments are optimal, the first student head gets its lowest possible teacher index,
+      then the second, ...
+    - "profile": `features` are per-example effects ([n_student, example], [n_teacher, example]) on the same
+      examples; the highest Pearson correlation wins. A head whose effect is the same on all examples
+      correlates with none: 0.
+    - "cka": `features` are head outputs (one [m, d_student] per student head, one [m, d_teacher] per
+      teacher head) on the same m examples; the highest linear CKA (equation 2) wins.
+    - "random": teacher heads drawn with `seed`, without repetition as long as there are enough.
+
+    ValueError for an unknown rule, missing or misfitting features, or too few teacher heads for "one_to_one".
+    """
+    cost = head_distances(student_impact, teacher_impact, rule, features=features)
+    if rule == "random":
+        chosen = draw_heads(*cost.shape, np.random.default_rng(seed))
+    elif rule == "one_to_one":
+        chosen = _assign(cost)
+    else:
+        chosen = [int(j) for j in cost.argmin(axis=1)]
+    return list(enumerate(chosen))
+
+
+def head_distances(
+    student_impact: ArrayLike, teacher_impact: ArrayLike, rule: str, *, features: Features | None = None
+) -> Floats:
+    """What a rule minimises: |impact difference| (equation 5), 1 - correlation or 1 - CKA.
+
+    Shape [n_student, n_teacher].
+    """
+    if rule not in RULES:
+        raise ValueError(f"matching rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
+    student, teacher = _impacts(student_impact, "student"), _impacts(teacher_impact, "teacher")
+    if rule not in ("profile", "cka"):
+        return np.abs(student[:, None] - teacher[None, :])
+    if features is None:
+        raise ValueError(f"matching rule {rule!r} needs features=(student, teacher), one entry a head")
+    if len(features[0]) != len(student) or len(features[1]) != len(teacher):
+        raise ValueError(
+            f"features describe {len(features[0])} student and {len(features[1])} teacher heads, "
+            f"the impacts {len(student)} and {len(teacher)}; give one entry a head"
+        )
+    return _profile_distances(*features) if rule == "profile" else _cka_distances(*features)
+
+
+def draw_heads(n_draws: int, n_heads: int, rng: np.random.Generator) -> list[int]:
+    """`n_draws` indices below `n_heads`; each is used once before any is used a second time."""
+    rounds = [rng.permutation(n_heads) for _ in range(-(-n_draws // n_heads))]
+    return [int(j) for j in np.concatenate(rounds)[:n_draws]]
+
+
+def _impacts(values: ArrayLike, who: str) -> Floats:
+    array = as_finite(values, f"{who}_impact")
+    if array.ndim != 1 or len(array) == 0:
+        raise ValueError(
+            f"{who}_impact must be a vector with one entry a relevant head, got shape {array.shape}"
+        )
+    return array
+
+
+def _assign(cost: Floats) -> list[int]:
+    """The optimal one-to-one assignment with the smallest teacher indices, in the order of the students."""
+    n_student, n_teacher = cost.shape
+    if n_teacher < n_student:
+        raise ValueError(f'"one_to_one" needs a teacher head a student head, got {n_teacher} for {n_student}')
+    tolerance = _TIE * max(1.0, float(cost.max())) * n_student
+    left = np.arange(n_teacher)
+    chosen: list[int] = []
+    for i in range(n_student):
+        total, rest = _least_total(cost[i:, left]), cost[i + 1 :, :]
+        # No choice of this head can let the rest do better than with all teacher heads free: skip those
+        # that cannot tie.
+        hopeful = left[cost[i, left] + _least_total(rest[:, left]) <= total + tolerance]
+        for j in hopeful:
+            if cost[i, j] + _least_total(rest[:, left[left != j]]) <= total + tolerance:
+                break
+        chosen.append(int(j))
+        left = left[left != j]
+    return chosen
+
+
+def _least_total(cost: Floats) -> float:
+    rows, columns = linear_sum_assignment(cost)
+    return float(cost[rows, columns].sum())
+
+
+def _profile_distances(student: Sequence[ArrayLike], teacher: Sequence[ArrayLike]) -> Floats:
+    s, t = as_finite(student, "student features"), as_finite(teacher, "teacher features")
+    if s.ndim != 2 or t.ndim != 2 or s.shape[1] != t.shape[1]:
+        raise ValueError(
+            f"profiles must be [head, example] on the same examples, got {s.shape} and {t.shape}"
+        )
+    return 1.0 - _unit_rows(s) @ _unit_rows(t).T
+
+
+def _unit_rows(x: Floats) -> Floats:
+    """Rows centred and scaled to length 1; a constant row becomes 0."""
+    centred = x - x.mean(axis=1, keepdims=True)
+    length = np.linalg.norm(centred, axis=1, keepdims=True)
+    constant = length <= 1e-12 * np.abs(x).max(axis=1, keepdims=True)
+    return np.where(constant, 0.0, centred / np.where(constant, 1.0, length))
+
+
+def _cka_distances(student: Sequence[ArrayLike], teacher: Sequence[ArrayLike]) -> Floats:
+    s, t = ([torch.as_tensor(x, dtype=torch.float64) for x in side] for side in (student, teacher))
+    return np.array([[1.0 - float(linear_cka(x, y)) for y in t] for x in s])
