@@ -1,0 +1,130 @@
+"""Entity tracking: which object is in the box that is asked about?
+
+The scenes of Kim & Schuster (2023) as Prakash et al. (2024) reorder them: object before box, random letters, one
+object a box, no operations. Seven boxes, seven queries a scene. Every prompt has the same token layout.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from random import Random
+
+from .example import Example, Piece, lay_out
+from .words import LETTERS, OBJECTS, signs, without
+
+TEMPLATE = "reordered"
+_MAX_REDRAWS = 1000
+
+
+def _scene_pieces(objects: Sequence[str], letters: Sequence[str]) -> list[Piece]:
+    pieces: list[Piece] = []
+    for slot, (thing, letter) in enumerate(zip(objects, letters), start=1):
+        opening = "The " if slot == 1 else ", the "
+        pieces += [opening, (f"object_{slot}", thing), " is in Box ", (f"box_{slot}", letter)]
+    return [*pieces, ". Box "]
+
+
+def _content(objects: Sequence[str], letters: Sequence[str]) -> tuple[str, ...]:
+    return tuple(sorted(f"{thing} {letter}" for thing, letter in zip(objects, letters)))
+
+
+class EntityTracking:
+    """`n_boxes` boxes a scene (2 to 24); `exclude_words` leaves out objects that a tokenizer splits."""
+
+    name = "entity"
+
+    def __init__(self, n_boxes: int = 7, exclude_words: Sequence[str] = ()):
+        self.objects = without(OBJECTS, exclude_words)
+        if not 2 <= n_boxes <= len(LETTERS) - 2:
+            raise ValueError(f"n_boxes must lie between 2 and {len(LETTERS) - 2}, not {n_boxes}.")
+        if len(self.objects) < 2 * n_boxes:
+            raise ValueError(
+                f"{n_boxes} boxes need {2 * n_boxes} objects, {len(self.objects)} are left: exclude fewer words."
+            )
+        self.n_boxes = n_boxes
+
+    def generate(self, n_groups: int, seed: int | str, taken: Iterable[tuple[str, ...]] = ()) -> list[Example]:
+        """`n_groups` scenes of different content, one query a box: n_groups x n_boxes examples.
+
+        The content of a scene is its statements in any order; none is repeated and none lies in `taken`.
+        ValueError if no fresh scene is found.
+        """
+        rng, used, examples, redraws = Random(f"entity {seed}"), set(taken), [], 0
+        while len(examples) < n_groups * self.n_boxes:
+            objects, letters = rng.sample(self.objects, self.n_boxes), rng.sample(LETTERS, self.n_boxes)
+            content = _content(objects, letters)
+            if content in used:
+                redraws += 1
+                if redraws > _MAX_REDRAWS + n_groups:
+                    raise ValueError(f"There are not {n_groups} different scenes left: ask for fewer.")
+                continue
+            used.add(content)
+            examples += self._queries(objects, letters)
+        return examples
+
+    def _queries(self, objects: list[str], letters: list[str]) -> list[Example]:
+        scene, scene_spans = lay_out(_scene_pieces(objects, letters))
+        group_id = "entity-" + hashlib.sha1(scene.encode()).hexdigest()[:12]
+        return [
+            self._example(f"{group_id}-{slot + 1}", group_id, scene, scene_spans, objects, letter, slot)
+            for slot, letter in enumerate(letters)
+        ]
+
+    def _example(
+        self,
+        example_id: str,
+        group_id: str,
+        scene: str,
+        scene_spans: dict[str, tuple[int, int]],
+        objects: Sequence[str],
+        letter: str,
+        slot: int,
+    ) -> Example:
+        """The query for `letter`, with the box in `slot` (from 0) as the one that is looked up."""
+        prompt = f"{scene}{letter} contains the"
+        spans = {
+            **scene_spans,
+            "query_label": (len(scene), len(scene) + 1),
+            "previous_label": scene_spans[f"box_{slot + 1}"],
+            "answer_object": scene_spans[f"object_{slot + 1}"],
+            "last": (len(prompt) - 3, len(prompt)),
+        }
+        return Example(
+            example_id, group_id, self.name, TEMPLATE, "box", prompt, objects[slot], tuple(objects), spans
+        )
+
+    def corrupt(self, examples: Sequence[Example], seed: int | str) -> list[Example]:
+        """Counterparts that share nothing with the clean scene but its layout (appendix B of the paper).
+
+        Another scene of other objects; the query letter is drawn outside that scene and differs from the clean
+        one (drawn from all letters, as in the prior code, a quarter of the prompts would still name a box). So the
+        question has no right answer, and `previous_label`, from which a structure reader is patched, is the box of
+        one random slot other than the clean one, drawn once an example. `answer` is the object in that slot.
+        """
+        return [self._corrupted(example, Random(f"entity corrupt {seed} {example.example_id}")) for example in examples]
+
+    def _corrupted(self, clean: Example, rng: Random) -> Example:
+        if len(clean.candidates) != self.n_boxes:
+            raise ValueError(
+                f"{clean.example_id} has {len(clean.candidates)} boxes, this task {self.n_boxes}: "
+                "corrupt examples with the options they were made with."
+            )
+        objects = rng.sample(without(self.objects, clean.candidates), self.n_boxes)
+        letters = rng.sample(LETTERS, self.n_boxes)
+        letter = rng.choice(without(LETTERS, [*letters, clean.text("query_label")]))
+        clean_slot = clean.candidates.index(clean.answer)
+        slot = rng.choice([slot for slot in range(self.n_boxes) if slot != clean_slot])
+        scene, scene_spans = lay_out(_scene_pieces(objects, letters))
+        return self._example(
+            f"{clean.example_id}-corrupt", f"{clean.group_id}-corrupt", scene, scene_spans, objects, letter, slot
+        )
+
+    def content(self, example: Example) -> tuple[str, ...]:
+        """What is in which box, sorted: the same for a scene told in another order."""
+        slots = range(1, len(example.candidates) + 1)
+        return _content([example.text(f"object_{k}") for k in slots], [example.text(f"box_{k}") for k in slots])
+
+    def vocabulary(self) -> list[str]:
+        """Every word and sign of the prompts and answers."""
+        return signs(["The is in Box, the. Box contains the", *self.objects, *LETTERS])

@@ -1,0 +1,49 @@
+"""What every task offers, and the choice of a task by name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+from .entity_tracking import EntityTracking
+from .example import Example
+from .theory_of_mind import TheoryOfMind
+
+
+class Task(Protocol):
+    """A source of questions in groups (scenes, stories), each with a corrupted counterpart for patching."""
+
+    name: str
+
+    def generate(self, n_groups: int, seed: int | str, taken: Iterable[tuple[str, ...]] = ()) -> list[Example]:
+        """All questions of `n_groups` scenes or stories, none with the content of another or one in `taken`."""
+
+    def corrupt(self, examples: Sequence[Example], seed: int | str) -> list[Example]:
+        """Counterparts, one for one, in the same token layout."""
+
+    def content(self, example: Example) -> tuple[str, ...]:
+        """The statements of the example's scene or story in sorted order: equal means the same content."""
+
+    def vocabulary(self) -> list[str]:
+        """Every word and sign that prompts and answers can hold."""
+
+
+TASKS: dict[str, type] = {"entity": EntityTracking, "tom": TheoryOfMind}
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    return f" Did you mean '{close[0]}'?" if close else f" There is: {', '.join(known)}."
+
+
+def get_task(name: str, **options: Any) -> Task:
+    """The task of this name. ValueError for an unknown task or option, naming the nearest right one."""
+    if name not in TASKS:
+        raise ValueError(f"There is no task '{name}'.{_nearest(str(name), list(TASKS))}")
+    known = list(inspect.signature(TASKS[name]).parameters)
+    for option in options:
+        if option not in known:
+            raise ValueError(f"Task '{name}' has no option '{option}'.{_nearest(option, known)}")
+    return TASKS[name](**options)

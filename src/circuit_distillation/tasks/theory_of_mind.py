@@ -1,0 +1,227 @@
+"""Theory of mind: what does a character believe that a container holds?
+
+The stories of CausalToM (Prakash et al., 2025): two characters fill an opaque container each, and may or may not
+observe one another. Sentence skeleton theirs, word lists and instruction ours. A character believes in a content
+only as the one who filled the container or as an observer of the one who did; otherwise the answer is "unknown".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from random import Random
+
+from .example import Example, Piece, lay_out
+from .visibility import MIXES, TEMPLATES, Observation, flipped, opposite
+from .words import CONTAINERS, DRINKS, NAMES, signs, without
+
+UNKNOWN = "unknown"
+INSTRUCTIONS: dict[str, str] = {
+    "full": (
+        "Instruction: 1. Read the story and keep track of what each person believes. "
+        "2. People believe something about a container only if they filled it or could observe the person who did. "
+        "3. Nobody can look into an opaque container. "
+        "4. Answer with the one drink that the named person believes to be in the named container. "
+        "5. If this person believes nothing about the container, answer unknown. "
+        "6. Never answer with a person or a container.\n\n"
+    ),
+    "none": "",
+}
+CORRUPTIONS = ("by_cell", "visibility", "binding")
+
+
+@dataclass(frozen=True)
+class Story:
+    """Who fills what with what, and who observes whom; characters and containers count from 0."""
+
+    template: str
+    names: tuple[str, ...]  # two owners, then decoys
+    containers: tuple[str, str]
+    drinks: tuple[str, str]
+    observations: tuple[Observation, ...]
+
+    def sees(self, who: int, owner: int) -> bool:
+        """Whether a sentence says that `who` can observe `owner`."""
+        return Observation(who, True, owner) in self.observations
+
+    def cell(self, who: int, which: int) -> str:
+        """How `who` relates to container `which`: "own", "seen" or "unseen"."""
+        if who == which:
+            return "own"
+        return "seen" if self.sees(who, which) else "unseen"
+
+    def belief(self, who: int, which: int) -> str:
+        """The drink that `who` believes to be in container `which`, or "unknown"."""
+        return UNKNOWN if self.cell(who, which) == "unseen" else self.drinks[which]
+
+    def content(self) -> tuple[str, ...]:
+        """Who filled what with what, whatever the order and the visibility."""
+        facts = zip(self.names[:2], self.containers, self.drinks)
+        return tuple(sorted(" ".join(fact) for fact in facts))
+
+
+def _story_pieces(story: Story) -> list[Piece]:
+    pieces: list[Piece] = ["Story:"]
+    for k, opening in enumerate((" ", " Then "), start=1):
+        pieces += [opening, (f"name_{k}", story.names[k - 1]), " grabs an opaque "]
+        pieces += [(f"container_{k}", story.containers[k - 1]), " and fills it with "]
+        pieces += [(f"drink_{k}", story.drinks[k - 1]), "."]
+    for k, seen in enumerate(story.observations, start=1):
+        pieces += [" ", (f"observer_{k}", story.names[seen.observer]), " ", (f"can_{k}", seen.verb)]
+        pieces += [" observe ", (f"observed_{k}", story.names[seen.observed]), "'s actions."]
+    return pieces
+
+
+def _question_pieces(story: Story, who: int, which: int) -> list[Piece]:
+    name, container = ("query_name", story.names[who]), ("query_container", story.containers[which])
+    return ["\nQuestion: What does ", name, " believe the ", container, " contains?\n", ("last", "Answer:")]
+
+
+def _read_story(example: Example) -> tuple[Story, int, int]:
+    """The story, the queried character and the queried container of an example."""
+    owners = [example.text(f"name_{k}") for k in (1, 2)]
+    places = range(1, 3 if "can_1" in example.spans else 1)
+    seen = [[example.text(f"{role}_{k}") for role in ("observer", "can", "observed")] for k in places]
+    names = list(dict.fromkeys([*owners, *(name for a, _, b in seen for name in (a, b))]))
+    story = Story(
+        example.template,
+        tuple(names),
+        (example.text("container_1"), example.text("container_2")),
+        (example.text("drink_1"), example.text("drink_2")),
+        tuple(Observation(names.index(a), verb == "can", names.index(b)) for a, verb, b in seen),
+    )
+    who, which = names.index(example.text("query_name")), story.containers.index(example.text("query_container"))
+    return story, who, which
+
+
+class TheoryOfMind:
+    """Belief stories with four questions each, every character about every container.
+
+    Args:
+        templates: a mix of `visibility.MIXES` by name, or names of `visibility.TEMPLATES`, in equal numbers.
+        instruction: "full" sets the instruction text before the story, "none" leaves it out.
+        corruption: what `corrupt` changes, see there.
+        exclude_words: names, containers and drinks to leave out, because a tokenizer splits them.
+    """
+
+    name = "tom"
+
+    def __init__(
+        self,
+        templates: str | Sequence[str] = "explicit",
+        instruction: str = "full",
+        corruption: str = "by_cell",
+        exclude_words: Sequence[str] = (),
+    ):
+        self.templates = self._checked_templates(templates)
+        if instruction not in INSTRUCTIONS:
+            raise ValueError(f"instruction must be one of {', '.join(INSTRUCTIONS)}, not '{instruction}'.")
+        if corruption not in CORRUPTIONS:
+            raise ValueError(f"corruption must be one of {', '.join(CORRUPTIONS)}, not '{corruption}'.")
+        self.preamble, self.corruption = INSTRUCTIONS[instruction], corruption
+        self.names = without(NAMES, exclude_words)
+        self.containers = without(CONTAINERS, exclude_words)
+        self.drinks = without(DRINKS, exclude_words)
+        if len(self.names) < 8 or len(self.containers) < 4 or len(self.drinks) < 4:
+            raise ValueError("Too few names, containers or drinks are left: exclude fewer words.")
+
+    @staticmethod
+    def _checked_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
+        if isinstance(templates, str):
+            if templates not in MIXES:
+                raise ValueError(f"There is no mix of templates '{templates}': {', '.join(MIXES)}.")
+            return MIXES[templates]
+        unknown = [name for name in templates if name not in TEMPLATES]
+        if unknown or not templates:
+            raise ValueError(f"templates must name some of {', '.join(TEMPLATES)}, not {list(templates)}.")
+        return tuple(templates)
+
+    def generate(self, n_groups: int, seed: int | str, taken: Iterable[tuple[str, ...]] = ()) -> list[Example]:
+        """`n_groups` stories, the templates in turn, four questions each: n_groups x 4 examples.
+
+        No two stories have the same content (who fills what with what), and none lies in `taken`.
+        """
+        rng, used, examples = Random(f"tom {seed}"), set(taken), []
+        for index in range(n_groups):
+            template = self.templates[index % len(self.templates)]
+            story = self._draw(rng, template)
+            for _ in range(1000):
+                if story.content() not in used:
+                    break
+                story = self._draw(rng, template)
+            else:
+                raise ValueError(f"There are not {n_groups} different stories left: ask for fewer.")
+            used.add(story.content())
+            examples += self._questions(story)
+        return examples
+
+    def _draw(self, rng: Random, template: str, avoid: Sequence[str] = ()) -> Story:
+        return Story(
+            template,
+            tuple(rng.sample(without(self.names, avoid), 4)),
+            tuple(rng.sample(without(self.containers, avoid), 2)),
+            tuple(rng.sample(without(self.drinks, avoid), 2)),
+            TEMPLATES[template],
+        )
+
+    def _questions(self, story: Story) -> list[Example]:
+        text, _ = lay_out(_story_pieces(story))
+        group_id = "tom-" + hashlib.sha1(text.encode()).hexdigest()[:12]
+        return [
+            self._example(story, who, which, group_id, f"{group_id}-{who + 1}{which + 1}")
+            for who in range(2)
+            for which in range(2)
+        ]
+
+    def _example(self, story: Story, who: int, which: int, group_id: str, example_id: str) -> Example:
+        pieces = [self.preamble, *_story_pieces(story), *_question_pieces(story, who, which)]
+        prompt, spans = lay_out(pieces)
+        return Example(
+            example_id=example_id,
+            group_id=group_id,
+            task=self.name,
+            template=story.template,
+            cell=story.cell(who, which),
+            prompt=prompt,
+            answer=story.belief(who, which),
+            candidates=(*story.drinks, UNKNOWN),
+            spans=spans,
+        )
+
+    def corrupt(self, examples: Sequence[Example], seed: int | str) -> list[Example]:
+        """Counterparts, one for one, in the same token layout.
+
+        - "visibility": the same story with every can and cannot exchanged. It isolates who sees whom; the answer
+          changes where a sentence is about the queried pair. ValueError where no sentence tells visibility.
+        - "binding": the same template with other names, containers and drinks; where the clean answer is "unknown"
+          the question asks about the queried character's own container, so the answer always changes.
+        - "by_cell" (default): where one can or cannot decides the answer, only that word changes; elsewhere (own
+          container, no sentence about the pair) the binding counterpart. The answer always changes.
+        """
+        return [self._corrupted(example, Random(f"tom corrupt {seed} {example.example_id}")) for example in examples]
+
+    def _corrupted(self, clean: Example, rng: Random) -> Example:
+        story, who, which = _read_story(clean)
+        deciding = [k for k, seen in enumerate(story.observations) if (seen.observer, seen.observed) == (who, which)]
+        if self.corruption == "visibility":
+            if not story.observations:
+                raise ValueError(f"{clean.example_id} tells no visibility: corrupt it by 'by_cell' or 'binding'.")
+            story = replace(story, observations=tuple(opposite(seen) for seen in story.observations))
+        elif self.corruption == "by_cell" and deciding:
+            story = replace(story, observations=flipped(story.observations, deciding[0]))
+        else:
+            avoid = [*story.names, *story.containers, *story.drinks]
+            story = replace(self._draw(rng, story.template, avoid), observations=story.observations)
+            which = who if clean.answer == UNKNOWN else which
+        return self._example(story, who, which, f"{clean.group_id}-corrupt", f"{clean.example_id}-corrupt")
+
+    def content(self, example: Example) -> tuple[str, ...]:
+        """Who filled what with what, sorted: the same for a story with other visibility or order."""
+        return _read_story(example)[0].content()
+
+    def vocabulary(self) -> list[str]:
+        """Every word and sign of the prompts and answers."""
+        story = self._draw(Random(0), "neither_sees")
+        frame, _ = lay_out([self.preamble, *_story_pieces(story), *_question_pieces(story, 0, 0)])
+        return signs([frame, "can cannot", UNKNOWN, *self.names, *self.containers, *self.drinks])
