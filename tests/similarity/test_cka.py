@@ -1,4 +1,4 @@
-"""CKA and HSIC against hand-computed values, ckatorch, rsatoolbox and a naive twin; their invariances; degenerate input."""
+"""CKA and HSIC against hand-computed values, ckatorch, rsatoolbox, a naive twin; invariances; bad input."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_hand_computed_values():
     k = torch.tensor([[1.0, -1.0], [-1.0, 1.0]], dtype=torch.float64)  # already centred: tr(KK) = 4
     assert hsic(k, k).item() == pytest.approx(4.0)
     x = torch.tensor([[0.0], [1.0], [2.0]], dtype=torch.float64)  # centred (-1, 0, 1)
-    y = torch.tensor([[0.0], [0.0], [3.0]], dtype=torch.float64)  # centred (-1, -1, 2): inner 3, norms 2 and 6
+    y = torch.tensor([[0.0], [0.0], [3.0]], dtype=torch.float64)  # (-1, -1, 2): inner 3, norms 2 and 6
     assert linear_cka(x, y).item() == pytest.approx(9 / 12)
     assert hsic(x @ x.T, y @ y.T).item() == pytest.approx(9 / 4)
 
@@ -61,7 +61,8 @@ def test_agrees_with_the_naive_twin(shape, estimator):
     x, y = gaussians(*shape)
     torch.testing.assert_close(hsic(x @ x.T, y @ y.T, estimator), naive_hsic(x @ x.T, y @ y.T, estimator),
                                rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(linear_cka(x, y, estimator), naive_cka(x, y, estimator), rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(linear_cka(x, y, estimator), naive_cka(x, y, estimator), rtol=1e-10,
+    atol=1e-10)
 
 
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
@@ -133,8 +134,8 @@ def test_bfloat16_with_an_offset(estimator):
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
 def test_noise_floor_is_the_mean_over_independent_draws(estimator):
     generator = torch.Generator().manual_seed(0)
-    draws = [linear_cka(torch.randn(32, 64, generator=generator), torch.randn(32, 128, generator=generator), estimator)
-             for _ in range(40)]
+    sides = [[torch.randn(32, width, generator=generator) for width in (64, 128)] for _ in range(40)]
+    draws = [linear_cka(x, y, estimator) for x, y in sides]
     assert torch.stack(draws).mean().item() == pytest.approx(noise_floor(32, 64, 128, estimator), abs=0.03)
     assert noise_floor(32, 64, 128) == pytest.approx(0.73, abs=0.005)
 
@@ -154,7 +155,8 @@ def test_pairs_at_once_and_a_degenerate_pair_among_them():
 
 def test_degenerate_samples_raise():
     x, y = gaussians(10, 4, 4)
-    for constant in (torch.zeros(10, 4), torch.full((10, 4), 0.1), torch.full((10, 4), 1e4, dtype=torch.bfloat16)):
+    for value, dtype in ((0.0, torch.float64), (0.1, torch.float32), (1e4, torch.bfloat16)):
+        constant = torch.full((10, 4), value, dtype=dtype)
         with pytest.raises(DegenerateSampleError, match="no variance"):
             linear_cka(constant, y)
         with pytest.raises(ValueError, match="no variance"):

@@ -1,12 +1,13 @@
-"""Linear CKA and HSIC (eqs. 1 and 2 of the paper; Kornblith et al. 2019, Song et al. 2012, Nguyen et al. 2020).
+"""Linear CKA and HSIC (eqs. 1 and 2 of the paper; Kornblith et al. 2019, Song et al. 2012, Nguyen et al.
+2020).
 
-Two estimators of HSIC. `biased` is eq. 1, tr(KHLH) / (m - 1)^2. `unbiased` is HSIC_1 of Song et al., whose expectation is
-the population value at every m >= 4. Biased CKA of *independent* data is far from zero when the sample is not much larger than
-the width (`noise_floor`), the unbiased one is zero on average.
+Two estimators of HSIC. `biased` is eq. 1, tr(KHLH) / (m - 1)^2. `unbiased` is HSIC_1 of Song et al., whose
+expectation is the population value at every m >= 4. Biased CKA of *independent* data is far from zero when
+the sample is not much larger than the width (`noise_floor`), the unbiased one is zero on average.
 
-Once both sides are centred, every row of K sums to zero, and the two estimators differ only by terms in the diagonals of K and
-L. One inner product <K, L> = ||X^T Y||_F^2 therefore serves both, and it is computed from whichever of the m x m Gram matrices
-or the p1 x p2 feature matrix costs less.
+Once both sides are centred, every row of K sums to zero, and the two estimators differ only by terms in the
+diagonals of K and L. One inner product <K, L> = ||X^T Y||_F^2 therefore serves both, and it is computed from
+whichever of the m x m Gram matrices or the p1 x p2 feature matrix costs less.
 """
 
 from __future__ import annotations
@@ -38,7 +39,8 @@ def hsic(k: Tensor, l: Tensor, estimator: Estimator = "biased") -> Tensor:  # no
         ValueError: shapes that do not fit, fewer than 2 rows (4 if unbiased), or an unknown estimator.
     """
     if k.shape != l.shape or k.ndim < 2 or k.shape[-1] != k.shape[-2]:
-        raise ValueError(f"hsic needs two Gram matrices [m, m] of one size, got {tuple(k.shape)} and {tuple(l.shape)}")
+        raise ValueError(f"hsic needs two Gram matrices [m, m] of one size, "
+                         f"got {tuple(k.shape)} and {tuple(l.shape)}")
     _check_rows(k.shape[-1], estimator)
     k, l = _upcast(k, l)  # noqa: E741
     k, l = _double_centred(k), _double_centred(l)  # noqa: E741
@@ -50,23 +52,25 @@ def linear_cka(x: Tensor, y: Tensor, estimator: Estimator = "biased") -> Tensor:
 
     Args:
         x: [m, p1]; y: [m, p2]. Any floating dtype; centred in at least float32 before any product is taken.
-        estimator: of HSIC, `biased` (in [0, 1]) or `unbiased` (about 0 for independent data, can be slightly negative).
+        estimator: of HSIC, `biased` (in [0, 1]) or `unbiased` (about 0 for independent data, can be slightly
+            negative).
 
     Returns:
         A differentiable scalar, float32 or wider.
 
     Raises:
-        DegenerateSampleError (a ValueError): a side without variance, m < 2, or m < 4 for the unbiased estimator.
-        ValueError: shapes that do not fit, values that are not finite, an unknown estimator.
+        DegenerateSampleError (a ValueError): a side without variance, m < 2, or m < 4 for the unbiased
+        estimator. ValueError: shapes that do not fit, values that are not finite, an unknown estimator.
     """
     if x.ndim != 2 or y.ndim != 2:
-        raise ValueError(f"linear_cka needs x [m, p1] and y [m, p2], got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError(f"linear_cka needs x [m, p1] and y [m, p2], "
+                         f"got {tuple(x.shape)} and {tuple(y.shape)}")
     value, degenerate = paired_linear_cka(x[None], y[None], estimator)
     if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
         raise ValueError("linear_cka needs finite activations: x or y holds a NaN or an infinity")
     if degenerate.item():
-        raise DegenerateSampleError("CKA is undefined: the rows of x or of y have no variance over the sample; "
-                                    "use more or other rows")
+        raise DegenerateSampleError("CKA is undefined: the rows of x or of y have no variance over the "
+                                    "sample; use more or other rows")
     return value[0]
 
 
@@ -77,8 +81,8 @@ def paired_linear_cka(x: Tensor, y: Tensor, estimator: Estimator = "biased") -> 
         x: [n, m, p1]; y: [n, m, p2], row i of both from the same token.
 
     Returns:
-        (values [n], degenerate [n] bool). A degenerate pair (a side without variance) has the value 0 and no gradient. A NaN in
-        the input is not degenerate: it stays a NaN in the value.
+        (values [n], degenerate [n] bool). A degenerate pair (a side without variance) has the value 0 and no
+        gradient. A NaN in the input is not degenerate: it stays a NaN in the value.
     """
     if x.ndim != 3 or y.ndim != 3 or x.shape[:2] != y.shape[:2]:
         raise ValueError(f"CKA compares the same rows: x [n, m, p1] and y [n, m, p2], "
@@ -90,7 +94,8 @@ def paired_linear_cka(x: Tensor, y: Tensor, estimator: Estimator = "biased") -> 
         y, flat_y = _centred_unit(y)
         x, y = _upcast(x, y)
         xx, yy, xy = (_feature_hsic(a, b, estimator) for a, b in ((x, x), (y, y), (x, y)))
-        # With unit Frobenius norms a self-HSIC at rounding level means that no structure is left (rows all equally far apart).
+        # With unit Frobenius norms a self-HSIC at rounding level means that no structure is left (rows all
+        # equally far apart).
         floor = torch.finfo(xx.dtype).eps ** 2
         degenerate = flat_x | flat_y | (xx <= floor) | (yy <= floor)
         one = torch.ones_like(xx)
@@ -101,9 +106,10 @@ def paired_linear_cka(x: Tensor, y: Tensor, estimator: Estimator = "biased") -> 
 def noise_floor(m: int, p1: int, p2: int, estimator: Estimator = "biased") -> float:
     """Expected CKA of independent isotropic Gaussian data, m rows of widths p1 and p2.
 
-    For the biased estimator the ratio of the expectations, [(1 + m/p1)(1 + m/p2)]^(-1/2): a centred Gram matrix of p features is a
-    Wishart matrix with E tr K^2 = (m - 1) p (p + m), and E tr KL = (m - 1) p1 p2. 0.73 at m = 32, p = 64 and 128; correlated
-    features make the effective widths smaller and the floor lower. 0 for the unbiased estimator.
+    For the biased estimator the ratio of the expectations, [(1 + m/p1)(1 + m/p2)]^(-1/2): a centred Gram
+    matrix of p features is a Wishart matrix with E tr K^2 = (m - 1) p (p + m), and E tr KL = (m - 1) p1 p2.
+    0.73 at m = 32, p = 64 and 128; correlated features make the effective widths smaller and the floor lower.
+    0 for the unbiased estimator.
     """
     _check_rows(m, estimator)
     return 0.0 if estimator == "unbiased" else ((1 + m / p1) * (1 + m / p2)) ** -0.5
@@ -123,14 +129,16 @@ def _upcast(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _centred_unit(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x [n, m, p] centred over its rows and scaled to unit Frobenius norm, and which of the n had no variance.
+    """x [n, m, p] centred over its rows and scaled to unit Frobenius norm, and which of the n had no
+    variance.
 
     CKA does not depend on scale, and unit norm keeps the squared products away from underflow and overflow.
     """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     centred = x - x.mean(1, keepdim=True)
     norm, size = (torch.linalg.vector_norm(a, dim=(1, 2)) for a in (centred, x.detach()))
-    # Constant rows leave the rounding error of their mean behind, so zero is relative to the size of the values.
+    # Constant rows leave the rounding error of their mean behind, so zero is relative to the size of the
+    # values.
     flat = norm.detach() <= 8 * torch.finfo(x.dtype).eps * size
     return centred / torch.where(flat, torch.ones_like(norm), norm)[:, None, None], flat
 
@@ -148,8 +156,8 @@ def _feature_hsic(x: Tensor, y: Tensor, estimator: Estimator) -> Tensor:
 def _estimate(inner: Tensor, d: Tensor, e: Tensor, estimator: Estimator) -> Tensor:
     """HSIC from <K, L> of centred Gram matrices and their diagonals d, e [..., m].
 
-    Unbiased: with zeroed diagonals K~ = K - diag(d), and K 1 = 0, the sums of Song et al. become tr K~L~ = <K, L> - d.e,
-    1'K~1 = -sum d and 1'K~L~1 = d.e.
+    Unbiased: with zeroed diagonals K~ = K - diag(d), and K 1 = 0, the sums of Song et al. become tr K~L~ =
+    <K, L> - d.e, 1'K~1 = -sum d and 1'K~L~1 = d.e.
     """
     m = d.shape[-1]
     if estimator == "biased":
