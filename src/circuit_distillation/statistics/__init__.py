@@ -1,0 +1,1 @@
+"""Paired tests, their correction and intervals: pure functions of stored predictions."""

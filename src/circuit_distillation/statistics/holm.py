@@ -1,0 +1,17 @@
+"""Holm's step-down correction of the p-values of one table."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from statsmodels.stats.multitest import multipletests
+
+
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Adjusted p-values, same shape [test] and order: below alpha exactly where Holm's procedure rejects."""
+    p = np.asarray(p_values, dtype=np.float64)
+    if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
+        raise ValueError("p-values must be a vector of numbers between 0 and 1")
+    if len(p) == 0:
+        return p
+    return multipletests(p, method="holm")[1]
