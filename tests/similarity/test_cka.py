@@ -59,10 +59,12 @@ def test_hand_computed_values():
 @pytest.mark.parametrize("shape", SHAPES[:2])
 def test_agrees_with_the_naive_twin(shape, estimator):
     x, y = gaussians(*shape)
-    torch.testing.assert_close(hsic(x @ x.T, y @ y.T, estimator), naive_hsic(x @ x.T, y @ y.T, estimator),
-                               rtol=1e-10, atol=1e-10)
-    torch.testing.assert_close(linear_cka(x, y, estimator), naive_cka(x, y, estimator), rtol=1e-10,
-    atol=1e-10)
+    torch.testing.assert_close(
+        hsic(x @ x.T, y @ y.T, estimator), naive_hsic(x @ x.T, y @ y.T, estimator), rtol=1e-10, atol=1e-10
+    )
+    torch.testing.assert_close(
+        linear_cka(x, y, estimator), naive_cka(x, y, estimator), rtol=1e-10, atol=1e-10
+    )
 
 
 @pytest.mark.parametrize("estimator", ["biased", "unbiased"])
@@ -95,8 +97,14 @@ def test_agrees_with_rsatoolbox(shape):
 
 
 @settings(max_examples=25, deadline=None)
-@given(seed=st.integers(0, 10_000), m=st.integers(5, 24), p1=st.integers(2, 12), p2=st.integers(2, 12),
-       scale=st.floats(1e-6, 1e6), estimator=st.sampled_from(["biased", "unbiased"]))
+@given(
+    seed=st.integers(0, 10_000),
+    m=st.integers(5, 24),
+    p1=st.integers(2, 12),
+    p2=st.integers(2, 12),
+    scale=st.floats(1e-6, 1e6),
+    estimator=st.sampled_from(["biased", "unbiased"]),
+)
 def test_invariant_to_rotation_scale_shift_and_permutation(seed, m, p1, p2, scale, estimator):
     x, y = gaussians(m, p1, p2, seed)
     generator = torch.Generator().manual_seed(seed + 1)

@@ -39,8 +39,9 @@ def hsic(k: Tensor, l: Tensor, estimator: Estimator = "biased") -> Tensor:  # no
         ValueError: shapes that do not fit, fewer than 2 rows (4 if unbiased), or an unknown estimator.
     """
     if k.shape != l.shape or k.ndim < 2 or k.shape[-1] != k.shape[-2]:
-        raise ValueError(f"hsic needs two Gram matrices [m, m] of one size, "
-                         f"got {tuple(k.shape)} and {tuple(l.shape)}")
+        raise ValueError(
+            f"hsic needs two Gram matrices [m, m] of one size, got {tuple(k.shape)} and {tuple(l.shape)}"
+        )
     _check_rows(k.shape[-1], estimator)
     k, l = _upcast(k, l)  # noqa: E741
     k, l = _double_centred(k), _double_centred(l)  # noqa: E741
@@ -63,14 +64,16 @@ def linear_cka(x: Tensor, y: Tensor, estimator: Estimator = "biased") -> Tensor:
         estimator. ValueError: shapes that do not fit, values that are not finite, an unknown estimator.
     """
     if x.ndim != 2 or y.ndim != 2:
-        raise ValueError(f"linear_cka needs x [m, p1] and y [m, p2], "
-                         f"got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError(
+            f"linear_cka needs x [m, p1] and y [m, p2], got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
     value, degenerate = paired_linear_cka(x[None], y[None], estimator)
     if not (torch.isfinite(x).all() and torch.isfinite(y).all()):
         raise ValueError("linear_cka needs finite activations: x or y holds a NaN or an infinity")
     if degenerate.item():
-        raise DegenerateSampleError("CKA is undefined: the rows of x or of y have no variance over the "
-                                    "sample; use more or other rows")
+        raise DegenerateSampleError(
+            "CKA is undefined: the rows of x or of y have no variance over the sample; use more or other rows"
+        )
     return value[0]
 
 
@@ -85,8 +88,10 @@ def paired_linear_cka(x: Tensor, y: Tensor, estimator: Estimator = "biased") -> 
         gradient. A NaN in the input is not degenerate: it stays a NaN in the value.
     """
     if x.ndim != 3 or y.ndim != 3 or x.shape[:2] != y.shape[:2]:
-        raise ValueError(f"CKA compares the same rows: x [n, m, p1] and y [n, m, p2], "
-                         f"got {tuple(x.shape)} and {tuple(y.shape)}")
+        raise ValueError(
+            f"CKA compares the same rows: x [n, m, p1] and y [n, m, p2], "
+            f"got {tuple(x.shape)} and {tuple(y.shape)}"
+        )
     _check_rows(x.shape[1], estimator)
     # Autocast would take the products in bfloat16 again, after all the care of centring in float32.
     with torch.autocast(x.device.type, enabled=False):
