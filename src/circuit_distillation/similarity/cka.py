@@ -17,6 +17,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from circuit_distillation.similarity.centring import centred_unit
+
 Estimator = Literal["biased", "unbiased"]
 ESTIMATORS = ("biased", "unbiased")
 
@@ -95,13 +97,13 @@ def paired_linear_cka(x: Tensor, y: Tensor, estimator: Estimator = "biased") -> 
     _check_rows(x.shape[1], estimator)
     # Autocast would take the products in bfloat16 again, after all the care of centring in float32.
     with torch.autocast(x.device.type, enabled=False):
-        x, flat_x = _centred_unit(x)
-        y, flat_y = _centred_unit(y)
+        x, flat_x = centred_unit(x)
+        y, flat_y = centred_unit(y)
         x, y = _upcast(x, y)
         xx, yy, xy = (_feature_hsic(a, b, estimator) for a, b in ((x, x), (y, y), (x, y)))
-        # With unit Frobenius norms a self-HSIC at rounding level means that no structure is left (rows all
-        # equally far apart).
-        floor = torch.finfo(xx.dtype).eps ** 2
+        # <K, K> is at most 1 at unit norm. A self-HSIC at rounding level has no structure left: all rows are
+        # equally far apart.
+        floor = 4 * torch.finfo(xx.dtype).eps / (x.shape[1] - 1) ** 2
         degenerate = flat_x | flat_y | (xx <= floor) | (yy <= floor)
         one = torch.ones_like(xx)
         norm = torch.where(degenerate, one, xx).sqrt() * torch.where(degenerate, one, yy).sqrt()
@@ -131,21 +133,6 @@ def _check_rows(m: int, estimator: Estimator) -> None:
 def _upcast(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     dtype = torch.promote_types(torch.promote_types(a.dtype, b.dtype), torch.float32)
     return a.to(dtype), b.to(dtype)
-
-
-def _centred_unit(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x [n, m, p] centred over its rows and scaled to unit Frobenius norm, and which of the n had no
-    variance.
-
-    CKA does not depend on scale, and unit norm keeps the squared products away from underflow and overflow.
-    """
-    x = x.to(torch.promote_types(x.dtype, torch.float32))
-    centred = x - x.mean(1, keepdim=True)
-    norm, size = (torch.linalg.vector_norm(a, dim=(1, 2)) for a in (centred, x.detach()))
-    # Constant rows leave the rounding error of their mean behind, so zero is relative to the size of the
-    # values.
-    flat = norm.detach() <= 8 * torch.finfo(x.dtype).eps * size
-    return centred / torch.where(flat, torch.ones_like(norm), norm)[:, None, None], flat
 
 
 def _feature_hsic(x: Tensor, y: Tensor, estimator: Estimator) -> Tensor:
