@@ -1,7 +1,7 @@
 """Entity tracking: which object is in the box that is asked about?
 
-The scenes of Kim & Schuster (2023) as Prakash et al. (2024) reorder them: object before box, random letters, one
-object a box, no operations. Seven boxes, seven queries a scene. Every prompt has the same token layout.
+The scenes of Kim & Schuster (2023) as Prakash et al. (2024) reorder them: object before box, random letters,
+one object a box, no operations. Seven boxes, seven queries a scene. Every prompt has the same token layout.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from random import Random
 
-from .example import Example, Piece, lay_out
+from .example import Content, Example, Piece, lay_out
+from .fresh import draw_fresh
 from .words import LETTERS, OBJECTS, signs, without
 
 TEMPLATE = "reordered"
-_MAX_REDRAWS = 1000
 
 
 def _scene_pieces(objects: Sequence[str], letters: Sequence[str]) -> list[Piece]:
@@ -25,7 +25,7 @@ def _scene_pieces(objects: Sequence[str], letters: Sequence[str]) -> list[Piece]
     return [*pieces, ". Box "]
 
 
-def _content(objects: Sequence[str], letters: Sequence[str]) -> tuple[str, ...]:
+def _content(objects: Sequence[str], letters: Sequence[str]) -> Content:
     return tuple(sorted(f"{thing} {letter}" for thing, letter in zip(objects, letters)))
 
 
@@ -40,28 +40,23 @@ class EntityTracking:
             raise ValueError(f"n_boxes must lie between 2 and {len(LETTERS) - 2}, not {n_boxes}.")
         if len(self.objects) < 2 * n_boxes:
             raise ValueError(
-                f"{n_boxes} boxes need {2 * n_boxes} objects, {len(self.objects)} are left: exclude fewer words."
+                f"{n_boxes} boxes need {2 * n_boxes} objects, {len(self.objects)} are left: exclude fewer."
             )
         self.n_boxes = n_boxes
 
-    def generate(self, n_groups: int, seed: int | str, taken: Iterable[tuple[str, ...]] = ()) -> list[Example]:
+    def generate(self, n_groups: int, seed: int | str, taken: Iterable[Content] = ()) -> list[Example]:
         """`n_groups` scenes of different content, one query a box: n_groups x n_boxes examples.
 
         The content of a scene is its statements in any order; none is repeated and none lies in `taken`.
-        ValueError if no fresh scene is found.
+        ValueError if no fresh scene is left.
         """
-        rng, used, examples, redraws = Random(f"entity {seed}"), set(taken), [], 0
-        while len(examples) < n_groups * self.n_boxes:
-            objects, letters = rng.sample(self.objects, self.n_boxes), rng.sample(LETTERS, self.n_boxes)
-            content = _content(objects, letters)
-            if content in used:
-                redraws += 1
-                if redraws > _MAX_REDRAWS + n_groups:
-                    raise ValueError(f"There are not {n_groups} different scenes left: ask for fewer.")
-                continue
-            used.add(content)
-            examples += self._queries(objects, letters)
-        return examples
+        rng, used = Random(f"entity {seed}"), set(taken)
+
+        def draw() -> tuple[list[str], list[str]]:
+            return rng.sample(self.objects, self.n_boxes), rng.sample(LETTERS, self.n_boxes)
+
+        scenes = [draw_fresh(draw, lambda scene: _content(*scene), used) for _ in range(n_groups)]
+        return [example for scene in scenes for example in self._queries(*scene)]
 
     def _queries(self, objects: list[str], letters: list[str]) -> list[Example]:
         scene, scene_spans = lay_out(_scene_pieces(objects, letters))
@@ -97,12 +92,16 @@ class EntityTracking:
     def corrupt(self, examples: Sequence[Example], seed: int | str) -> list[Example]:
         """Counterparts that share nothing with the clean scene but its layout (appendix B of the paper).
 
-        Another scene of other objects; the query letter is drawn outside that scene and differs from the clean
-        one (drawn from all letters, as in the prior code, a quarter of the prompts would still name a box). So the
-        question has no right answer, and `previous_label`, from which a structure reader is patched, is the box of
-        one random slot other than the clean one, drawn once an example. `answer` is the object in that slot.
+        Another scene of other objects; the query letter is drawn outside that scene and differs from the
+        clean one (drawn from all letters, as in the prior code, a quarter of the prompts would still name a
+        box). So the question has no right answer, and `previous_label`, from which a structure reader is
+        patched, is the box of one random slot other than the clean one, drawn once an example; `answer` is
+        the object there.
+        An example's counterpart depends on `seed` and its id, not on its neighbours.
         """
-        return [self._corrupted(example, Random(f"entity corrupt {seed} {example.example_id}")) for example in examples]
+        return [
+            self._corrupted(clean, Random(f"entity corrupt {seed} {clean.example_id}")) for clean in examples
+        ]
 
     def _corrupted(self, clean: Example, rng: Random) -> Example:
         if len(clean.candidates) != self.n_boxes:
@@ -115,15 +114,14 @@ class EntityTracking:
         letter = rng.choice(without(LETTERS, [*letters, clean.text("query_label")]))
         clean_slot = clean.candidates.index(clean.answer)
         slot = rng.choice([slot for slot in range(self.n_boxes) if slot != clean_slot])
-        scene, scene_spans = lay_out(_scene_pieces(objects, letters))
-        return self._example(
-            f"{clean.example_id}-corrupt", f"{clean.group_id}-corrupt", scene, scene_spans, objects, letter, slot
-        )
+        scene, spans = lay_out(_scene_pieces(objects, letters))
+        example_id, group_id = f"{clean.example_id}-corrupt", f"{clean.group_id}-corrupt"
+        return self._example(example_id, group_id, scene, spans, objects, letter, slot)
 
-    def content(self, example: Example) -> tuple[str, ...]:
+    def content(self, example: Example) -> Content:
         """What is in which box, sorted: the same for a scene told in another order."""
-        slots = range(1, len(example.candidates) + 1)
-        return _content([example.text(f"object_{k}") for k in slots], [example.text(f"box_{k}") for k in slots])
+        letters = [example.text(f"box_{k + 1}") for k in range(len(example.candidates))]
+        return _content(example.candidates, letters)
 
     def vocabulary(self) -> list[str]:
         """Every word and sign of the prompts and answers."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields
 import pandas as pd
 
 Piece = str | tuple[str, str]  # plain text, or (role, text)
+Content = tuple[str, ...]  # what a scene or story states, sorted: equal for two tellings of the same
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from .entity_tracking import EntityTracking
-from .example import Example
+from .example import Content, Example
 from .theory_of_mind import TheoryOfMind
 
 
@@ -17,13 +17,13 @@ class Task(Protocol):
 
     name: str
 
-    def generate(self, n_groups: int, seed: int | str, taken: Iterable[tuple[str, ...]] = ()) -> list[Example]:
-        """All questions of `n_groups` scenes or stories, none with the content of another or one in `taken`."""
+    def generate(self, n_groups: int, seed: int | str, taken: Iterable[Content] = ()) -> list[Example]:
+        """All questions of `n_groups` scenes or stories; no content twice, and none that is in `taken`."""
 
     def corrupt(self, examples: Sequence[Example], seed: int | str) -> list[Example]:
         """Counterparts, one for one, in the same token layout."""
 
-    def content(self, example: Example) -> tuple[str, ...]:
+    def content(self, example: Example) -> Content:
         """The statements of the example's scene or story in sorted order: equal means the same content."""
 
     def vocabulary(self) -> list[str]:

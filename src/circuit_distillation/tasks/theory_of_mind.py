@@ -1,8 +1,8 @@
 """Theory of mind: what does a character believe that a container holds?
 
-The stories of CausalToM (Prakash et al., 2025): two characters fill an opaque container each, and may or may not
-observe one another. Sentence skeleton theirs, word lists and instruction ours. A character believes in a content
-only as the one who filled the container or as an observer of the one who did; otherwise the answer is "unknown".
+The stories of CausalToM (Prakash et al., 2025): two characters fill an opaque container each, and may or may
+not observe one another. Sentence skeleton theirs, word lists and instruction ours. Who filled a container,
+and who can observe the one who did, believes in its content; for everybody else the answer is "unknown".
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
-from .example import Example, Piece, lay_out
+from .example import Content, Example, Piece, lay_out
+from .fresh import draw_fresh
 from .visibility import MIXES, TEMPLATES, Observation, flipped, opposite
 from .words import CONTAINERS, DRINKS, NAMES, signs, without
 
@@ -20,7 +22,7 @@ UNKNOWN = "unknown"
 INSTRUCTIONS: dict[str, str] = {
     "full": (
         "Instruction: 1. Read the story and keep track of what each person believes. "
-        "2. People believe something about a container only if they filled it or could observe the person who did. "
+        "2. People believe something about a container only if they filled it or could observe who did. "
         "3. Nobody can look into an opaque container. "
         "4. Answer with the one drink that the named person believes to be in the named container. "
         "5. If this person believes nothing about the container, answer unknown. "
@@ -55,7 +57,7 @@ class Story:
         """The drink that `who` believes to be in container `which`, or "unknown"."""
         return UNKNOWN if self.cell(who, which) == "unseen" else self.drinks[which]
 
-    def content(self) -> tuple[str, ...]:
+    def content(self) -> Content:
         """Who filled what with what, whatever the order and the visibility."""
         facts = zip(self.names[:2], self.containers, self.drinks)
         return tuple(sorted(" ".join(fact) for fact in facts))
@@ -91,8 +93,8 @@ def _read_story(example: Example) -> tuple[Story, int, int]:
         (example.text("drink_1"), example.text("drink_2")),
         tuple(Observation(names.index(a), verb == "can", names.index(b)) for a, verb, b in seen),
     )
-    who, which = names.index(example.text("query_name")), story.containers.index(example.text("query_container"))
-    return story, who, which
+    which = story.containers.index(example.text("query_container"))
+    return story, names.index(example.text("query_name")), which
 
 
 class TheoryOfMind:
@@ -137,24 +139,16 @@ class TheoryOfMind:
             raise ValueError(f"templates must name some of {', '.join(TEMPLATES)}, not {list(templates)}.")
         return tuple(templates)
 
-    def generate(self, n_groups: int, seed: int | str, taken: Iterable[tuple[str, ...]] = ()) -> list[Example]:
+    def generate(self, n_groups: int, seed: int | str, taken: Iterable[Content] = ()) -> list[Example]:
         """`n_groups` stories, the templates in turn, four questions each: n_groups x 4 examples.
 
         No two stories have the same content (who fills what with what), and none lies in `taken`.
+        ValueError if no fresh story is left.
         """
-        rng, used, examples = Random(f"tom {seed}"), set(taken), []
-        for index in range(n_groups):
-            template = self.templates[index % len(self.templates)]
-            story = self._draw(rng, template)
-            for _ in range(1000):
-                if story.content() not in used:
-                    break
-                story = self._draw(rng, template)
-            else:
-                raise ValueError(f"There are not {n_groups} different stories left: ask for fewer.")
-            used.add(story.content())
-            examples += self._questions(story)
-        return examples
+        rng, used = Random(f"tom {seed}"), set(taken)
+        turns = [self.templates[index % len(self.templates)] for index in range(n_groups)]
+        stories = [draw_fresh(partial(self._draw, rng, template), Story.content, used) for template in turns]
+        return [example for story in stories for example in self._questions(story)]
 
     def _draw(self, rng: Random, template: str, avoid: Sequence[str] = ()) -> Story:
         return Story(
@@ -192,31 +186,35 @@ class TheoryOfMind:
     def corrupt(self, examples: Sequence[Example], seed: int | str) -> list[Example]:
         """Counterparts, one for one, in the same token layout.
 
-        - "visibility": the same story with every can and cannot exchanged. It isolates who sees whom; the answer
-          changes where a sentence is about the queried pair. ValueError where no sentence tells visibility.
-        - "binding": the same template with other names, containers and drinks; where the clean answer is "unknown"
-          the question asks about the queried character's own container, so the answer always changes.
-        - "by_cell" (default): where one can or cannot decides the answer, only that word changes; elsewhere (own
-          container, no sentence about the pair) the binding counterpart. The answer always changes.
+        - "visibility": the same story with every can and cannot exchanged. It isolates who sees whom; the
+          answer changes where a sentence is about the queried pair. ValueError where there are no sentences.
+        - "binding": the same template with other names, containers and drinks; where the clean answer is
+          "unknown" the question is about the queried character's own container: the answer always changes.
+        - "by_cell" (default): where one can or cannot decides the answer, only that word changes; elsewhere
+          (own container, no sentence about the pair) the binding counterpart. The answer always changes.
+
+        An example's counterpart depends on `seed` and its id, not on its neighbours.
         """
-        return [self._corrupted(example, Random(f"tom corrupt {seed} {example.example_id}")) for example in examples]
+        return [
+            self._corrupted(clean, Random(f"tom corrupt {seed} {clean.example_id}")) for clean in examples
+        ]
 
     def _corrupted(self, clean: Example, rng: Random) -> Example:
         story, who, which = _read_story(clean)
-        deciding = [k for k, seen in enumerate(story.observations) if (seen.observer, seen.observed) == (who, which)]
+        pairs = [(seen.observer, seen.observed) for seen in story.observations]
         if self.corruption == "visibility":
             if not story.observations:
-                raise ValueError(f"{clean.example_id} tells no visibility: corrupt it by 'by_cell' or 'binding'.")
+                raise ValueError(f"{clean.example_id} tells no visibility: use corruption 'by_cell'.")
             story = replace(story, observations=tuple(opposite(seen) for seen in story.observations))
-        elif self.corruption == "by_cell" and deciding:
-            story = replace(story, observations=flipped(story.observations, deciding[0]))
+        elif self.corruption == "by_cell" and (who, which) in pairs:
+            story = replace(story, observations=flipped(story.observations, pairs.index((who, which))))
         else:
             avoid = [*story.names, *story.containers, *story.drinks]
             story = replace(self._draw(rng, story.template, avoid), observations=story.observations)
             which = who if clean.answer == UNKNOWN else which
         return self._example(story, who, which, f"{clean.group_id}-corrupt", f"{clean.example_id}-corrupt")
 
-    def content(self, example: Example) -> tuple[str, ...]:
+    def content(self, example: Example) -> Content:
         """Who filled what with what, sorted: the same for a story with other visibility or order."""
         return _read_story(example)[0].content()
 
