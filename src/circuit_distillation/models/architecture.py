@@ -87,6 +87,7 @@ def check_window(model: nn.Module, n_tokens: int) -> None:
 def _check_layer(layer: nn.Module) -> None:
     _require(layer, LAYER_PARTS, "decoder layer")
     _require(layer.self_attn, PROJECTIONS, "self_attn")
+    _require(layer.mlp, ("gate_proj", "up_proj", "down_proj"), "mlp")
     for name in PROJECTIONS:
         if not isinstance(getattr(layer.self_attn, name), nn.Linear):
             kind = type(getattr(layer.self_attn, name)).__name__

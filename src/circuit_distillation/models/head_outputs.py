@@ -1,6 +1,6 @@
 """Reading and writing head outputs z, the input of o_proj split by query head.
 
-The head output is the *input* of o_proj: what o_proj returns is already summed over heads and cannot be split.
+The head output is the *input* of o_proj: what o_proj returns is summed over heads and cannot be split.
 """
 
 from __future__ import annotations

@@ -1,0 +1,35 @@
+# make run    everything: environment, both tasks, the report
+# make test   environment and tests
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+export KEDRO_DISABLE_TELEMETRY := 1
+export DO_NOT_TRACK := 1
+export TOKENIZERS_PARALLELISM := false
+KEDRO := .venv/bin/kedro
+PARAMS ?=
+
+.PHONY: help setup run test test-slow lint bench clean-data
+
+help:           ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+setup:          ## .venv with pinned dependencies
+	@scripts/setup.sh
+
+run: setup      ## the whole paper, both tasks, mini family; ends with the path of the report
+	@scripts/run.sh $(PARAMS)
+
+test:           ## environment and tests (at most 10 minutes on 2 cores)
+	@scripts/setup.sh test
+	@.venv/bin/python -m pytest -m "not slow"
+
+test-slow:      ## the tests that take minutes each
+	@scripts/setup.sh test
+	@.venv/bin/python -m pytest -m slow
+
+lint:           ## ruff
+	@scripts/setup.sh dev
+	@.venv/bin/ruff check src tests benchmarks
+
+clean-data:     ## delete every artifact of every run
+	@find data -type f ! -name .gitkeep -delete; find data -mindepth 2 -type d -empty -delete

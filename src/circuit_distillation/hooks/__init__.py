@@ -1,0 +1,1 @@
+"""Kedro hooks: checks that run before any work."""

@@ -1,0 +1,86 @@
+"""Load and save checkpoints as whole folders, and give a model the hash that artifacts carry."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+
+
+@dataclass
+class Checkpoint:
+    """A causal language model with the tokenizer it was trained with."""
+
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerFast
+
+
+def load_checkpoint(folder: str | Path, *, dtype: str = "float32", attention: str = "sdpa") -> Checkpoint:
+    """Read a `save_pretrained` folder from disk; safetensors only, in evaluation mode.
+
+    Raises `ValueError` if the folder holds no checkpoint.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(folder)
+    if not is_checkpoint(folder):
+        raise ValueError(f"{folder} holds no checkpoint (config.json and safetensors); make it first")
+    model = AutoModelForCausalLM.from_pretrained(
+        folder,
+        dtype=getattr(torch, dtype),
+        attn_implementation=attention,
+        local_files_only=True,
+        use_safetensors=True,
+    )
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    return Checkpoint(model.eval(), tokenizer)
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
+    """Write model and tokenizer beside `folder`, then rename: the folder is whole or absent."""
+    folder = Path(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        checkpoint.model.save_pretrained(beside)
+        checkpoint.tokenizer.save_pretrained(beside)
+        beside.chmod(0o755)  # mkdtemp makes a folder that only its owner can read
+        _replace_folder(beside, folder)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def is_checkpoint(folder: str | Path) -> bool:
+    """Whether the folder has a configuration and safetensors weights."""
+    folder = Path(folder)
+    return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
+
+
+def model_hash(model: torch.nn.Module) -> str:
+    """Sixteen hexadecimal digits of SHA-256 over the names, shapes and bytes of all parameters."""
+    digest = hashlib.sha256()
+    for name, parameter in sorted(model.named_parameters()):
+        digest.update(f"{name}{tuple(parameter.shape)}{parameter.dtype}".encode())
+        flat = parameter.detach().cpu().contiguous().view(-1).view(torch.uint8)
+        digest.update(flat.numpy().data)
+    return digest.hexdigest()[:16]
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Move `source` to `target`; an older target steps aside first, since a folder cannot be overwritten."""
+    if not target.exists():
+        os.replace(source, target)
+        return
+    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
+    os.replace(target, aside / "old")
+    os.replace(source, target)
+    shutil.rmtree(aside)

@@ -1,0 +1,1 @@
+"""Pipelines: thin nodes over the library."""

@@ -1,0 +1,1 @@
+"""Circuits, head scores and ablation effects of base and tuned models."""

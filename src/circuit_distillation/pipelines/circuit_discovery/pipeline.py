@@ -1,0 +1,50 @@
+"""Pipeline `circuit_discovery`."""
+
+from kedro.pipeline import Node, Pipeline
+
+from circuit_distillation.grid import KINDS, ROLES, STUDENTS, TEACHER
+from circuit_distillation.pipelines.circuit_discovery.nodes import (
+    discover_circuit,
+    evaluate_circuit,
+    measure_ablation,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Circuits of all base and tuned models; ablation effects of the base students and the tuned teacher."""
+    nodes = [node for role in ROLES for kind in KINDS for node in _circuit_nodes(role, kind)]
+    nodes += [_effects_node(role, "base") for role in STUDENTS] + [_effects_node(TEACHER, "tuned")]
+    return Pipeline(nodes, tags="circuit_discovery")
+
+
+def _circuit_nodes(role: str, kind: str) -> list[Node]:
+    cell = f"{role}.{kind}"
+    return [
+        Node(
+            discover_circuit,
+            [f"{kind}.{role}", "examples.discovery", "examples.discovery_corrupt", "examples.means"]
+            + ["params:circuit_discovery", "params:task", f"params:family.roles.{role}", f"params:arms.{kind}"],
+            [f"{cell}.head_scores", f"{cell}.circuit"],
+            name="discover_circuit",
+            namespace=cell,
+        ),
+        Node(
+            evaluate_circuit,
+            [f"{kind}.{role}", f"{cell}.circuit", "examples.test", "examples.means"]
+            + ["params:evaluation", "params:seed"],
+            f"{cell}.circuit_predictions",
+            name="evaluate_circuit",
+            namespace=cell,
+        ),
+    ]
+
+
+def _effects_node(role: str, kind: str) -> Node:
+    cell = f"{role}.{kind}"
+    return Node(
+        measure_ablation,
+        [f"{kind}.{role}", "examples.mapping", "examples.means"],
+        [f"{cell}.ablation_effects", f"{cell}.head_features"],
+        name="measure_ablation",
+        namespace=cell,
+    )

@@ -1,0 +1,1 @@
+"""Prompts by split, corrupted counterparts and the tuning corpus."""

@@ -1,0 +1,80 @@
+"""Pipeline `distillation`: one namespace for each student and arm, `small.circuit_ce_align_cka` and so on."""
+
+from kedro.pipeline import Node, Pipeline
+
+from circuit_distillation import grid
+from circuit_distillation.grid import KINDS, ROLES, STUDENTS, TEACHER
+from circuit_distillation.pipelines.distillation.nodes import (
+    cache_corpus_teacher,
+    cache_teacher,
+    predict,
+    train_student,
+)
+from circuit_distillation.pipelines.distillation.tracking import track_baseline, track_student
+
+
+def create_pipeline() -> Pipeline:
+    """Teacher signals once, then every arm of both students; predictions and an MLflow run for every model."""
+    nodes = _teacher_nodes()
+    for role, arm in grid.cells():
+        nodes += [_train_node(role, arm), *_measure_nodes(role, arm, f"{role}.{arm}.student")]
+    for role in ROLES:
+        for kind in KINDS:
+            nodes += _measure_nodes(role, kind, f"{kind}.{role}")
+    nodes += _measure_nodes(TEACHER, "tuned_corpus", f"tuned_corpus.{TEACHER}")
+    return Pipeline(nodes, tags="distillation")
+
+
+def _teacher_nodes() -> list[Node]:
+    nodes = [
+        Node(
+            cache_teacher,
+            [f"tuned.{TEACHER}", "examples.train", "examples.validation", "params:distillation"],
+            "teacher_signals.task",
+            name="cache_teacher",
+        )
+    ]
+    if any(arm in grid.CORPUS_ARMS for arm in grid.arms()):
+        inputs = [f"tuned.{TEACHER}", "corpus.train", "examples.validation", "params:distillation", "params:seed"]
+        nodes.append(Node(cache_corpus_teacher, inputs, "teacher_signals.tuning", name="cache_corpus_teacher"))
+    return nodes
+
+
+def _train_node(role: str, arm: str) -> Node:
+    corpus = "tuning" if arm in grid.CORPUS_ARMS else "task"
+    return Node(
+        train_student,
+        [f"base.{role}", f"{role}.mapping", f"teacher_signals.{corpus}"]
+        + ["params:distillation", f"params:arms.{arm}", "params:seed"],
+        [f"{role}.{arm}.student", f"{role}.{arm}.history"],
+        name="train_student",
+        namespace=f"{role}.{arm}",
+        tags=[role, arm],
+    )
+
+
+def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
+    """Predictions on the test split and the MLflow run. A student's circuit is H_s, the teacher's its own."""
+    cell = f"{role}.{arm}"
+    kind = arm if arm in KINDS else "base"
+    heads = f"{role}.mapping" if role in STUDENTS else f"{role}.{kind}.circuit"
+    tracked = [f"params:family.roles.{role}", f"params:arms.{arm}", f"{cell}.predictions", "parameters"]
+    trained = (role, arm) in grid.cells()
+    return [
+        Node(
+            predict,
+            [model, heads, "examples.test", "examples.means", "params:evaluation", "params:seed"],
+            f"{cell}.predictions",
+            name="predict",
+            namespace=cell,
+            tags=[role, arm],
+        ),
+        Node(
+            track_student if trained else track_baseline,
+            [*tracked, f"{cell}.history"] if trained else tracked,
+            f"{cell}.tracked",
+            name="track",
+            namespace=cell,
+            tags=[role, arm],
+        ),
+    ]

@@ -1,0 +1,51 @@
+"""One MLflow child run for each student and arm: parameters, loss curves, accuracies."""
+
+from __future__ import annotations
+
+from typing import Any
+
+CURVES = ("loss", "ce", "cka", "noise_floor", "lr", "validation_accuracy", "validation_ce")
+ACCURACIES = ("full_correct", "full_candidate_correct", "circuit_correct", "circuit_candidate_correct")
+
+
+def track_model(role: dict, arm: str, predictions, parameters: dict[str, Any], history=None) -> dict[str, str]:
+    """Log a finished model and return the identifier of its run, which the catalog keeps beside the predictions."""
+    import mlflow
+
+    with mlflow.start_run(run_name=f"{role['name']}/{arm}", nested=mlflow.active_run() is not None) as run:
+        mlflow.set_tags({"task": parameters["task"], "student": role["name"], "arm": arm})
+        mlflow.set_tags({key: parameters[key] for key in ("seed", "experiment")})
+        mlflow.log_params(flatten(_as_dict(parameters["distillation"]), "distillation."))
+        mlflow.log_metrics({name.replace("correct", "accuracy"): float(predictions[name].mean()) for name in ACCURACIES})
+        if history is not None:
+            _log_curves(history, run.info.run_id)
+    return {"run_id": run.info.run_id, "run_name": f"{role['name']}/{arm}"}
+
+
+def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested parameters with dotted names."""
+    flat: dict[str, Any] = {}
+    for key, value in mapping.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _as_dict(parameters: Any) -> dict[str, Any]:
+    return parameters if isinstance(parameters, dict) else parameters.model_dump()
+
+
+def _log_curves(history, run_id: str) -> None:
+    """All points of all curves in a few requests; MLflow takes at most 1000 in one."""
+    import mlflow
+    from mlflow.entities import Metric
+
+    now = int(mlflow.get_run(run_id).info.start_time)
+    points = [
+        Metric(name, float(row[name]), now + int(1000 * row["seconds"]), int(row["step"]))
+        for row in history.to_dict("records")
+        for name in CURVES
+        if name in row and row[name] == row[name]
+    ]
+    client = mlflow.MlflowClient()
+    for start in range(0, len(points), 1000):
+        client.log_batch(run_id, metrics=points[start : start + 1000])

@@ -1,0 +1,1 @@
+"""Equations 3 to 5: student heads onto teacher heads."""

@@ -1,0 +1,1 @@
+"""Base models of the mini family, from scratch."""

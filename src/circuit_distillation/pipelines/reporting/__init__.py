@@ -1,0 +1,1 @@
+"""Tables 1 to 4, significance, figures and the page."""

@@ -1,0 +1,1 @@
+"""All three roles tuned on the task's corpus."""

@@ -1,0 +1,29 @@
+"""Kedro settings: hooks, configuration loading, warnings that would only distract."""
+
+import warnings
+from pathlib import Path
+
+from kedro.framework.startup import find_kedro_project
+
+from circuit_distillation.hooks.artifacts import ArtifactHooks
+from circuit_distillation.hooks.parameters import ParameterHooks
+
+# Reporting fans in datasets of many namespaces; Kedro warns once for each such node.
+warnings.filterwarnings("ignore", message=".*namespace.*", category=UserWarning, module="kedro")
+warnings.filterwarnings("ignore", category=FutureWarning, module="kedro_mlflow")
+
+
+def project_path() -> str:
+    """Absolute path of the project, so that MLflow's files do not follow the working directory."""
+    return str(find_kedro_project(Path.cwd()) or Path.cwd())
+
+
+HOOKS = (ParameterHooks(), ArtifactHooks())
+
+CONFIG_LOADER_ARGS = {
+    "base_env": "base",
+    "default_run_env": "local",
+    # "soft": a partial block in another environment or in --params changes only the keys it names.
+    "merge_strategy": {"parameters": "soft", "mlflow": "soft"},
+    "custom_resolvers": {"project_path": project_path},
+}
