@@ -1,5 +1,4 @@
-"""Intervals: odds ratio of discordant pairs, bootstrap over scenes of an accuracy and of a paired
-difference."""
+"""Intervals: odds ratio of discordant pairs; accuracy and paired difference, bootstrapped over scenes."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Results, tables, significance, figures, page: pure functions of stored predictions and histories."""

@@ -1,0 +1,116 @@
+"""Tables 1 to 4: measured rows in the order of the paper, with the paper's figures beside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.resources import files
+from io import StringIO
+
+import pandas as pd
+
+from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
+
+TABLES = (1, 2, 3, 4)
+CAPTIONS = {
+    1: "Entity tracking",
+    2: "Theory of mind",
+    3: "Entity tracking, extended results",
+    4: "Theory of mind, extended results",
+}
+# Column of a table -> metric of the results.
+METRICS = {
+    "full_model": "full_accuracy",
+    "circuit": "circuit_accuracy",
+    "random_circuit": "random_circuit_accuracy",
+    "faithfulness": "faithfulness",
+    "candidate_accuracy": "full_candidate_accuracy",
+    "pct_heads": "pct_heads",
+    "pct_parameters": "pct_parameters",
+}
+NAMES = ("block", "model", "loss")
+COLUMNS = (*NAMES, *METRICS, "n_test", "seeds", "paper_full_model", "paper_circuit")
+NOT_AVAILABLE = "n/a"
+
+
+@cache
+def paper_rows() -> pd.DataFrame:
+    """The paper's four tables: table, task, role, arm, the row's names as printed and its figures.
+
+    "CKA + Rand CKA" is printed in some rows of Tables 3 and 4; both names are the control arm.
+    """
+    text = files("circuit_distillation.reporting").joinpath("paper_tables.csv").read_text(encoding="utf-8")
+    return pd.read_csv(StringIO(text), keep_default_na=True)
+
+
+def build_table(
+    results: pd.DataFrame, number: int, labels: Mapping[str, str], experiment: str = "paper"
+) -> pd.DataFrame:
+    """Table `number`, columns `COLUMNS`: accuracies in [0, 1], means over seeds; `n_test` is per seed.
+
+    The rows of the paper come first, empty where nothing was measured ("n/a" for instruction-tuned models
+    the family does not have). Below them stand rows the paper does not have: in Tables 3 and 4 other arms
+    and, in every table, the arms of other experiments, with the experiment in the block's name.
+    """
+    if number not in TABLES:
+        raise ValueError(f"there is no Table {number}; the paper has Tables 1 to 4")
+    paper = paper_rows().query("table == @number")
+    task = str(paper["task"].iloc[0])
+    measured = results[results["task"] == task]
+    rows = [_paper_row(measured, row, labels, experiment) for row in paper.to_dict("records")]
+    rows += _rows_beyond(measured, paper, task, labels, experiment)
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def build_tables(
+    results: pd.DataFrame, labels: Mapping[str, str], experiment: str = "paper"
+) -> dict[int, pd.DataFrame]:
+    """Tables 1 to 4 by number."""
+    return {number: build_table(results, number, labels, experiment) for number in TABLES}
+
+
+def _paper_row(
+    measured: pd.DataFrame, row: Mapping[str, object], labels: Mapping[str, str], experiment: str
+) -> dict[str, object]:
+    task, role, arm = str(row["task"]), str(row["role"]), str(row["arm"])
+    values = _measure(measured, role, arm, experiment)
+    if not values and arm == "instruct":
+        values = dict.fromkeys(METRICS, NOT_AVAILABLE)
+    figures = {"paper_full_model": row["full_model"], "paper_circuit": row["circuit"]}
+    return {**row_name(task, role, arm, labels)._asdict(), **values, **figures}
+
+
+def _rows_beyond(
+    measured: pd.DataFrame, paper: pd.DataFrame, task: str, labels: Mapping[str, str], experiment: str
+) -> list[dict[str, object]]:
+    in_paper = list(zip(paper["role"], paper["arm"], strict=True))
+    seen = measured[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
+    others = sorted(set(seen) - set(in_paper), key=lambda pair: (ROLES.index(pair[0]), pair[1]))
+    rows = []
+    if paper["table"].iloc[0] in (3, 4):
+        for role, arm in others:
+            if values := _measure(measured, role, arm, experiment):
+                rows.append({**row_name(task, role, arm, labels)._asdict(), **values})
+    for other in sorted(set(measured["experiment"]) - {experiment}):
+        for role, arm in in_paper:
+            values = _measure(measured, role, arm, other) if arm not in UPSTREAM_ARMS else {}
+            if values:
+                name = row_name(task, role, arm, labels)
+                rows.append({**name._asdict(), "block": f"{name.block} ({other})", **values})
+    return rows
+
+
+def _measure(measured: pd.DataFrame, role: str, arm: str, experiment: str) -> dict[str, object]:
+    """Means over seeds of one row; nothing where the arm was not run."""
+    rows = measured[(measured["model"] == role) & (measured["arm"] == arm)]
+    own = rows[rows["experiment"] == experiment]
+    if own.empty and arm in UPSTREAM_ARMS:
+        # Models above the mapping do not depend on the experiment: any experiment's rows are theirs.
+        own = rows.drop_duplicates(["seed", "metric"])
+    if own.empty:
+        return {}
+    means = own.groupby("metric")["value"].mean()
+    values: dict[str, object] = {column: means.get(metric) for column, metric in METRICS.items()}
+    values["n_test"] = int(own.loc[own["metric"] == "full_accuracy", "n"].min())
+    values["seeds"] = int(own["seed"].nunique())
+    return values
