@@ -29,7 +29,7 @@ def test_shipped_parameters_are_valid(shipped):
 
 def test_every_shipped_arm_is_named_as_its_key(shipped):
     parameters = validate(shipped)
-    assert {name: arm.name for name, arm in parameters.arms.items()} == {name: name for name in parameters.arms}
+    assert parameters.arms == {name: name for name in parameters.arms}
 
 
 @pytest.mark.parametrize(

@@ -119,35 +119,30 @@ class HeadMapping(Strict):
 
 
 
-class Arm(Strict):
-    """What an arm trains and with which loss; `base` and `tuned` are rows that nothing trains here."""
-
-    name: str
-    label: str
-    trained: Literal["all", "heads", "random_heads", "nothing"] = "nothing"
-    corpus: Literal["task", "tuning"] = "task"
-    ce: bool = False
-    kl: bool = False
-    pairs: Literal["none", "mapped", "random", "layers"] = "none"
-
-
 class Distillation(Strict):
-    """Equations 6 and 7, and the optimiser."""
+    """Equations 6 and 7, and the optimiser; fields as in `training.distillation_settings`."""
 
     n_train: int = Count
-    steps: int = Count
+    epochs: int = Count
     batch_size: int = Field(ge=2)
-    learning_rate: dict[Literal["heads", "all"], float]
+    bank_batches: int = Count
+    learning_rate_heads: float = Field(gt=0)
+    learning_rate_full: float = Field(gt=0)
+    schedule: str
     warmup_steps: int = Field(ge=0)
+    weight_decay: float = Field(ge=0)
+    clip_norm: float = Field(gt=0)
+    weights: Literal["qkvo", "qo"]
+    labels: Literal["hard", "soft", "gold"]
+    rows: str
+    similarity: Literal["cka", "procrustes"]
+    estimator: Literal["biased", "unbiased"]
     cka_weight: float = Field(ge=0)
     pair_reduction: Literal["sum", "mean"]
-    estimator: Literal["biased", "unbiased"]
-    similarity: Literal["cka", "procrustes"]
-    rows: Literal["last", "answer", "all"]
-    labels: Literal["hard", "soft", "gold"]
-    head_weights: Literal["qkvo", "qo"]
-    validate_every: int = Count
-    extra_arms: tuple[Literal["full_kl", "layer_cka", "random_heads_ce_align_cka"], ...] = ()
+    precision: Literal["fp32", "bf16"]
+    evaluate_every: int = Count
+    patience: int | None = Field(ge=1)
+    extra_arms: tuple[Literal["full_kl", "layer_cka", "random_heads_ce_align_cka"], ...]
 
 
 class Parameters(Strict):
@@ -165,7 +160,7 @@ class Parameters(Strict):
     evaluation: Evaluation
     head_mapping: HeadMapping
     distillation: Distillation
-    arms: dict[str, Arm]
+    arms: dict[str, str]
 
 
 def validate(raw: dict[str, Any]) -> Parameters:

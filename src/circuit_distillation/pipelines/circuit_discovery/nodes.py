@@ -6,7 +6,7 @@ from circuit_distillation.parameters import CircuitDiscovery, Evaluation
 
 
 def discover_circuit(
-    checkpoint, discovery, corrupted, means, parameters: CircuitDiscovery, task: str, role: dict, arm: dict
+    checkpoint, discovery, corrupted, means, parameters: CircuitDiscovery, task: str, role: dict, arm: str
 ) -> tuple:
     """Head scores by stage and the circuit, by path patching (entity tracking) or mean ablation (theory of mind)."""
     from circuit_distillation.circuits.search import find_circuit
@@ -17,7 +17,7 @@ def discover_circuit(
     scores, circuit = find_circuit(
         checkpoint, from_frame(discovery), from_frame(corrupted), from_frame(means), settings
     )
-    circuit |= {"task": task, "role": role["name"], "arm": arm["name"], "model_hash": model_hash(checkpoint.model)}
+    circuit |= {"task": task, "role": role["name"], "arm": arm, "model_hash": model_hash(checkpoint.model)}
     return scores, circuit
 
 
