@@ -64,7 +64,8 @@ def separate_prompt_loss(model, batch: PackedBatch) -> float:
 def test_packed_loss_equals_separate_prompts(model, batch, attention, tolerance):
     model.set_attn_implementation(attention)
     with torch.no_grad():
-        assert packed_loss(model, batch).item() == pytest.approx(separate_prompt_loss(model, batch), abs=tolerance)
+        expected = separate_prompt_loss(model, batch)
+        assert packed_loss(model, batch).item() == pytest.approx(expected, abs=tolerance)
 
 
 def test_questions_do_not_see_each_other():
@@ -87,7 +88,7 @@ def model_argmax(model, batch: PackedBatch) -> torch.Tensor:
 
 def test_bad_targets_are_refused(model, batch):
     batch.targets[1].after_layer = 4
-    with pytest.raises(ValueError, match="after_layer must be from 1 to 3"):
+    with pytest.raises(ValueError, match="after_layer is 4, not from 1 to 3"):
         packed_loss(model, batch)
     batch.targets[1].after_layer = 1
     batch.targets[1].choices = torch.tensor([0, 1])

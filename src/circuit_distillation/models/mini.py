@@ -1,4 +1,4 @@
-"""The mini family: small real ``LlamaForCausalLM`` models with grouped-query attention, and their tokenizer."""
+"""The mini family: small real ``LlamaForCausalLM`` models with grouped-query attention, and a tokenizer."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ MINI_SIZES = {
 def build_tokenizer(words: Iterable[str], model_max_length: int = 512):
     """Word-level tokenizer over ``words`` and the digits; the ids do not depend on the order of the words.
 
-    Digits and punctuation are tokens of their own, a leading space makes no difference, case does, and BOS comes
-    first by default.
+    Digits and punctuation are tokens of their own, a leading space makes no difference, case does, and BOS
+    comes first by default.
     """
     from tokenizers import Regex, Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
@@ -85,7 +85,7 @@ def build_model(role: str, tokenizer, seed: int):
 
 @torch.no_grad()
 def initialise(model, n_layers: int) -> None:
-    """Embeddings: std 0.3. Matrices: std fan_in^-0.5, times (2 layers)^-0.5 where they write into the residual stream."""
+    """Std 0.3 for embeddings, fan_in^-0.5 for matrices, times (2 layers)^-0.5 for o_proj and down_proj."""
     for name, weight in model.named_parameters():
         if "embed_tokens" in name:
             weight.normal_(0.0, EMBEDDING_STD)

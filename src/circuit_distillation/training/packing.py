@@ -1,8 +1,8 @@
 """Packed prompts: several questions about one scene in one sequence, with losses at chosen positions.
 
-A scene (or story) comes first and is block 0. Every question is a block of its own, k = 1, 2, ... Question tokens
-see the scene and their own block only, and their position ids restart after the scene, so that a packed sequence is
-exactly as many separate prompts as it holds questions, at the cost of one scene.
+A scene (or story) comes first and is block 0. Every question is a block of its own, k = 1, 2, ... Question
+tokens see the scene and their own block only, and their position ids restart after the scene, so that a
+packed sequence is exactly as many separate prompts as it holds questions, at the cost of one scene.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ PADDING_BLOCK = -1
 class Target:
     """Labels at some positions of a batch, and where in the model they are read.
 
-    ``after_layer`` None reads the final logits over the whole vocabulary; k reads an early exit: the residual stream
-    after k layers, through the final norm and the tied head. ``choices`` restricts the softmax to these token ids.
-    ``weight`` scales each label's cross-entropy before the mean over labels.
+    ``after_layer`` None reads the final logits over the whole vocabulary; k reads an early exit: the
+    residual stream after k layers, through the final norm and the tied head. ``choices`` restricts the
+    softmax to these token ids. ``weight`` scales each label's cross-entropy before the mean over labels.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Target:
 
 @dataclass
 class PackedBatch:
-    """Token ids, their blocks (0 scene, k the k-th question, -1 padding at the end) and the labels to learn."""
+    """Token ids, their blocks (0 scene, k k-th question, -1 padding at the end) and the labels to learn."""
 
     input_ids: Tensor  # [batch, position]
     position_ids: Tensor  # [batch, position]
@@ -56,7 +56,7 @@ def block_mask(block: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
 
 
 def residual_streams(model, batch: PackedBatch) -> tuple[Tensor, ...]:
-    """Residual streams after 0, 1, ... layers, each [batch, position, d_model]; the last is already normed."""
+    """Residual stream after 0, 1, ... layers, each [batch, position, d_model]; the last already normed."""
     output = model.model(
         input_ids=batch.input_ids,
         attention_mask=block_mask(batch.block, model.dtype),
@@ -68,13 +68,13 @@ def residual_streams(model, batch: PackedBatch) -> tuple[Tensor, ...]:
 
 
 def target_logits(model, streams: tuple[Tensor, ...], target: Target) -> Tensor:
-    """Logits [label, vocabulary] or [label, choice] at a target's positions; no other position is unembedded."""
+    """Logits [label, vocabulary] or [label, choice] at a target's positions, the only ones unembedded."""
     if target.after_layer is None:
         hidden = streams[-1][target.rows, target.cols]
     else:
         last = len(streams) - 2
         if not 0 < target.after_layer <= last:
-            raise ValueError(f"target {target.name!r}: after_layer must be from 1 to {last}, got {target.after_layer}")
+            raise ValueError(f"target {target.name!r}: after_layer is {target.after_layer}, not from 1 to {last}")
         hidden = model.model.norm(streams[target.after_layer][target.rows, target.cols])
     head = model.lm_head.weight
     return hidden @ (head if target.choices is None else head[target.choices]).T

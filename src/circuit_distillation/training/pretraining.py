@@ -1,4 +1,4 @@
-"""The training loop of the mini family: packed batches, a group lasso on heads, a stop rule on validation prompts."""
+"""The training loop of the mini family: packed batches, a group lasso on heads and a stop rule."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Sampler = Callable[[np.random.Generator], list[PackedBatch]]
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """AdamW, linear warm-up to a constant learning rate; ``lasso`` is γ of the group lasso on the heads' o_proj blocks."""
+    """AdamW, linear warm-up to a constant learning rate; ``lasso`` is γ of the group lasso on heads."""
 
     learning_rate: float
     max_steps: int
@@ -33,8 +33,9 @@ class TrainSettings:
 class StopRule:
     """Stop as soon as ``accuracy(model, n)`` over n validation prompts reaches ``target``.
 
-    Every ``every`` steps from ``first_step`` on, ``n_coarse`` prompts say whether the ``n_final`` prompts are worth
-    asking; only those decide. ``required``: a run which never gets there is an error, not a weaker model.
+    Every ``every`` steps from ``first_step`` on, ``n_coarse`` prompts say whether the ``n_final`` prompts
+    are worth asking; only those decide. ``required``: a run which never gets there is an error, not a
+    weaker model.
     """
 
     accuracy: Callable[[torch.nn.Module, int], float]
@@ -68,7 +69,7 @@ def group_lasso(model: torch.nn.Module) -> Tensor:
 
 
 def answer_accuracy(model: torch.nn.Module, batches: list[PackedBatch], n: int | None = None) -> float:
-    """Share of right full-vocabulary predictions of the target "answer" over the first n labels (None: all)."""
+    """Share of right argmax predictions of the target "answer" over the first n labels (None: all)."""
     correct: list[Tensor] = []
     with torch.no_grad():
         for batch in batches:
@@ -106,14 +107,15 @@ def train_on(
     """Train all weights in place on ``sample(rng)``, one list of packed batches a step; returns one row a step.
 
     Rows hold step, learning rate, seconds since the start, every target's loss and accuracy, and
-    ``validation_accuracy`` (NaN where not evaluated). Raises ``RuntimeError`` if a required stop rule is not met
-    within ``max_steps``.
+    ``validation_accuracy`` (NaN where not evaluated). Raises ``RuntimeError`` if a required stop rule is
+    not met within ``max_steps``.
     """
     from tqdm.auto import tqdm
 
     torch.set_flush_denormal(True)  # lasso drives weights towards zero, and denormal numbers are slow on CPU
     rng = np.random.default_rng(settings.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=settings.betas, weight_decay=settings.weight_decay)
+    decay, betas = settings.weight_decay, settings.betas
+    optimizer = torch.optim.AdamW(model.parameters(), betas=betas, weight_decay=decay)
     history: list[dict[str, float]] = []
     start, reached = time.perf_counter(), False
     model.train()
@@ -133,7 +135,7 @@ def train_on(
     model.eval()
     if stop and stop.required and not reached:
         raise RuntimeError(
-            f"{progress}: accuracy {stop.accuracy(model, stop.n_final):.3f} after {settings.max_steps} steps is below "
-            f"{stop.target}; allow more steps or choose another seed"
+            f"{progress}: accuracy {stop.accuracy(model, stop.n_final):.3f} after {settings.max_steps} steps, "
+            f"below {stop.target}: allow more steps or choose another seed"
         )
     return history
