@@ -32,7 +32,7 @@ def tiny_model(
     seed: int = 0,
     **options: object,
 ) -> PreTrainedModel:
-    """A random model with weights (biases, norms too) far from zero, so that every term of the block counts."""
+    """A random model with all weights far from zero, so that every term of the block counts."""
     torch.manual_seed(seed)
     config_class, model_class = STYLES[style]
     config = config_class(

@@ -1,0 +1,186 @@
+"""The parts of a Llama-style decoder block as functions, so that a forward can start, stop and be edited
+anywhere.
+
+They use the model's own modules and copy the arithmetic of eager attention in transformers (softmax in
+float32, then cast), so that a run put together from them equals the model to rounding. Residual streams of
+half-precision models are carried in float32; everything else has the dtype of the weights.
+
+Shapes: streams x are [n, s, t, d]: n prompts, s streams that share a prompt's earlier tokens, t tokens, width
+d.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.circuits.cost import add_macs
+
+KeyValue = tuple[Tensor, Tensor]
+# Scratch memory of one MLP or unembedding call: on a CPU little more than its caches hold, on a GPU enough to
+# fill it.
+SCRATCH_BYTES = {"cpu": 2**24, "cuda": 2**30}
+
+
+def weight_dtype(model: nn.Module) -> torch.dtype:
+    return model.model.embed_tokens.weight.dtype
+
+
+def residual_dtype(model: nn.Module) -> torch.dtype:
+    """float64 for float64 models, else float32."""
+    return torch.float64 if weight_dtype(model) == torch.float64 else torch.float32
+
+
+def embed(model: nn.Module, ids: Tensor) -> Tensor:
+    return model.model.embed_tokens(ids).to(residual_dtype(model))
+
+
+def rotary(model: nn.Module, n_tokens: int) -> KeyValue:
+    """cos and sin of positions 0 .. n_tokens - 1, each [position, 1, d_head]."""
+    weight = model.model.embed_tokens.weight
+    positions = torch.arange(n_tokens, device=weight.device)[None]
+    cos, sin = model.model.rotary_emb(weight[:1], position_ids=positions)
+    return cos[0, :, None], sin[0, :, None]
+
+
+def rotate(x: Tensor, rope: KeyValue) -> Tensor:
+    """Rotary embedding of x, [..., t, heads, d_head], at the positions that `rope` is of."""
+    first, second = x.chunk(2, dim=-1)
+    return x * rope[0] + torch.cat((-second, first), dim=-1) * rope[1]
+
+
+def project(layer: nn.Module, normed: Tensor, which: str, rope: KeyValue) -> Tensor:
+    """Queries, keys or values ("q", "k", "v") of a normed stream, [..., t, heads, d_head]; q and k
+    rotated."""
+    attn = layer.self_attn
+    linear = getattr(attn, f"{which}_proj")
+    heads = linear(normed).unflatten(-1, (-1, attn.head_dim))
+    add_macs(normed.numel() * linear.out_features)
+    if which == "v":
+        return heads
+    norm = getattr(attn, f"{which}_norm", None)
+    return rotate(heads if norm is None else norm(heads), rope)
+
+
+def normed_input(layer: nn.Module, x: Tensor) -> Tensor:
+    return layer.input_layernorm(x).to(layer.self_attn.q_proj.weight.dtype)
+
+
+def attend(
+    q: Tensor, k: Tensor, v: Tensor, scaling: float, prefix: KeyValue | None, n_padding: int = 0
+) -> Tensor:
+    """Causal attention of the last tokens of each stream: head outputs z, [n, s, t_q, head, d_head].
+
+    q is [n, s, t_q, head, d_head], the queries of the last t_q of the stream's t tokens; k and v are [n, s,
+    t, kv_head, d_head] with any number of kv heads that divides the heads; prefix holds keys and values of
+    the earlier tokens, [n, p, kv_head, d_head], shared by the s streams. n_padding hidden keys are appended:
+    the float32 softmax then sums rows of the same length as a right-padded forward of the model does, in the
+    same order.
+    """
+    n, s, t_q, heads, d_head = q.shape
+    t = k.shape[2]
+    own = _scores(q, k).masked_fill(_hidden(t_q, t, q.device), float("-inf"))
+    parts = [own] if prefix is None else [_prefix_scores(q, prefix[0]), own]
+    if n_padding:
+        parts.append(own.new_full((*own.shape[:-1], n_padding), float("-inf")))
+    weights = torch.softmax(torch.cat(parts, dim=-1) * scaling, dim=-1, dtype=torch.float32).to(q.dtype)
+    start = 0 if prefix is None else prefix[0].shape[1]
+    z = _mix(weights[..., start : start + t], v)
+    add_macs(2 * (start + t) * q.numel())
+    return z if prefix is None else z + _prefix_mix(weights[..., :start], prefix[1])
+
+
+def attention_output(layer: nn.Module, z: Tensor) -> Tensor:
+    """o_proj of head outputs [..., head, d_head], in float32 at least."""
+    linear = layer.self_attn.o_proj
+    add_macs(z.numel() * linear.out_features)
+    out = linear(z.flatten(-2))
+    return out if out.dtype == torch.float64 else out.float()
+
+
+def output_by_head(layer: nn.Module, z: Tensor) -> Tensor:
+    """What each head alone adds to the residual stream: z [..., head, d_head] to [..., head, d], without the
+    bias."""
+    weight = layer.self_attn.o_proj.weight.to(z.dtype).unflatten(1, z.shape[-2:])
+    add_macs(z.numel() * len(weight))
+    return torch.einsum("...hk,dhk->...hd", z, weight)
+
+
+def scratch_bytes(device: torch.device) -> int:
+    return SCRATCH_BYTES.get(device.type, SCRATCH_BYTES["cuda"])
+
+
+def add_mlp(layer: nn.Module, x: Tensor) -> Tensor:
+    """x + MLP(norm(x)), a bounded number of rows at a time (the MLP works token by token). x may be changed
+    in place."""
+    rows = x.reshape(-1, x.shape[-1])
+    width = layer.mlp.gate_proj.out_features
+    add_macs(3 * rows.numel() * width)
+    dtype = layer.mlp.gate_proj.weight.dtype
+    for part in rows.split(max(1, scratch_bytes(x.device) // (3 * width * dtype.itemsize))):
+        part += layer.mlp(layer.post_attention_layernorm(part).to(dtype))
+    return rows.view(x.shape)
+
+
+def answer_log_probs(model: nn.Module, x: Tensor, answer_ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Log-probability of the answer and the top token, both [...], of final residuals x [..., d].
+
+    answer_ids is broadcast to x without its last dimension. A bounded number of rows is unembedded at a time.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    answers = answer_ids.expand(x.shape[:-1]).reshape(-1)
+    vocab = model.lm_head.weight.shape[0]
+    size = max(1, scratch_bytes(x.device) // (3 * vocab * x.dtype.itemsize))
+    parts = [_score_rows(model, *part) for part in zip(rows.split(size), answers.split(size), strict=True)]
+    add_macs(rows.numel() * vocab)
+    log_probs, tops = (torch.cat(column).view(x.shape[:-1]) for column in zip(*parts, strict=True))
+    return log_probs, tops
+
+
+def last_logits(model: nn.Module, rows: Tensor) -> Tensor:
+    """Logits of final residuals, [row, d] to [row, vocab], in float32 at least."""
+    logits = model.lm_head(model.model.norm(rows).to(model.lm_head.weight.dtype))
+    return logits if logits.dtype == torch.float64 else logits.float()
+
+
+def _score_rows(model: nn.Module, rows: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
+    logits = last_logits(model, rows)
+    chosen = logits.gather(1, answers[:, None])[:, 0]
+    return chosen - logits.logsumexp(dim=1), logits.argmax(dim=1)
+
+
+def _scores(q: Tensor, k: Tensor) -> Tensor:
+    n, s, t_q, heads, d_head = q.shape
+    kv_heads, t = k.shape[3], k.shape[2]
+    grouped = q.transpose(2, 3).reshape(n, s, kv_heads, -1, d_head)  # [n, s, kv_head, group * t_q, d_head]
+    return (grouped @ k.permute(0, 1, 3, 4, 2)).view(n, s, heads, t_q, t)
+
+
+def _mix(weights: Tensor, v: Tensor) -> Tensor:
+    n, s, heads, t_q, t = weights.shape
+    grouped = weights.reshape(n, s, v.shape[3], -1, t)
+    return (grouped @ v.transpose(2, 3)).view(n, s, heads, t_q, -1).transpose(2, 3)
+
+
+def _prefix_scores(q: Tensor, k: Tensor) -> Tensor:
+    n, s, t_q, heads, d_head = q.shape
+    p, kv_heads = k.shape[1:3]
+    # [n, kv_head, s * group * t_q, d_head]: one product a prompt and kv head for all the streams that share
+    # it
+    grouped = (
+        q.view(n, s, t_q, kv_heads, -1, d_head).permute(0, 3, 1, 4, 2, 5).reshape(n, kv_heads, -1, d_head)
+    )
+    scores = (grouped @ k.permute(0, 2, 3, 1)).view(n, kv_heads, s, -1, t_q, p)
+    return scores.transpose(1, 2).reshape(n, s, heads, t_q, p)
+
+
+def _prefix_mix(weights: Tensor, v: Tensor) -> Tensor:
+    n, s, heads, t_q, p = weights.shape
+    kv_heads = v.shape[2]
+    grouped = weights.view(n, s, kv_heads, -1, t_q, p).transpose(1, 2).reshape(n, kv_heads, -1, p)
+    z = (grouped @ v.transpose(1, 2)).view(n, kv_heads, s, -1, t_q, v.shape[-1])
+    return z.permute(0, 2, 4, 1, 3, 5).reshape(n, s, t_q, heads, -1)
+
+
+def _hidden(t_q: int, t: int, device: torch.device) -> Tensor:
+    return torch.ones(t_q, t, dtype=torch.bool, device=device).triu(diagonal=t - t_q + 1)

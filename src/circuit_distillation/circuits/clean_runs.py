@@ -1,0 +1,175 @@
+"""Clean and corrupted runs of the prompts of a path-patching search, recorded once and reused by every
+stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.circuits.block import (
+    KeyValue,
+    add_mlp,
+    attend,
+    attention_output,
+    embed,
+    normed_input,
+    project,
+    residual_dtype,
+    rotary,
+    weight_dtype,
+)
+from circuit_distillation.circuits.cost import forward_macs
+from circuit_distillation.circuits.prompts import prompt_lengths
+from circuit_distillation.models.architecture import architecture, decoder_layers
+
+MEMORY_BUDGET_MB = 1024
+
+
+@dataclass
+class LayerState:
+    """One layer of a run: the residual before it, its keys, values and head outputs, [n, position, ...]."""
+
+    residual: Tensor
+    k: Tensor
+    v: Tensor
+    z: Tensor
+
+
+@dataclass
+class CleanRun:
+    """States of some prompts, a list over layers. residual and z start at position `start`; k and v at 0."""
+
+    start: int
+    residual: list[Tensor]  # [n, T - start, d]
+    z: list[Tensor]  # [n, T - start, head, d_head]
+    k: list[Tensor]  # [n, T, kv_head, d_head]
+    v: list[Tensor]
+
+
+@torch.no_grad()
+def layer_states(model: nn.Module, input_ids: Tensor) -> Iterator[LayerState]:
+    """Runs prompts [n, position] and yields each layer's state. What follows the last attention is not
+    computed.
+
+    Padding on the right needs no mask: no earlier token sees it.
+    """
+    layers = decoder_layers(model)
+    rope = rotary(model, input_ids.shape[1])
+    x = embed(model, input_ids)[:, None]
+    for index, layer in enumerate(layers):
+        normed = normed_input(layer, x)
+        q, k, v = (project(layer, normed, which, rope) for which in "qkv")
+        z = attend(q, k, v, layer.self_attn.scaling, None)
+        yield LayerState(x[:, 0], k[:, 0], v[:, 0], z[:, 0])
+        if index + 1 < len(layers):
+            x = add_mlp(layer, x + attention_output(layer, z))
+
+
+class PatchingRuns:
+    """Clean and corrupted runs of aligned prompts, in chunks of examples that respect a memory budget.
+
+    Chunks stay in memory as long as all kept ones fit into half of the budget; the others are run again each
+    time they are asked for. The chunk in work with the streams of all its senders fits into a quarter;
+    the bound is therefore `memory_budget_mb` MB beside the weights and the results, or what a single example
+    needs if that is more. `clean_start` and `corrupt_start` are the first positions whose residuals and head
+    outputs are kept.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        clean_ids: Tensor,
+        corrupt_ids: Tensor,
+        *,
+        attention_mask: Tensor | None = None,
+        clean_start: int = 0,
+        corrupt_start: int = 0,
+        memory_budget_mb: float = MEMORY_BUDGET_MB,
+    ):
+        self.lengths = prompt_lengths(model, clean_ids, attention_mask)
+        if corrupt_ids.shape != clean_ids.shape:
+            raise ValueError(
+                f"corrupt_ids {list(corrupt_ids.shape)} must have the shape of clean_ids "
+                f"{list(clean_ids.shape)}"
+            )
+        prompt_lengths(model, corrupt_ids, attention_mask)
+        self.model, self.clean_ids, self.corrupt_ids = model, clean_ids, corrupt_ids
+        self.clean_start, self.corrupt_start = clean_start, corrupt_start
+        self.budget = int(memory_budget_mb * 2**20)
+        per_example = self._cache_bytes() + self._stream_bytes()
+        size = max(1, int(self.budget / 4 // per_example))
+        self.chunks = torch.arange(len(clean_ids), device=clean_ids.device).split(size)
+        self._kept: dict[int, tuple[CleanRun, list[Tensor]]] = {}
+        self._n_kept = int(self.budget / 2 // (size * self._cache_bytes()))
+
+    def chunk(self, index: int) -> tuple[CleanRun, list[Tensor]]:
+        """The clean run of chunk `index` and, per layer, its corrupted head outputs from corrupt_start on."""
+        if index in self._kept:
+            return self._kept[index]
+        rows = self.chunks[index]
+        states = (self._record_clean(self.clean_ids[rows]), self._record_corrupt(self.corrupt_ids[rows]))
+        if len(self._kept) < self._n_kept:
+            self._kept[index] = states
+        return states
+
+    def check(
+        self, clean_ids: Tensor, corrupt_ids: Tensor, lengths: Tensor, positions: Tensor, corrupted: Tensor
+    ) -> None:
+        """ValueError unless these runs are of these prompts and keep these positions."""
+        mine, theirs = (self.clean_ids, self.corrupt_ids, self.lengths), (clean_ids, corrupt_ids, lengths)
+        if not all(torch.equal(one, other) for one, other in zip(mine, theirs, strict=True)):
+            raise ValueError(
+                "runs were recorded for other prompts: build PatchingRuns from the same ids and mask"
+            )
+        if positions.min() < self.clean_start or corrupted.min() < self.corrupt_start:
+            raise ValueError(
+                f"runs keep positions from {self.clean_start} (clean), {self.corrupt_start} (corrupted) on: "
+                "build PatchingRuns with a smaller clean_start, corrupt_start"
+            )
+
+    def naive_macs(self, n_forwards: int) -> float:
+        """MACs of `n_forwards` full forwards of every prompt."""
+        return n_forwards * sum(forward_macs(self.model, n) for n in self.lengths.tolist())
+
+    def _record_clean(self, ids: Tensor) -> CleanRun:
+        run = CleanRun(self.clean_start, [], [], [], [])
+        for state in layer_states(self.model, ids):
+            run.residual.append(_from(state.residual, self.clean_start))
+            run.z.append(_from(state.z, self.clean_start))
+            run.k.append(state.k)
+            run.v.append(state.v)
+        return run
+
+    def _record_corrupt(self, ids: Tensor) -> list[Tensor]:
+        return [_from(state.z, self.corrupt_start) for state in layer_states(self.model, ids)]
+
+    def _cache_bytes(self) -> int:
+        """Bytes that the two recorded runs of one example take."""
+        arch = architecture(self.model)
+        n_tokens = self.clean_ids.shape[1]
+        kept, kept_corrupt = n_tokens - self.clean_start, n_tokens - self.corrupt_start
+        width = arch.n_heads * arch.d_head
+        weights = kept * width + kept_corrupt * width + 2 * n_tokens * arch.n_kv_heads * arch.d_head
+        residuals = kept * arch.d_model * residual_dtype(self.model).itemsize
+        return arch.n_layers * (weights * weight_dtype(self.model).itemsize + residuals)
+
+    def _stream_bytes(self) -> int:
+        """Bytes that the perturbed streams of all senders of one example take (two copies), and what
+        receivers read."""
+        arch = architecture(self.model)
+        return 3 * (arch.n_total_heads + 1) * arch.d_model * residual_dtype(self.model).itemsize
+
+
+def prefix(run: CleanRun, layer: int, rows: Tensor, end: int) -> KeyValue | None:
+    """Clean keys and values of tokens before `end` of some rows of a run."""
+    if end == 0:
+        return None
+    return run.k[layer][rows, :end], run.v[layer][rows, :end]
+
+
+def _from(tensor: Tensor, start: int) -> Tensor:
+    # A copy, so that the positions before `start` are freed.
+    return tensor[:, start:].clone() if start else tensor

@@ -1,0 +1,66 @@
+"""What a search costs, in forward-equivalents, beside what one forward per head would cost.
+
+A forward-equivalent is the multiply-accumulates (MACs) of one full forward of one prompt that unembeds its
+last token only: F = L (T (2 d H h + 2 d G h + 3 d f) + 2 T^2 H h) + d V for T tokens, L layers, H query and G
+key/value heads of size h, width d, MLP width f and vocabulary V. The engine adds up the MACs of every matrix
+product it does.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+from torch import nn
+
+from circuit_distillation.models.architecture import architecture, decoder_layers
+
+
+@dataclass
+class Cost:
+    """Running totals; `seconds` is set when the counted block ends."""
+
+    macs: float = 0.0
+    seconds: float = 0.0
+
+    def forward_equivalents(self, model: nn.Module, n_tokens: int) -> float:
+        """The work done, in forwards of one prompt of `n_tokens` tokens."""
+        return self.macs / forward_macs(model, n_tokens)
+
+
+_CURRENT: ContextVar[Cost | None] = ContextVar("cost", default=None)
+
+
+@contextmanager
+def counted() -> Iterator[Cost]:
+    """Counts the MACs and seconds of everything the engine does inside the block; blocks may be nested."""
+    outer = _CURRENT.get()
+    cost = Cost()
+    token = _CURRENT.set(cost)
+    start = time.perf_counter()
+    try:
+        yield cost
+    finally:
+        cost.seconds = time.perf_counter() - start
+        _CURRENT.reset(token)
+        if outer is not None:
+            outer.macs += cost.macs
+
+
+def add_macs(macs: float) -> None:
+    """Called by the engine for every matrix product."""
+    cost = _CURRENT.get()
+    if cost is not None:
+        cost.macs += macs
+
+
+def forward_macs(model: nn.Module, n_tokens: int) -> float:
+    """MACs of one forward of one prompt, the last token unembedded."""
+    arch = architecture(model)
+    mlp_width = decoder_layers(model)[0].mlp.gate_proj.out_features
+    projections = 2 * arch.d_model * (arch.n_heads + arch.n_kv_heads) * arch.d_head
+    per_token = projections + 3 * arch.d_model * mlp_width + 2 * n_tokens * arch.n_heads * arch.d_head
+    return arch.n_layers * n_tokens * per_token + arch.d_model * arch.vocab_size

@@ -1,0 +1,101 @@
+"""The perturbed residual stream of every sender at the sender position, all other heads frozen to clean.
+
+With every attention output from the sender position on frozen, a patched sender changes the residual stream
+at its own position only, and reaches later layers through that residual and the MLPs. So one token a sender
+is carried, all heads of a layer and all examples in one batch, and no attention is computed (the "path
+patching" of Wang et al. 2022 and Prakash et al. 2024: heads frozen, MLPs live).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.circuits.block import (
+    add_mlp,
+    attention_output,
+    normed_input,
+    output_by_head,
+    project,
+    residual_dtype,
+    rotary,
+)
+from circuit_distillation.circuits.clean_runs import CleanRun
+from circuit_distillation.models.architecture import decoder_layers
+
+Head = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Receivers:
+    """Heads that are patched at once, by layer, in one input ("q", "k" or "v")."""
+
+    heads: dict[int, list[int]]
+    which: str
+    kv_scope: str
+
+    @property
+    def layers(self) -> list[int]:
+        return sorted(self.heads)
+
+    def slots(self, layer: int, group_size: int) -> tuple[list[int], list[int]]:
+        """(rows to take from the projection's heads, heads to overwrite): kv heads are repeated under
+        per_query_head."""
+        heads = self.heads[layer]
+        if self.which == "q":
+            return heads, heads
+        groups = [head // group_size for head in heads]
+        if self.kv_scope == "per_query_head":
+            return groups, heads
+        return sorted(set(groups)), sorted(set(groups))
+
+
+def sender_streams(
+    model: nn.Module,
+    clean: CleanRun,
+    corrupt_z: Sequence[Tensor],
+    positions: Tensor,
+    corrupt_positions: Tensor,
+    receivers: Receivers | None,
+) -> Tensor | dict[int, Tensor]:
+    """Final streams or what the receivers read.
+
+    positions and corrupt_positions, [n], index the kept positions of the clean run and of corrupt_z. Without
+    receivers: final residuals [1 + layer * head, n, d], row 0 unpatched, sender (l, h) in row 1 + l * heads +
+    h. With receivers: for each receiver layer r the receivers' new q, k or v at the sender position, rotated,
+    [n, sender, slot, d_head], of the senders in layers below r.
+    """
+    n = torch.arange(len(positions), device=positions.device)
+    layers = decoder_layers(model)
+    rope = rotary(model, clean.k[0].shape[1])
+    rope_here = tuple(part[positions + clean.start][:, None] for part in rope)  # [n, 1, 1, d_head]
+    streams = clean.residual[0][n, positions][None]  # [1 + senders so far, n, d]
+    recorded = {}
+    last = len(layers) if receivers is None else receivers.layers[-1] + 1
+    for index, layer in enumerate(layers[:last]):
+        if receivers is not None and index in receivers.heads:
+            recorded[index] = _read(layer, streams[1:], receivers, index, rope_here)
+            if index == last - 1:
+                return recorded
+        z = clean.z[index][n, positions]
+        shift = corrupt_z[index][n, corrupt_positions].to(residual_dtype(model)) - z.to(residual_dtype(model))
+        attention = attention_output(layer, z)
+        senders = (
+            clean.residual[index][n, positions] + attention + output_by_head(layer, shift).transpose(0, 1)
+        )
+        streams = add_mlp(layer, torch.cat((streams + attention, senders)))
+    return streams
+
+
+def _read(
+    layer: nn.Module, streams: Tensor, receivers: Receivers, index: int, rope: tuple[Tensor, ...]
+) -> Tensor:
+    """Rotated q, k or v of the receivers at this layer from streams [sender, n, d]: [n, sender, slot,
+    d_head]."""
+    group_size = layer.self_attn.num_key_value_groups
+    taken, _ = receivers.slots(index, group_size)
+    heads = project(layer, normed_input(layer, streams.transpose(0, 1)), receivers.which, rope)
+    return heads[:, :, taken]
