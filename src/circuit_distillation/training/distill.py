@@ -1,0 +1,227 @@
+"""Distil a teacher's recorded signals into a student in memory: the way into the distillation engine."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.encoding import Encoded
+from circuit_distillation.models.loading import model_hash
+from circuit_distillation.training.arms import Arm, Pair, compared_sites, get_arm, trained_heads
+from circuit_distillation.training.distillation_settings import DistillationSettings
+from circuit_distillation.training.features import Site
+from circuit_distillation.training.head_slices import Head, HeadSlices
+from circuit_distillation.training.loop import DistillationLoop, Engine, Objective
+from circuit_distillation.training.run_checkpoint import RunCheckpoint
+from circuit_distillation.training.student_forward import Batches, StudentForward
+from circuit_distillation.training.teacher_cache import TeacherSignals
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from accelerate import Accelerator
+
+
+def distill(
+    student: nn.Module,
+    train: Encoded,
+    validation: Encoded,
+    signals: TeacherSignals,
+    *,
+    arm: str | Arm,
+    heads: Sequence[Head] = (),
+    pairs: Sequence[Pair] = (),
+    settings: DistillationSettings | None = None,
+    checkpoint_folder: str | Path | None = None,
+    on_step: Callable[[dict[str, float]], None] | None = None,
+    progress_bar: bool = True,
+) -> pd.DataFrame:
+    """Train `student` in place; it is left a plain model, with the trained slices merged, in evaluation mode.
+
+    Args:
+        student: a supported causal LM without dropout.
+        train, validation: encoded splits. Validation scores the true answers and serves early stopping alone.
+        signals: the teacher on `train` (`teacher_signals`), with the teacher heads of `pairs`.
+        arm: a name of `arms.ARMS`, or an `Arm`.
+        heads: the student's circuit heads. pairs: (student head, teacher head), mapped or random as the arm
+            says. checkpoint_folder: where a killed run leaves off; the same call goes on from there and ends
+            with the same
+            weights and history. The checkpoint is removed at the end.
+        on_step: called with every row of the history as it is made.
+
+    Returns:
+        The history, one row a step: step, loss, ce, cka, cka_0 .. per pair, noise_floor, skipped_pairs, lr,
+            seconds, validation_accuracy, validation_ce. Losses are those before the step's update; seconds
+            are those trained so far. `attrs` holds percent_heads and percent_parameters.
+
+    Raises:
+        ValueError: inputs that do not fit one another. FloatingPointError: a loss or gradient that is not
+            finite.
+    """
+    import pandas as pd
+
+    arm = get_arm(arm) if isinstance(arm, str) else arm
+    settings = settings or DistillationSettings()
+    accelerator = _accelerator(arm, settings)
+    _check_student(student)
+    shape = architecture(student)
+    sites = compared_sites(arm, heads, pairs, shape, settings.seed)
+    labels, teacher = _targets(arm, settings, train, signals, [site for _, site in sites], shape.vocab_size)
+    checkpoint = None
+    if checkpoint_folder is not None:
+        parts = (sites, list(heads), train, validation, labels, teacher)
+        checkpoint = Path(checkpoint_folder) / f"{_fingerprint(student, arm, settings, *parts)}.safetensors"
+    with (
+        _on_device(student, accelerator.device, settings.gradient_checkpointing),
+        _trainable(student, trained_heads(arm, heads, shape, settings.seed), settings.weights) as slices,
+    ):
+        forward = StudentForward(student, slices, [site for site, _ in sites], reads_logits=arm.uses_ce)
+        objective = Objective(
+            Batches(train, settings.rows, accelerator.device),
+            labels,
+            arm.uses_ce,
+            teacher,
+            Batches(validation, "last", accelerator.device),
+            validation.answer_ids,
+        )
+        engine = _engine(accelerator, forward, settings, len(objective.train), checkpoint)
+        history = pd.DataFrame(DistillationLoop(engine, objective, settings).run(on_step, progress_bar))
+    if engine.checkpoint is not None and accelerator.is_main_process:
+        engine.checkpoint.remove()
+    history.attrs["percent_heads"] = 100.0 if slices is None else slices.percent_heads
+    history.attrs["percent_parameters"] = 100.0 if slices is None else slices.percent_parameters
+    return history
+
+
+def _accelerator(arm: Arm, settings: DistillationSettings) -> Accelerator:
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+
+    # Without CE the weights above the highest compared activation have no gradient, and a wrapper would wait
+    # for it.
+    wrapper = DistributedDataParallelKwargs(find_unused_parameters=not arm.uses_ce, broadcast_buffers=False)
+    accelerator = Accelerator(kwargs_handlers=[wrapper])
+    if settings.batch_size % accelerator.num_processes:
+        raise ValueError(
+            f"batch_size {settings.batch_size} must be a multiple of the number of processes, "
+            f"{accelerator.num_processes}"
+        )
+    return accelerator
+
+
+def _check_student(student: nn.Module) -> None:
+    rates = {name: rate for name, rate in student.config.to_dict().items() if "dropout" in name and rate}
+    if rates:
+        raise ValueError(
+            f"the student has dropout ({rates}): set it to 0, arms must differ in their losses alone"
+        )
+
+
+def _targets(
+    arm: Arm,
+    settings: DistillationSettings,
+    train: Encoded,
+    signals: TeacherSignals,
+    teacher_sites: Sequence[Site],
+    vocab_size: int,
+) -> tuple[Tensor, Tensor | None]:
+    """Labels [n] or [n, vocabulary], and teacher activations [pair, n, row, width]."""
+    if len(signals.labels) != len(train.input_ids):
+        raise ValueError(
+            f"the teacher's signals are of {len(signals.labels)} examples, the training split has "
+            f"{len(train.input_ids)}"
+        )
+    if not arm.uses_ce and not settings.cka_weight:
+        raise ValueError("an arm without CE and with cka_weight 0 has no loss: raise cka_weight")
+    labels = train.answer_ids if settings.labels == "gold" else signals.labels
+    if arm.soft_labels or settings.labels == "soft":
+        if signals.logits is None:
+            raise ValueError("soft labels need the teacher's logits: make its signals with keep_logits=True")
+        labels = signals.logits
+    elif int(labels.max()) >= vocab_size:
+        raise ValueError(f"a label is token {int(labels.max())}, the student has {vocab_size} tokens")
+    if not teacher_sites:
+        return labels, None
+    if signals.rows != settings.rows:
+        raise ValueError(
+            f"the teacher's activations are of rows {signals.rows!r}, the settings say "
+            f"{settings.rows!r}: make its signals again"
+        )
+    missing = [site for site in teacher_sites if site not in signals.features]
+    if missing:
+        raise ValueError(
+            f"the teacher's signals lack the activations of {missing}: make them with these sites"
+        )
+    return labels, torch.stack([signals.features[site] for site in teacher_sites])
+
+
+@contextmanager
+def _on_device(student: nn.Module, device: torch.device, checkpointing: bool) -> Iterator[None]:
+    """The student on the device, in training mode (gradient checkpointing asks for it); then put back."""
+    home = next(student.parameters()).device
+    student.to(device).train()
+    if checkpointing:
+        student.gradient_checkpointing_enable({"use_reentrant": False})
+    try:
+        yield
+    finally:
+        if checkpointing:
+            student.gradient_checkpointing_disable()
+        student.to(home).eval()
+
+
+@contextmanager
+def _trainable(student: nn.Module, heads: Sequence[Head] | None, weights: str) -> Iterator[HeadSlices | None]:
+    """The slices of `heads` while they train, merged at the end; all weights if `heads` is None."""
+    slices = None
+    if heads is None:
+        student.requires_grad_(True)
+    else:
+        slices = HeadSlices(student, heads, weights)
+    try:
+        yield slices
+    finally:
+        if slices is not None:
+            slices.merge()
+        student.zero_grad(set_to_none=True)
+
+
+def _engine(
+    accelerator: Accelerator,
+    forward: StudentForward,
+    settings: DistillationSettings,
+    n_examples: int,
+    checkpoint: Path | None,
+) -> Engine:
+    from transformers import get_scheduler
+
+    rate = settings.learning_rate_full if forward.slices is None else settings.learning_rate_heads
+    optimizer = torch.optim.AdamW(
+        forward.trainable(),
+        lr=rate,
+        betas=(settings.beta1, settings.beta2),
+        weight_decay=settings.weight_decay,
+    )
+    scheduler = get_scheduler(settings.schedule, optimizer, settings.warmup_steps, settings.steps(n_examples))
+    wrapped, optimizer = accelerator.prepare(forward, optimizer)
+    saved = checkpoint and RunCheckpoint(checkpoint, forward.trainable(), optimizer.optimizer, scheduler)
+    return Engine(accelerator, forward, wrapped, optimizer, scheduler, saved)
+
+
+def _fingerprint(student: nn.Module, arm: Arm, settings: DistillationSettings, *parts: object) -> str:
+    """SHA-256 over all that determines a run: student, arm, settings, data and the teacher's part."""
+    digest = hashlib.sha256(model_hash(student).encode())
+    digest.update(json.dumps([asdict(arm), asdict(settings)], sort_keys=True).encode())
+    for part in parts:
+        for value in (*vars(part).values(),) if isinstance(part, Encoded) else (part,):
+            for leaf in value.values() if isinstance(value, dict) else (value,):
+                data = leaf.float().numpy().tobytes() if isinstance(leaf, Tensor) else repr(leaf).encode()
+                digest.update(data)
+    return digest.hexdigest()

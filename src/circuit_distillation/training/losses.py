@@ -1,0 +1,78 @@
+"""The composite loss: cross-entropy to the teacher's labels, and 1 - CKA over pairs (eqs. 6 and 7)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from circuit_distillation.similarity.cka import DegenerateSampleError, Estimator, paired_linear_cka
+from circuit_distillation.similarity.procrustes import paired_procrustes
+
+Similarity = Literal["cka", "procrustes"]
+Reduction = Literal["sum", "mean"]
+
+
+@dataclass
+class Alignment:
+    """The alignment term of a step: its loss, the similarity of each pair (NaN if skipped), how many were."""
+
+    loss: Tensor  # scalar, without lambda
+    similarities: Tensor  # [pair], detached
+    skipped: int
+
+
+def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """Mean cross-entropy of logits [batch, vocabulary] (eq. 6).
+
+    `labels` are token ids [batch] (hard or gold), or the teacher's logits [batch, vocabulary] (soft:
+    cross-entropy to its distribution, which is KL(teacher || student) plus the teacher's entropy, a constant
+    of the student).
+    """
+    if labels.ndim == 1:
+        return functional.cross_entropy(logits.float(), labels)
+    if labels.shape != logits.shape:
+        raise ValueError(
+            f"soft labels need one vocabulary: the teacher has {labels.shape[-1]} tokens, "
+            f"the student {logits.shape[-1]}"
+        )
+    return functional.cross_entropy(logits.float(), labels.float().softmax(-1))
+
+
+def alignment_loss(
+    student: Tensor,
+    teacher: Tensor,
+    *,
+    similarity: Similarity = "cka",
+    estimator: Estimator = "biased",
+    reduction: Reduction = "sum",
+) -> Alignment:
+    """1 - similarity over the pairs (eq. 7), summed as printed or averaged.
+
+    Args:
+        student: [pair, m, width]; teacher: [pair, m, width of the teacher]; the same m rows.
+
+    A pair whose similarity is undefined on these rows (no variance; too few rows) is left out of the loss and
+    counted. A NaN in the activations is not: it shows in the loss.
+    """
+    try:
+        values, degenerate = _similarities(student, teacher, similarity, estimator)
+    except DegenerateSampleError:  # too few rows: no pair is defined
+        nothing = student.new_full((len(student),), torch.nan)
+        return Alignment((student * 0).sum(), nothing, len(student))
+    kept = ~degenerate
+    total = torch.where(kept, 1 - values, torch.zeros_like(values)).sum()
+    loss = total / kept.sum().clamp(min=1) if reduction == "mean" else total
+    similarities = values.detach().masked_fill(degenerate, torch.nan)
+    return Alignment(loss, similarities, int(degenerate.sum()))
+
+
+def _similarities(
+    student: Tensor, teacher: Tensor, similarity: str, estimator: Estimator
+) -> tuple[Tensor, Tensor]:
+    if similarity == "procrustes":
+        return paired_procrustes(student, teacher)
+    return paired_linear_cka(student, teacher, estimator)

@@ -1,0 +1,88 @@
+"""The alignment term of a step over a bank: the rows of all its batches and of all processes in one Gram
+matrix.
+
+Each batch is back-propagated by itself, with its own rows live in the bank and the others as constants at
+their current values. The gradient of a function of all rows is the sum of these partial gradients, so the
+bank is exact at the memory of one batch; it costs one forward without gradient a batch.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from circuit_distillation.similarity.cka import noise_floor
+from circuit_distillation.training.distillation_settings import DistillationSettings
+from circuit_distillation.training.losses import Alignment, alignment_loss
+from circuit_distillation.training.student_forward import Batches
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+class RowBank:
+    """Student rows against teacher rows. `teacher` is [pair, n, row, width], at all training examples."""
+
+    def __init__(
+        self, accelerator: Accelerator, train: Batches, teacher: Tensor, settings: DistillationSettings
+    ):
+        self._accelerator = accelerator
+        self._train = train
+        self._teacher = teacher
+        self._settings = settings
+
+    def alignment(
+        self, i: int, features: Tensor, batches: list[Tensor], constants: list[Tensor] | None
+    ) -> Alignment:
+        """The term with this process's share of batch i live.
+
+        Args:
+            features: [pair, share of the batch, row, width], with gradient.
+            batches: the global batches of the step, as example indices.
+            constants: activations [pair, batch, row, width] of every global batch, if there are several.
+        """
+        settings = self._settings
+        parts = list(constants) if constants else [self.gathered(features.detach())]
+        parts[i] = self._spliced(features, parts[i])
+        index = torch.cat(batches)
+        counted = self._train.counted(index)
+        teacher = self._teacher[:, index][:, counted].to(features.device)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and settings.cka_weight > 0):
+            return alignment_loss(
+                torch.cat(parts, dim=1)[:, counted.to(features.device)],
+                teacher,
+                similarity=settings.similarity,
+                estimator=settings.estimator,
+                reduction=settings.pair_reduction,
+            )
+
+    def gathered(self, features: Tensor) -> Tensor:
+        """Activations of a global batch from the shares of all processes, [pair, batch, row, width]."""
+        if self._accelerator.num_processes == 1:
+            return features
+        return self._accelerator.gather(features.transpose(0, 1).contiguous()).transpose(0, 1)
+
+    def _spliced(self, own: Tensor, whole: Tensor) -> Tensor:
+        """`whole` with this process's share replaced by the live activations."""
+        start = self._accelerator.process_index * own.shape[1]
+        return torch.cat([whole[:, :start], own, whole[:, start + own.shape[1] :]], dim=1)
+
+    def columns(self, alignment: Alignment, batches: list[Tensor], width: int) -> dict[str, float]:
+        """Of the history: cka (mean over the pairs that count), cka_i, noise_floor, skipped_pairs."""
+        values = alignment.similarities.tolist()
+        kept = [value for value in values if not math.isnan(value)]
+        return {
+            "cka": sum(kept) / len(kept) if kept else math.nan,
+            **{f"cka_{i}": value for i, value in enumerate(values)},
+            "noise_floor": self._floor(int(self._train.counted(torch.cat(batches)).sum()), width),
+            "skipped_pairs": alignment.skipped,
+        }
+
+    def _floor(self, rows: int, width: int) -> float:
+        """Expected CKA of independent activations; there is none for Procrustes and for too few rows."""
+        if self._settings.similarity != "cka" or rows < 4:
+            return math.nan
+        return noise_floor(rows, width, self._teacher.shape[-1], self._settings.estimator)

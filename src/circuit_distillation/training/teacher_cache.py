@@ -1,0 +1,156 @@
+"""What the teacher says about a split, computed once: its labels and the activations of its mapped heads.
+
+Stored in safetensors under a fingerprint of teacher, data and rows, and read by every arm, both students and
+all seeds, so that the teacher is not in memory during training.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from circuit_distillation.models.encoding import Encoded
+from circuit_distillation.training.features import RecordedFeatures, Site, row_positions
+
+
+@dataclass(frozen=True)
+class TeacherSignals:
+    """A teacher on the n examples of a split.
+
+    labels [n]: its argmax over the whole vocabulary after the last token. logits [n, vocabulary]: only where
+    soft labels are wanted. features: site -> [n, row, width], at the tokens that the row policy `rows` names.
+    """
+
+    labels: Tensor
+    logits: Tensor | None
+    features: dict[Site, Tensor]
+    rows: str
+
+
+@torch.no_grad()
+def teacher_signals(
+    teacher: nn.Module,
+    encoded: Encoded,
+    sites: Sequence[Site],
+    *,
+    rows: str = "last",
+    keep_logits: bool = False,
+    batch_size: int = 64,
+) -> TeacherSignals:
+    """Run the teacher over a split once. `sites` are its heads (layer, head), or layers (layer, None)."""
+    positions, _ = row_positions(encoded, rows)
+    device = next(teacher.parameters()).device
+    labels, logits, features = [], [], {site: [] for site in sites}
+    with RecordedFeatures(teacher, sites) as recorded:
+        for start in range(0, len(encoded.input_ids), batch_size):
+            batch = slice(start, start + batch_size)
+            last = last_logits(teacher, encoded, batch, device).cpu()
+            labels.append(last.argmax(-1))
+            logits.append(last if keep_logits else last[:0])
+            for site, values in recorded.at(positions[batch].to(device)).items():
+                features[site].append(values.cpu())
+    return TeacherSignals(
+        torch.cat(labels),
+        torch.cat(logits) if keep_logits else None,
+        {site: torch.cat(values) for site, values in features.items()},
+        rows,
+    )
+
+
+def last_logits(model: nn.Module, encoded: Encoded, batch: slice | Tensor, device: torch.device) -> Tensor:
+    """Logits [batch, vocabulary] after the last token of each example; no other position is unembedded."""
+    ids, mask = encoded.input_ids[batch].to(device), encoded.attention_mask[batch].to(device)
+    hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    return model.lm_head(
+        hidden[torch.arange(len(ids), device=device), encoded.positions["last"][batch].to(device)]
+    )
+
+
+def cached_teacher_signals(
+    path: str | Path,
+    load_teacher: Callable[[], nn.Module],
+    teacher_hash: str,
+    encoded: Encoded,
+    sites: Sequence[Site],
+    *,
+    rows: str = "last",
+    keep_logits: bool = False,
+    batch_size: int = 64,
+) -> TeacherSignals:
+    """The signals stored at `path`, or freshly computed and stored there.
+
+    A file of another teacher, other data or another row policy is rebuilt, never used. A file that lacks
+    sites (or the logits) is rebuilt with those it had and those that are new. `load_teacher` is called only
+    if needed.
+    """
+    path, fingerprint = Path(path), signals_fingerprint(teacher_hash, encoded, rows)
+    stored = _read(path, fingerprint, rows)
+    if (
+        stored is not None
+        and set(sites) <= set(stored.features)
+        and (stored.logits is not None or not keep_logits)
+    ):
+        return stored
+    if stored is not None:
+        sites, keep_logits = [*stored.features, *sites], keep_logits or stored.logits is not None
+    fresh = teacher_signals(
+        load_teacher(),
+        encoded,
+        list(dict.fromkeys(sites)),
+        rows=rows,
+        keep_logits=keep_logits,
+        batch_size=batch_size,
+    )
+    _write(path, fingerprint, fresh)
+    return fresh
+
+
+def signals_fingerprint(teacher_hash: str, encoded: Encoded, rows: str) -> str:
+    """SHA-256 over all that the stored tensors depend on but the sites, which the file itself lists."""
+    digest = hashlib.sha256(f"{teacher_hash} {rows}".encode())
+    positions, _ = row_positions(encoded, rows)
+    for tensor in (encoded.input_ids, encoded.attention_mask, encoded.positions["last"], positions):
+        digest.update(str(tuple(tensor.shape)).encode())
+        digest.update(tensor.contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _write(path: Path, fingerprint: str, signals: TeacherSignals) -> None:
+    tensors = {_key(site): values.contiguous() for site, values in signals.features.items()}
+    tensors["labels"] = signals.labels
+    if signals.logits is not None:
+        tensors["logits"] = signals.logits
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    save_file(tensors, beside, metadata={"fingerprint": fingerprint})
+    os.replace(beside, path)
+
+
+def _read(path: Path, fingerprint: str, rows: str) -> TeacherSignals | None:
+    """The stored signals, or None if there are none or they are of something else."""
+    if not path.is_file():
+        return None
+    with safe_open(path, framework="pt") as file:
+        if (file.metadata() or {}).get("fingerprint") != fingerprint:
+            return None
+        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    features = {_site(key): values for key, values in tensors.items() if key not in ("labels", "logits")}
+    return TeacherSignals(tensors["labels"], tensors.get("logits"), features, rows)
+
+
+def _key(site: Site) -> str:
+    layer, head = site
+    return f"layer.{layer}" if head is None else f"head.{layer}.{head}"
+
+
+def _site(key: str) -> Site:
+    numbers = [int(number) for number in key.split(".")[1:]]
+    return (numbers[0], None) if len(numbers) == 1 else (numbers[0], numbers[1])

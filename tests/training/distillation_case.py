@@ -1,0 +1,59 @@
+"""A tiny student, a tiny teacher and splits of random prompts, for the tests of the distillation engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from naive.tiny_models import tiny_model
+
+from circuit_distillation.models.encoding import Encoded
+from circuit_distillation.training.distillation_settings import DistillationSettings
+from circuit_distillation.training.teacher_cache import TeacherSignals, teacher_signals
+
+HEADS = [(1, 0), (1, 3), (2, 1)]
+PAIRS = [((1, 0), (3, 1)), ((1, 3), (3, 4)), ((2, 1), (0, 0))]  # the first two share their layers
+RANDOM_PAIRS = [((1, 0), (2, 2)), ((1, 3), (0, 1)), ((2, 1), (1, 5))]
+SITES = sorted({teacher for _, teacher in PAIRS + RANDOM_PAIRS}) + [(0, None), (3, None)]
+
+
+@dataclass
+class Case:
+    train: Encoded
+    validation: Encoded
+    signals: TeacherSignals
+
+
+def prompts(n: int, seed: int, length: int = 7) -> Encoded:
+    """Random prompts, right padded: lengths from length - 2 to length."""
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(1, 40, (n, length), generator=generator)
+    lengths = torch.randint(length - 2, length + 1, (n,), generator=generator)
+    lengths[0] = length
+    mask = (torch.arange(length) < lengths[:, None]).long()
+    answers = torch.randint(1, 40, (n,), generator=generator)
+    return Encoded(ids * mask, mask, {"box": lengths - 3, "last": lengths - 1}, answers, answers[:, None])
+
+
+def student(seed: int = 0, **options):
+    return tiny_model(seed=seed, **options)
+
+
+def teacher():
+    return tiny_model(seed=7, n_layers=4, n_heads=6, n_kv_heads=3)
+
+
+def case(n: int = 24, rows: str = "last") -> Case:
+    train, validation = prompts(n, seed=1), prompts(10, seed=2)
+    return Case(
+        train,
+        validation,
+        teacher_signals(teacher(), train, SITES, rows=rows, keep_logits=True, batch_size=10),
+    )
+
+
+def settings(**options) -> DistillationSettings:
+    chosen = dict(
+        epochs=2, batch_size=8, evaluate_every=2, warmup_steps=1, learning_rate_heads=1e-2, checkpoint_every=2
+    )
+    return DistillationSettings(**chosen | options)
