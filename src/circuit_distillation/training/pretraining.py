@@ -104,7 +104,7 @@ def train_on(
     stop: StopRule | None = None,
     progress: str = "training",
 ) -> list[dict[str, float]]:
-    """Train all weights in place on ``sample(rng)``, one list of packed batches a step; returns one row a step.
+    """Train all weights in place on ``sample(rng)``, a list of packed batches a step; returns one row a step.
 
     Rows hold step, learning rate, seconds since the start, every target's loss and accuracy, and
     ``validation_accuracy`` (NaN where not evaluated). Raises ``RuntimeError`` if a required stop rule is
@@ -135,7 +135,7 @@ def train_on(
     model.eval()
     if stop and stop.required and not reached:
         raise RuntimeError(
-            f"{progress}: accuracy {stop.accuracy(model, stop.n_final):.3f} after {settings.max_steps} steps, "
+            f"{progress}: accuracy {stop.accuracy(model, stop.n_final):.3f} after {settings.max_steps} steps is "
             f"below {stop.target}: allow more steps or choose another seed"
         )
     return history
