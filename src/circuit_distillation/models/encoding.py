@@ -78,8 +78,8 @@ def _check_layout(rows: list[list[int]], examples: Sequence[Question]) -> None:
         expected = lengths.setdefault(example.template, len(row))
         if len(row) != expected:
             raise ValueError(
-                f"Template '{example.template}' has {expected} tokens, {len(row)} in {example.example_id}: the "
-                f"tokenizer splits a word; leave it out with exclude_words. Prompt: {example.prompt!r}."
+                f"Template '{example.template}' has {expected} tokens, {len(row)} in {example.example_id}: "
+                f"the tokenizer splits a word; leave it out with exclude_words. Prompt: {example.prompt!r}."
             )
 
 

@@ -13,8 +13,8 @@ T = TypeVar("T")
 def draw_fresh(draw: Callable[[], T], content: Callable[[T], Content], used: set[Content]) -> T:
     """The next draw whose content is not in `used`, which it then joins.
 
-    Gives up with a ValueError after 1000 + 10 x len(used) draws in a row: if as little as one content is free,
-    the chance to have missed it is then e^-10.
+    Gives up with a ValueError after 1000 + 10 x len(used) draws in a row: if as little as one content is
+    free, the chance to have missed it is then e^-10.
     """
     for _ in range(1000 + 10 * len(used)):
         drawn = draw()
