@@ -88,7 +88,7 @@ def model_argmax(model, batch: PackedBatch) -> torch.Tensor:
 
 def test_bad_targets_are_refused(model, batch):
     batch.targets[1].after_layer = 4
-    with pytest.raises(ValueError, match="after_layer 4 is not from 1 to 3"):
+    with pytest.raises(ValueError, match="after_layer 4 not in 1 to 3"):
         packed_loss(model, batch)
     batch.targets[1].after_layer = 1
     batch.targets[1].choices = torch.tensor([0, 1])

@@ -74,7 +74,7 @@ def target_logits(model, streams: tuple[Tensor, ...], target: Target) -> Tensor:
     else:
         last = len(streams) - 2
         if not 0 < target.after_layer <= last:
-            raise ValueError(f"target {target.name!r}: after_layer {target.after_layer} is not from 1 to {last}")
+            raise ValueError(f"target {target.name!r}: after_layer {target.after_layer} not in 1 to {last}")
         hidden = model.model.norm(streams[target.after_layer][target.rows, target.cols])
     head = model.lm_head.weight
     return hidden @ (head if target.choices is None else head[target.choices]).T

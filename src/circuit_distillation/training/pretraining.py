@@ -135,7 +135,7 @@ def train_on(
     model.eval()
     if stop and stop.required and not reached:
         raise RuntimeError(
-            f"{progress}: accuracy {stop.accuracy(model, stop.n_final):.3f} after {settings.max_steps} steps is "
+            f"{progress}: accuracy {stop.accuracy(model, stop.n_final):.3f} at step {settings.max_steps} is "
             f"below {stop.target}: allow more steps or choose another seed"
         )
     return history
