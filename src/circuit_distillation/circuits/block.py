@@ -98,10 +98,15 @@ def attention_output(layer: nn.Module, z: Tensor) -> Tensor:
     return out if out.dtype == torch.float64 else out.float()
 
 
-def output_by_head(layer: nn.Module, z: Tensor) -> Tensor:
+def output_by_head(layer: nn.Module, z: Tensor, heads: list[int] | None = None) -> Tensor:
     """What each head alone adds to the residual stream: z [..., head, d_head] to [..., head, d], without the
-    bias."""
-    weight = layer.self_attn.o_proj.weight.to(z.dtype).unflatten(1, z.shape[-2:])
+    bias.
+
+    z holds all heads of the layer, or those in `heads`.
+    """
+    weight = layer.self_attn.o_proj.weight.unflatten(1, (-1, z.shape[-1])).to(z.dtype)
+    weight = weight if heads is None else weight[:, heads]
+
     add_macs(z.numel() * len(weight))
     return torch.einsum("...hk,dhk->...hd", z, weight)
 

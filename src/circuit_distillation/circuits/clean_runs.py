@@ -3,39 +3,18 @@ stage."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.circuits.block import (
-    KeyValue,
-    add_mlp,
-    attend,
-    attention_output,
-    embed,
-    normed_input,
-    project,
-    residual_dtype,
-    rotary,
-    weight_dtype,
-)
+from circuit_distillation.circuits.block import KeyValue, residual_dtype, weight_dtype
 from circuit_distillation.circuits.cost import forward_macs
+from circuit_distillation.circuits.layers import layer_states
 from circuit_distillation.circuits.prompts import prompt_lengths
-from circuit_distillation.models.architecture import architecture, decoder_layers
+from circuit_distillation.models.architecture import architecture
 
 MEMORY_BUDGET_MB = 1024
-
-
-@dataclass
-class LayerState:
-    """One layer of a run: the residual before it, its keys, values and head outputs, [n, position, ...]."""
-
-    residual: Tensor
-    k: Tensor
-    v: Tensor
-    z: Tensor
 
 
 @dataclass
@@ -47,25 +26,6 @@ class CleanRun:
     z: list[Tensor]  # [n, T - start, head, d_head]
     k: list[Tensor]  # [n, T, kv_head, d_head]
     v: list[Tensor]
-
-
-@torch.no_grad()
-def layer_states(model: nn.Module, input_ids: Tensor) -> Iterator[LayerState]:
-    """Runs prompts [n, position] and yields each layer's state. What follows the last attention is not
-    computed.
-
-    Padding on the right needs no mask: no earlier token sees it.
-    """
-    layers = decoder_layers(model)
-    rope = rotary(model, input_ids.shape[1])
-    x = embed(model, input_ids)[:, None]
-    for index, layer in enumerate(layers):
-        normed = normed_input(layer, x)
-        q, k, v = (project(layer, normed, which, rope) for which in "qkv")
-        z = attend(q, k, v, layer.self_attn.scaling, None)
-        yield LayerState(x[:, 0], k[:, 0], v[:, 0], z[:, 0])
-        if index + 1 < len(layers):
-            x = add_mlp(layer, x + attention_output(layer, z))
 
 
 class PatchingRuns:
@@ -136,15 +96,15 @@ class PatchingRuns:
 
     def _record_clean(self, ids: Tensor) -> CleanRun:
         run = CleanRun(self.clean_start, [], [], [], [])
-        for state in layer_states(self.model, ids):
-            run.residual.append(_from(state.residual, self.clean_start))
-            run.z.append(_from(state.z, self.clean_start))
-            run.k.append(state.k)
-            run.v.append(state.v)
+        for state in layer_states(self.model, ids[:, None]):
+            run.residual.append(_from(state.residual[:, 0], self.clean_start))
+            run.z.append(_from(state.z[:, 0], self.clean_start))
+            run.k.append(state.k[:, 0])
+            run.v.append(state.v[:, 0])
         return run
 
     def _record_corrupt(self, ids: Tensor) -> list[Tensor]:
-        return [_from(state.z, self.corrupt_start) for state in layer_states(self.model, ids)]
+        return [_from(state.z[:, 0], self.corrupt_start) for state in layer_states(self.model, ids[:, None])]
 
     def _cache_bytes(self) -> int:
         """Bytes that the two recorded runs of one example take."""

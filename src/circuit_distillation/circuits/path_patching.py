@@ -20,8 +20,9 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.circuits.block import answer_log_probs, residual_dtype, rotary, weight_dtype
+from circuit_distillation.circuits.block import answer_log_probs, residual_dtype, weight_dtype
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, CleanRun, PatchingRuns, prefix
+from circuit_distillation.circuits.layers import Edit, rope_of, run_layer
 from circuit_distillation.circuits.prompts import (
     Position,
     check_answers,
@@ -30,7 +31,6 @@ from circuit_distillation.circuits.prompts import (
     resolve_position,
 )
 from circuit_distillation.circuits.sender_stream import Head, Receivers, sender_streams
-from circuit_distillation.circuits.suffix import Edit, suffix_layer
 from circuit_distillation.models.architecture import Architecture, architecture, decoder_layers
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -190,7 +190,7 @@ class _Suffix:
         self.arch, self.layers = architecture(model), decoder_layers(model)
         self.start, self.last = start, last
         self.n_padding = clean.k[0].shape[1] - 1 - last
-        self.rope = tuple(part[start : last + 1] for part in rotary(model, last + 1))
+        self.rope = rope_of(model, start, last + 1)
 
     @property
     def bytes_per_stream(self) -> int:
@@ -224,7 +224,7 @@ class _Suffix:
         x = self.clean.residual[first][rows, self.start - offset : self.last + 1 - offset][:, None]
         for index in range(first, len(self.layers)):
             last_only = index == len(self.layers) - 1
-            x = suffix_layer(
+            x, _ = run_layer(
                 self.layers[index],
                 x,
                 prefix(self.clean, index, rows, self.start),

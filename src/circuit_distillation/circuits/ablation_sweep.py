@@ -1,0 +1,207 @@
+"""Sweeps over all heads of a model, one ablated at a time, for one batch of prompts."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.circuits.block import (
+    KeyValue,
+    add_mlp,
+    answer_log_probs,
+    attention_output,
+    normed_input,
+    output_by_head,
+    project,
+    residual_dtype,
+    weight_dtype,
+)
+from circuit_distillation.circuits.layers import LayerState, layer_states, rope_of, run_layer
+from circuit_distillation.circuits.prefix_sharing import SharedPrompts
+from circuit_distillation.models.architecture import architecture, decoder_layers
+
+Streams = tuple[
+    Tensor | None, Tensor
+]  # of beginnings [n, head, p, d] (None: not needed), of endings [n, head, s, t, d]
+
+
+class Sweep(ABC):
+    """The loop that both kinds of sweep share: a batch of heads grows layer by layer, each head from its own
+    layer on."""
+
+    examples: Tensor  # indices of the prompts, [row], in the order of the results
+
+    def __init__(self, model: nn.Module, means: Tensor, budget: int, n_streams: int, tokens: int, keys: int):
+        self.model, self.layers, self.arch = model, decoder_layers(model), architecture(model)
+        self.means = means.to(residual_dtype(model))
+        self.size = max(1, budget // 4 // (n_streams * tokens * self._token_bytes(keys)))
+
+    def run(self, answer_ids: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
+        """Yields (heads, log-probability of the answer, top token), the last two [head, row]; the last head
+        is none."""
+        answers = answer_ids[self.examples]
+        log_prob, top = answer_log_probs(self.model, self._clean_end(), answers)
+        yield slice(-1, None), log_prob[None], top[None]
+        n_heads = self.arch.n_heads
+        for low in range(0, self.arch.n_total_heads, self.size):
+            high = min(self.arch.n_total_heads, low + self.size)
+            streams: Streams | None = None
+            for index in range(low // n_heads, len(self.layers)):
+                streams = None if streams is None else self._advance(index, streams)
+                heads = [head for head in range(n_heads) if low <= index * n_heads + head < high]
+                streams = _join(streams, self._begin(index, heads)) if heads else streams
+            final = streams[1].transpose(0, 1).reshape(high - low, -1, self.arch.d_model)
+            log_prob, top = answer_log_probs(self.model, final, answers)
+            yield slice(low, high), log_prob, top
+
+    @staticmethod
+    def clean_bytes(model: nn.Module) -> int:
+        """Bytes of one token's recorded states."""
+        arch = architecture(model)
+        widths = (arch.n_heads + 2 * arch.n_kv_heads) * arch.d_head * weight_dtype(model).itemsize
+        return arch.n_layers * (widths + arch.d_model * residual_dtype(model).itemsize)
+
+    def _token_bytes(self, keys: int) -> int:
+        """Scratch bytes of one token of one stream: residuals, q, k, v, z and attention weights, with
+        copies."""
+        heads = self.arch.n_heads * (5 * self.arch.d_head * weight_dtype(self.model).itemsize + 16 * keys)
+        return heads + 4 * self.arch.d_model * residual_dtype(self.model).itemsize
+
+    def _ablate(
+        self, index: int, state: LayerState, heads: list[int], start: int, where: Tensor | None
+    ) -> Tensor:
+        """Residuals after layer `index` with each of `heads` ablated, [n, head, s, t, d]; tokens start at
+        `start`.
+
+        where, [n, t]: the ablated tokens; None is all.
+        """
+        layer, residual = self.layers[index], state.residual
+        means = self.means[index, start : start + residual.shape[2], heads]  # [t, head, d_head]
+        shift = means - state.z[:, :, :, heads].to(residual.dtype)
+        shift = shift if where is None else shift * where[:, None, :, None, None]
+        after = (residual + attention_output(layer, state.z))[:, :, :, None] + output_by_head(
+            layer, shift, heads
+        )
+        return add_mlp(layer, after.movedim(3, 1).contiguous())
+
+    def _end(self, state: LayerState) -> Tensor:
+        """Final residuals [row, d] of the last tokens of a run without ablation."""
+        layer = self.layers[-1]
+        after = state.residual[:, :, -1:] + attention_output(layer, state.z[:, :, -1:])
+        return add_mlp(layer, after).reshape(-1, self.arch.d_model)
+
+    @abstractmethod
+    def _clean_end(self) -> Tensor:
+        """Final residuals [row, d] without ablation."""
+
+    @abstractmethod
+    def _begin(self, index: int, heads: list[int]) -> Streams:
+        """Streams after layer `index` of heads of that layer, each ablated."""
+
+    @abstractmethod
+    def _advance(self, index: int, streams: Streams) -> Streams:
+        """Runs layer `index`."""
+
+
+class ShareSweep(Sweep):
+    """Ablation at every position, of prompts that share beginnings: a beginning is run once per ablated
+    head."""
+
+    def __init__(self, model: nn.Module, batch: SharedPrompts, means: Tensor, budget: int):
+        n, s, t = batch.endings.shape
+        self.p, self.examples = batch.beginnings.shape[1], batch.examples.reshape(-1)
+        super().__init__(model, means, budget, n, self.p + s * t, batch.n_tokens)
+        self.rope = rope_of(model, self.p, batch.n_tokens)
+        self.beginning, earlier = [], None
+        if self.p:
+            self.rope_beginning = rope_of(model, 0, self.p)
+            self.beginning = list(layer_states(model, batch.beginnings[:, None]))
+            earlier = [(state.k[:, 0], state.v[:, 0]) for state in self.beginning]
+        self.ending = list(layer_states(model, batch.endings, earlier))
+
+    def _clean_end(self) -> Tensor:
+        return self._end(self.ending[-1])
+
+    def _begin(self, index: int, heads: list[int]) -> Streams:
+        if index == len(self.layers) - 1:
+            start = self.p + self.ending[index].residual.shape[2] - 1
+            return None, self._ablate(index, _last_token(self.ending[index]), heads, start, None)
+        ending = self._ablate(index, self.ending[index], heads, self.p, None)
+        if not self.p:
+            return None, ending
+        return self._ablate(index, self.beginning[index], heads, 0, None)[:, :, 0], ending
+
+    def _advance(self, index: int, streams: Streams) -> Streams:
+        layer, last = self.layers[index], index == len(self.layers) - 1
+        beginning, ending = streams
+        earlier: KeyValue | None = None
+        if beginning is not None:
+            flat = beginning.flatten(0, 1)[:, None]  # [n * head, 1, p, d]
+            if last:
+                normed = normed_input(layer, flat)
+                k, v = (project(layer, normed, which, self.rope_beginning) for which in "kv")
+                beginning = None
+            else:
+                after, (k, v) = run_layer(layer, flat, None, self.rope_beginning)
+                beginning = after.view(beginning.shape)
+            earlier = (k[:, 0], v[:, 0])
+        after, _ = run_layer(layer, ending.flatten(0, 1), earlier, self.rope, last_only=last)
+        return beginning, after.unflatten(0, ending.shape[:2])
+
+
+class SuffixSweep(Sweep):
+    """Ablation at some positions: the tokens before the first of them, `start`, stay clean and are not run
+    again."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        ids: Tensor,
+        examples: Tensor,
+        start: int,
+        ablated: Tensor,
+        means: Tensor,
+        budget: int,
+    ):
+        n, length = ids.shape
+        super().__init__(model, means, budget, n, length - start, length)
+        self.examples, self.start, self.ablated = examples, start, ablated
+        self.rope = rope_of(model, start, length)
+        states = list(layer_states(model, ids[:, None]))
+        self.earlier = [(state.k[:, 0, :start], state.v[:, 0, :start]) if start else None for state in states]
+        self.ending = [_tokens_from(state, start) for state in states]
+
+    def _clean_end(self) -> Tensor:
+        return self._end(self.ending[-1])
+
+    def _begin(self, index: int, heads: list[int]) -> Streams:
+        if index == len(self.layers) - 1:
+            start = self.start + self.ending[index].residual.shape[2] - 1
+            return None, self._ablate(
+                index, _last_token(self.ending[index]), heads, start, self.ablated[:, -1:]
+            )
+        return None, self._ablate(index, self.ending[index], heads, self.start, self.ablated)
+
+    def _advance(self, index: int, streams: Streams) -> Streams:
+        last = index == len(self.layers) - 1
+        flat = streams[1].flatten(1, 2)  # [n, head * 1, t, d]
+        after, _ = run_layer(self.layers[index], flat, self.earlier[index], self.rope, last_only=last)
+        return None, after[:, :, None]
+
+
+def _join(streams: Streams | None, new: Streams) -> Streams:
+    if streams is None:
+        return new
+    beginning = None if new[0] is None else torch.cat((streams[0], new[0]), dim=1)
+    return beginning, torch.cat((streams[1], new[1]), dim=1)
+
+
+def _last_token(state: LayerState) -> LayerState:
+    return _tokens_from(state, state.residual.shape[2] - 1)
+
+
+def _tokens_from(state: LayerState, start: int) -> LayerState:
+    return LayerState(*(part[:, :, start:] for part in (state.residual, state.k, state.v, state.z)))

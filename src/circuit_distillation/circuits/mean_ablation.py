@@ -1,0 +1,150 @@
+"""Mean ablation of every head, one at a time, exactly and in large batches (paper equations 3 to 5 need its
+effects).
+
+The forward with head (l, h) ablated equals the clean one up to the attention of layer l, so it resumes there:
+the residual after that attention changes by W_O of the head times (mean - z). Beginnings that prompts share
+are run once per ablated head; ablation at some positions only runs the tokens from the first of them on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.circuits.ablation_sweep import ShareSweep, SuffixSweep, Sweep
+from circuit_distillation.circuits.block import residual_dtype
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
+from circuit_distillation.circuits.layers import layer_states
+from circuit_distillation.circuits.prefix_sharing import share_beginnings
+from circuit_distillation.circuits.prompts import (
+    Position,
+    check_answers,
+    equal_rows,
+    prompt_lengths,
+    resolve_position,
+)
+from circuit_distillation.models.architecture import architecture
+
+
+@dataclass(frozen=True)
+class HeadEffects:
+    """What ablating each head does to each example."""
+
+    log_prob: Tensor  # [layer, head, example], log-probability of the answer with this head ablated
+    correct: Tensor  # [layer, head, example], bool: the answer is the top token of the whole vocabulary
+    base_log_prob: Tensor  # [example], without ablation
+    base_correct: Tensor  # [example]
+
+
+@torch.no_grad()
+def head_means(
+    model: nn.Module,
+    input_ids: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    scope: str = "position",
+    batch_size: int = 64,
+) -> Tensor:
+    """Mean of z over prompts, [layer, position, head, d_head].
+
+    input_ids and attention_mask (right padding) are [example, position]. scope "position" averages each
+    position over the prompts that reach it; "global" averages over all tokens and repeats that mean at every
+    position.
+    """
+    if scope not in ("position", "global"):
+        raise ValueError(f"scope must be position or global, not {scope!r}")
+    lengths = prompt_lengths(model, input_ids, attention_mask)
+    if int(lengths.max()) < input_ids.shape[1]:
+        raise ValueError(
+            f"no prompt reaches position {int(lengths.max())}: trim the padding to the longest prompt"
+        )
+    arch, n_tokens = architecture(model), input_ids.shape[1]
+    real = torch.arange(n_tokens, device=input_ids.device) < lengths[:, None]
+    shape = (arch.n_layers, n_tokens, arch.n_heads, arch.d_head)
+    totals = torch.zeros(shape, dtype=torch.float64, device=input_ids.device)
+    for ids, mask in zip(input_ids.split(batch_size), real.split(batch_size), strict=True):
+        for index, state in enumerate(layer_states(model, ids[:, None])):
+            z = state.z[:, 0].double().masked_fill(~mask[:, :, None, None], 0.0)
+            totals[index] += z.sum(dim=0)
+    if scope == "global":
+        means = (totals.sum(dim=1, keepdim=True) / real.sum()).expand(shape)
+    else:
+        means = totals / real.sum(dim=0)[:, None, None]
+    return means.to(residual_dtype(model)).contiguous()
+
+
+@torch.no_grad()
+def head_effects(
+    model: nn.Module,
+    input_ids: Tensor,
+    answer_ids: Tensor,
+    means: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    positions: Sequence[Position] | None = None,
+    memory_budget_mb: float = MEMORY_BUDGET_MB,
+) -> HeadEffects:
+    """Replaces z of each head in turn by its mean and scores the answer after the last token.
+
+    input_ids and attention_mask (right padding) are [example, position], answer_ids [example], means [layer,
+    position, head, d_head] of `head_means`. positions None ablates at every position; a list of ints or
+    [example] tensors ablates at those positions at once. Beside the weights and the result at most
+    `memory_budget_mb` MB are used, or what one head of one prompt needs if that is more, plus
+    block.SCRATCH_BYTES.
+    """
+    lengths = prompt_lengths(model, input_ids, attention_mask)
+    arch = architecture(model)
+    check_answers(answer_ids, input_ids, arch.vocab_size)
+    check_means(model, means, int(lengths.max()))
+    budget = int(memory_budget_mb * 2**20)
+    shape = (arch.n_total_heads + 1, len(input_ids))
+    log_prob = torch.zeros(shape, dtype=residual_dtype(model), device=input_ids.device)
+    correct = torch.zeros(shape, dtype=torch.bool, device=input_ids.device)
+    for sweep in _sweeps(model, input_ids, lengths, means, positions, budget):
+        for heads, log_probs, tops in sweep.run(answer_ids):
+            log_prob[heads, sweep.examples] = log_probs
+            correct[heads, sweep.examples] = tops == answer_ids[sweep.examples]
+    by_head = (arch.n_layers, arch.n_heads, -1)
+    return HeadEffects(log_prob[:-1].view(by_head), correct[:-1].view(by_head), log_prob[-1], correct[-1])
+
+
+def check_means(model: nn.Module, means: Tensor, n_tokens: int) -> None:
+    arch = architecture(model)
+    expected = (arch.n_layers, arch.n_heads, arch.d_head)
+    if means.ndim != 4 or (means.shape[0], *means.shape[2:]) != expected:
+        raise ValueError(
+            f"means must be [layer, position, head, d_head] = [{arch.n_layers}, >= {n_tokens}, {arch.n_heads}, "
+            f"{arch.d_head}], not {list(means.shape)}"
+        )
+    if means.shape[1] < n_tokens:
+        raise ValueError(f"means cover {means.shape[1]} positions, the prompts have up to {n_tokens} tokens")
+
+
+def _sweeps(
+    model: nn.Module,
+    ids: Tensor,
+    lengths: Tensor,
+    means: Tensor,
+    positions: Sequence[Position] | None,
+    budget: int,
+):
+    """One sweep per batch of prompts of equal length (and first ablated position)."""
+    if positions is None:
+        for batch in share_beginnings(ids, lengths):
+            for part in batch.split(max(1, budget // 8 // Sweep.clean_bytes(model))):
+                yield ShareSweep(model, part, means, budget)
+        return
+    if len(positions) == 0:
+        raise ValueError("positions is empty: give positions, or None to ablate everywhere")
+    ablated = torch.zeros(ids.shape, dtype=torch.bool, device=ids.device)
+    for position in positions:
+        ablated.scatter_(1, resolve_position(position, lengths, "positions")[:, None], True)
+    starts = ablated.int().argmax(dim=1)
+    for (start, length), rows in equal_rows(starts, lengths):
+        for part in rows.split(max(1, budget // 8 // (length * Sweep.clean_bytes(model)))):
+            yield SuffixSweep(
+                model, ids[part, :length], part, start, ablated[part, start:length], means, budget
+            )
