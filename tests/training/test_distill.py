@@ -193,10 +193,7 @@ def test_input_that_does_not_fit_raises():
         (dict(options=settings(batch_size=25)), "lower batch_size"),
         (dict(options=settings(rows="all")), "rows 'last'"),
         (dict(data=replace(data, signals=replace(data.signals, features={}))), "lack the activations"),
-        (
-            dict(data=replace(data, signals=replace(data.signals, labels=data.signals.labels[:5]))),
-            "of 5 examples",
-        ),
+        (dict(data=replace(data, signals=case(n=20).signals)), "other prompts"),
         (
             dict(data=replace(data, signals=replace(data.signals, labels=data.signals.labels + 40))),
             "40 tokens",

@@ -23,7 +23,7 @@ from circuit_distillation.training.head_slices import Head, HeadSlices
 from circuit_distillation.training.loop import DistillationLoop, Engine, Objective
 from circuit_distillation.training.run_checkpoint import RunCheckpoint
 from circuit_distillation.training.student_forward import Batches, StudentForward
-from circuit_distillation.training.teacher_cache import TeacherSignals
+from circuit_distillation.training.teacher_cache import TeacherSignals, data_hash
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -133,10 +133,9 @@ def _targets(
     vocab_size: int,
 ) -> tuple[Tensor, Tensor | None]:
     """Labels [n] or [n, vocabulary], and teacher activations [pair, n, row, width]."""
-    if len(signals.labels) != len(train.input_ids):
+    if signals.data_hash != data_hash(train, signals.rows):
         raise ValueError(
-            f"the teacher's signals are of {len(signals.labels)} examples, the training split has "
-            f"{len(train.input_ids)}"
+            "the teacher's signals are of other prompts than the training split: make them again"
         )
     if not arm.uses_ce and not settings.cka_weight:
         raise ValueError("an arm without CE and with cka_weight 0 has no loss: raise cka_weight")

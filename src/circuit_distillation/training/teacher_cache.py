@@ -1,7 +1,7 @@
 """What the teacher says about a split, computed once: its labels and the activations of its mapped heads.
 
-Stored in safetensors under a fingerprint of teacher, data and rows, and read by every arm, both students and
-all seeds, so that the teacher is not in memory during training.
+Stored in safetensors with the hashes of teacher and data, and read by every arm, both students and all seeds,
+so that the teacher is not in memory during training.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from circuit_distillation.models.encoding import Encoded
+from circuit_distillation.models.loading import model_hash
 from circuit_distillation.training.features import RecordedFeatures, Site, row_positions
 
 
@@ -27,12 +28,15 @@ class TeacherSignals:
 
     labels [n]: its argmax over the whole vocabulary after the last token. logits [n, vocabulary]: only where
     soft labels are wanted. features: site -> [n, row, width], at the tokens that the row policy `rows` names.
+    teacher_hash and data_hash (of the prompts and their rows) say what the tensors are of.
     """
 
     labels: Tensor
     logits: Tensor | None
     features: dict[Site, Tensor]
     rows: str
+    teacher_hash: str
+    data_hash: str
 
 
 @torch.no_grad()
@@ -52,25 +56,18 @@ def teacher_signals(
     with RecordedFeatures(teacher, sites) as recorded:
         for start in range(0, len(encoded.input_ids), batch_size):
             batch = slice(start, start + batch_size)
-            last = last_logits(teacher, encoded, batch, device).cpu()
+            last = _last_logits(teacher, encoded, batch, device).cpu()
             labels.append(last.argmax(-1))
             logits.append(last if keep_logits else last[:0])
             for site, values in recorded.at(positions[batch].to(device)).items():
                 features[site].append(values.cpu())
     return TeacherSignals(
-        torch.cat(labels),
-        torch.cat(logits) if keep_logits else None,
-        {site: torch.cat(values) for site, values in features.items()},
-        rows,
-    )
-
-
-def last_logits(model: nn.Module, encoded: Encoded, batch: slice | Tensor, device: torch.device) -> Tensor:
-    """Logits [batch, vocabulary] after the last token of each example; no other position is unembedded."""
-    ids, mask = encoded.input_ids[batch].to(device), encoded.attention_mask[batch].to(device)
-    hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    return model.lm_head(
-        hidden[torch.arange(len(ids), device=device), encoded.positions["last"][batch].to(device)]
+        labels=torch.cat(labels),
+        logits=torch.cat(logits) if keep_logits else None,
+        features={site: torch.cat(values) for site, values in features.items()},
+        rows=rows,
+        teacher_hash=model_hash(teacher),
+        data_hash=data_hash(encoded, rows),
     )
 
 
@@ -87,35 +84,32 @@ def cached_teacher_signals(
 ) -> TeacherSignals:
     """The signals stored at `path`, or freshly computed and stored there.
 
-    A file of another teacher, other data or another row policy is rebuilt, never used. A file that lacks
+    A file of another teacher, other prompts or another row policy is rebuilt, never used. A file that lacks
     sites (or the logits) is rebuilt with those it had and those that are new. `load_teacher` is called only
     if needed.
     """
-    path, fingerprint = Path(path), signals_fingerprint(teacher_hash, encoded, rows)
-    stored = _read(path, fingerprint, rows)
-    if (
-        stored is not None
-        and set(sites) <= set(stored.features)
-        and (stored.logits is not None or not keep_logits)
+    stored = load_signals(path) if Path(path).is_file() else None
+    if stored is not None and (stored.teacher_hash, stored.data_hash) != (
+        teacher_hash,
+        data_hash(encoded, rows),
     ):
-        return stored
+        stored = None
     if stored is not None:
-        sites, keep_logits = [*stored.features, *sites], keep_logits or stored.logits is not None
+        keep_logits = keep_logits or stored.logits is not None
+        if set(sites) <= set(stored.features) and keep_logits == (stored.logits is not None):
+            return stored
+        sites = [*stored.features, *sites]
+    wanted = list(dict.fromkeys(sites))
     fresh = teacher_signals(
-        load_teacher(),
-        encoded,
-        list(dict.fromkeys(sites)),
-        rows=rows,
-        keep_logits=keep_logits,
-        batch_size=batch_size,
+        load_teacher(), encoded, wanted, rows=rows, keep_logits=keep_logits, batch_size=batch_size
     )
-    _write(path, fingerprint, fresh)
+    save_signals(fresh, path)
     return fresh
 
 
-def signals_fingerprint(teacher_hash: str, encoded: Encoded, rows: str) -> str:
-    """SHA-256 over all that the stored tensors depend on but the sites, which the file itself lists."""
-    digest = hashlib.sha256(f"{teacher_hash} {rows}".encode())
+def data_hash(encoded: Encoded, rows: str) -> str:
+    """SHA-256 over the prompts and the positions of their rows."""
+    digest = hashlib.sha256(rows.encode())
     positions, _ = row_positions(encoded, rows)
     for tensor in (encoded.input_ids, encoded.attention_mask, encoded.positions["last"], positions):
         digest.update(str(tuple(tensor.shape)).encode())
@@ -123,27 +117,35 @@ def signals_fingerprint(teacher_hash: str, encoded: Encoded, rows: str) -> str:
     return digest.hexdigest()
 
 
-def _write(path: Path, fingerprint: str, signals: TeacherSignals) -> None:
+def save_signals(signals: TeacherSignals, path: str | Path) -> None:
+    """Write one safetensors file, whole or not at all."""
+    path = Path(path)
     tensors = {_key(site): values.contiguous() for site, values in signals.features.items()}
     tensors["labels"] = signals.labels
     if signals.logits is not None:
         tensors["logits"] = signals.logits
+    metadata = {name: getattr(signals, name) for name in ("rows", "teacher_hash", "data_hash")}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, beside, metadata={"fingerprint": fingerprint})
+    save_file(tensors, beside, metadata=metadata)
     os.replace(beside, path)
 
 
-def _read(path: Path, fingerprint: str, rows: str) -> TeacherSignals | None:
-    """The stored signals, or None if there are none or they are of something else."""
-    if not path.is_file():
-        return None
+def load_signals(path: str | Path) -> TeacherSignals:
+    """Read a file of `save_signals`."""
     with safe_open(path, framework="pt") as file:
-        if (file.metadata() or {}).get("fingerprint") != fingerprint:
-            return None
+        metadata = file.metadata()
         tensors = {key: file.get_tensor(key) for key in file.keys()}
-    features = {_site(key): values for key, values in tensors.items() if key not in ("labels", "logits")}
-    return TeacherSignals(tensors["labels"], tensors.get("logits"), features, rows)
+    labels, logits = tensors.pop("labels"), tensors.pop("logits", None)
+    return TeacherSignals(labels, logits, {_site(key): values for key, values in tensors.items()}, **metadata)
+
+
+def _last_logits(teacher: nn.Module, encoded: Encoded, batch: slice, device: torch.device) -> Tensor:
+    """Logits [batch, vocabulary] after the last token of each example; no other position is unembedded."""
+    ids, mask = encoded.input_ids[batch].to(device), encoded.attention_mask[batch].to(device)
+    hidden = teacher.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    last = encoded.positions["last"][batch].to(device)
+    return teacher.lm_head(hidden[torch.arange(len(ids), device=device), last])
 
 
 def _key(site: Site) -> str:

@@ -1,0 +1,103 @@
+"""Teacher signals against a plain forward, and the cache: reused, extended, rebuilt when stale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from training.distillation_case import prompts, teacher
+
+from circuit_distillation.training.teacher_cache import cached_teacher_signals, load_signals, teacher_signals
+
+SITES = [(0, 1), (3, 5), (2, None)]
+
+
+def naive(model, encoded, example, position):
+    """Head outputs and residual streams of one unpadded prompt at one position, by hooks of its own."""
+    seen = {}
+    for index, layer in enumerate(model.model.layers):
+        layer.self_attn.o_proj.register_forward_hook(lambda _, x, y, i=index: seen.update({("z", i): x[0]}))
+        layer.register_forward_hook(lambda _, x, y, i=index: seen.update({("residual", i): y}))
+    length = int(encoded.attention_mask[example].sum())
+    with torch.no_grad():
+        logits = model(input_ids=encoded.input_ids[example : example + 1, :length]).logits[0, -1]
+    heads = {
+        (layer, head): seen["z", layer][0, position].view(6, 8)[head]
+        for layer in range(4)
+        for head in range(6)
+    }
+    return logits, heads | {(layer, None): seen["residual", layer][0, position] for layer in range(4)}
+
+
+@pytest.mark.parametrize("rows", ["last", "box"])
+def test_signals_are_those_of_a_plain_forward(rows):
+    encoded = prompts(5, seed=1)
+    signals = teacher_signals(teacher(), encoded, SITES, rows=rows, keep_logits=True, batch_size=2)
+    for example in range(5):
+        logits, features = naive(teacher(), encoded, example, encoded.positions[rows][example])
+        torch.testing.assert_close(signals.logits[example], logits, rtol=0, atol=1e-9)
+        assert signals.labels[example] == logits.argmax()
+        for site in SITES:
+            torch.testing.assert_close(signals.features[site][example, 0], features[site], rtol=0, atol=1e-9)
+
+
+def test_all_rows_are_every_position():
+    encoded = prompts(3, seed=1)
+    signals = teacher_signals(teacher(), encoded, SITES, rows="all")
+    last = teacher_signals(teacher(), encoded, SITES, rows="last")
+    assert signals.features[0, 1].shape == (3, 7, 8) and signals.logits is None
+    picked = signals.features[0, 1][torch.arange(3), encoded.positions["last"]]
+    torch.testing.assert_close(picked, last.features[0, 1][:, 0], rtol=0, atol=0)
+
+
+class Teachers:
+    """Counts how often the teacher had to be loaded."""
+
+    def __init__(self):
+        self.loaded = 0
+
+    def __call__(self):
+        self.loaded += 1
+        return teacher()
+
+
+def test_the_cache_is_read_without_the_teacher_and_holds_the_same(tmp_path):
+    load, encoded, path = Teachers(), prompts(5, seed=1), tmp_path / "folder" / "signals.safetensors"
+    fresh = cached_teacher_signals(path, load, HASH, encoded, SITES, keep_logits=True)
+    again = cached_teacher_signals(path, load, HASH, encoded, SITES[:2])
+    assert load.loaded == 1
+    assert torch.equal(fresh.labels, again.labels) and torch.equal(fresh.logits, again.logits)
+    assert all(torch.equal(fresh.features[site], again.features[site]) for site in SITES)
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_new_sites_and_logits_are_added_to_those_it_had(tmp_path):
+    load, encoded, path = Teachers(), prompts(5, seed=1), tmp_path / "signals.safetensors"
+    cached_teacher_signals(path, load, HASH, encoded, SITES[:1])
+    cached_teacher_signals(path, load, HASH, encoded, SITES[1:])
+    assert set(load_signals(path).features) == set(SITES) and load.loaded == 2
+    cached_teacher_signals(path, load, HASH, encoded, SITES, keep_logits=True)
+    assert load_signals(path).logits is not None and load.loaded == 3
+
+
+def test_a_stale_cache_is_rebuilt(tmp_path):
+    load, encoded, path = Teachers(), prompts(5, seed=1), tmp_path / "signals.safetensors"
+    other = replace(encoded, input_ids=encoded.input_ids.clone())
+    other.input_ids[0, 0] += 1
+    cached_teacher_signals(path, load, HASH, encoded, SITES)
+    for n, (data, rows) in enumerate([(other, "last"), (other, "box"), (other, "last")], start=2):
+        found = cached_teacher_signals(path, load, HASH, data, SITES[:1], rows=rows)
+        assert load.loaded == n and list(found.features) == SITES[:1] and found.rows == rows
+    cached_teacher_signals(path, load, "another teacher", other, SITES[:1])
+    assert load.loaded == 5
+
+
+def test_a_role_that_the_examples_lack_raises():
+    with pytest.raises(ValueError, match="answer_object"):
+        teacher_signals(teacher(), prompts(3, seed=1), SITES, rows="answer")
+    with pytest.raises(ValueError, match="no such site"):
+        teacher_signals(teacher(), prompts(3, seed=1), [(4, 0)])
+
+
+HASH = teacher_signals(teacher(), prompts(1, seed=1), []).teacher_hash
