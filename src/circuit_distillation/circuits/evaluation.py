@@ -1,0 +1,190 @@
+"""What a circuit alone predicts, every other head being at its mean; many circuits at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.circuits.block import last_logits, residual_dtype, scratch_bytes
+from circuit_distillation.circuits.circuit_forward import Circuit, MeanModel
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
+from circuit_distillation.circuits.mean_ablation import check_means
+from circuit_distillation.circuits.prefix_sharing import share_beginnings
+from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
+from circuit_distillation.models.architecture import Architecture, architecture
+
+Head = tuple[int, int]
+Heads = Sequence[Head] | Mapping[int | str, Sequence[Head]]
+
+
+@dataclass(frozen=True)
+class CircuitOutputs:
+    """Outputs after the last token of each prompt."""
+
+    predictions: Tensor  # [circuit, example], top token of the whole vocabulary
+    candidate_predictions: Tensor | None  # [circuit, example], top token among the example's candidates
+    log_prob: Tensor | None  # [circuit, example], log-probability of the answer
+
+
+def circuit_predictions(
+    model: nn.Module,
+    input_ids: Tensor,
+    heads: Heads,
+    means: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    positions: Mapping[str, Position] | None = None,
+) -> Tensor:
+    """Top token of the whole vocabulary after each prompt with only a circuit at work, [example].
+
+    heads is a list of (layer, head) kept at all positions, or {position: list} kept there only; every other
+    head, and a kept one elsewhere, is at its mean, [layer, position, head, d_head]. A position is an int or a
+    name in `positions`, whose values are ints or [example] tensors. input_ids and attention_mask (right
+    padding) are [example, position].
+    """
+    outputs = circuits_outputs(
+        model, input_ids, [heads], means, attention_mask=attention_mask, positions=positions
+    )
+    return outputs.predictions[0]
+
+
+def circuits_predictions(
+    model: nn.Module, input_ids: Tensor, masks: Tensor, means: Tensor, *, attention_mask: Tensor | None = None
+) -> Tensor:
+    """Top tokens with each of many circuits alone, [circuit, example]; masks [circuit, layer, head] is True
+    where kept."""
+    return circuits_outputs(model, input_ids, masks, means, attention_mask=attention_mask).predictions
+
+
+@torch.no_grad()
+def circuits_outputs(
+    model: nn.Module,
+    input_ids: Tensor,
+    circuits: Tensor | Sequence[Heads],
+    means: Tensor,
+    *,
+    attention_mask: Tensor | None = None,
+    answer_ids: Tensor | None = None,
+    candidate_ids: Tensor | None = None,
+    positions: Mapping[str, Position] | None = None,
+    memory_budget_mb: float = MEMORY_BUDGET_MB,
+) -> CircuitOutputs:
+    """Outputs of every prompt under each circuit; see `circuit_predictions` for a circuit's forms.
+
+    circuits is a bool tensor [circuit, layer, head] or a list of circuits; candidate_ids is [example,
+    candidate] and answer_ids [example]. Prompts that begin alike share the run of their beginning. At most
+    `memory_budget_mb` MB are used beside the weights and the result, or what one prompt needs if that is
+    more, plus block.SCRATCH_BYTES.
+    """
+    lengths = prompt_lengths(model, input_ids, attention_mask)
+    check_means(model, means, int(lengths.max()))
+    arch = architecture(model)
+    given = mask_heads(circuits) if isinstance(circuits, Tensor) else circuits
+    parsed = [_parse(arch, heads, input_ids, lengths, positions or {}) for heads in given]
+    outputs = _Outputs(model, len(parsed), len(input_ids), answer_ids, candidate_ids)
+    mean_model = MeanModel(model, means)
+    budget = int(memory_budget_mb * 2**20) // (2 * _token_bytes(arch, input_ids.shape[1]))
+    for batch in share_beginnings(input_ids, lengths, _shareable(parsed, lengths)):
+        for part in batch.split(max(1, budget)):
+            for index, circuit in enumerate(parsed):
+                outputs.add(
+                    index, part.examples.flatten(), mean_model.final_residuals(part, circuit).flatten(0, 1)
+                )
+    return outputs.result()
+
+
+def mask_heads(masks: Tensor) -> list[list[Head]]:
+    """Heads of each circuit of a bool tensor [circuit, layer, head]."""
+    if masks.ndim != 3 or masks.dtype != torch.bool:
+        raise ValueError(f"masks must be bool [circuit, layer, head], not {masks.dtype} {list(masks.shape)}")
+    return [[tuple(head) for head in mask.nonzero().tolist()] for mask in masks]
+
+
+def head_mask(arch: Architecture, heads: Sequence[Head]) -> Tensor:
+    """Bool [layer, head], True for the given heads."""
+    mask = torch.zeros(arch.n_layers, arch.n_heads, dtype=torch.bool)
+    for layer, head in heads:
+        if not (0 <= layer < arch.n_layers and 0 <= head < arch.n_heads):
+            raise ValueError(f"head {(layer, head)} is outside {arch.n_layers} layers x {arch.n_heads} heads")
+        mask[layer, head] = True
+    return mask
+
+
+def _parse(
+    arch: Architecture, heads: Heads, ids: Tensor, lengths: Tensor, positions: Mapping[str, Position]
+) -> Circuit:
+    if not isinstance(heads, Mapping):
+        return _circuit(head_mask(arch, heads), None)
+    where = torch.zeros(*ids.shape, arch.n_layers, arch.n_heads, dtype=torch.bool, device=ids.device)
+    for name, kept in heads.items():
+        if isinstance(name, str) and name not in positions:
+            raise ValueError(f"position {name!r} is not in positions: {', '.join(positions) or 'none given'}")
+        columns = resolve_position(
+            positions[name] if isinstance(name, str) else name, lengths, f"position {name!r}"
+        )
+        where[torch.arange(len(ids), device=ids.device), columns] |= head_mask(arch, kept).to(ids.device)
+    return _circuit(where.any(dim=0).any(dim=0), where)
+
+
+def _circuit(kept: Tensor, where: Tensor | None) -> Circuit:
+    return Circuit([row.nonzero()[:, 0].tolist() for row in kept], where)
+
+
+def _shareable(circuits: Sequence[Circuit], lengths: Tensor) -> Tensor:
+    """Tokens each prompt may share: those before the first position at which a circuit keeps a head there
+    only."""
+    limits = lengths.clone()
+    for circuit in circuits:
+        if circuit.where is not None:
+            special = circuit.where.flatten(2).any(dim=2)
+            first = torch.where(special.any(dim=1), special.int().argmax(dim=1), lengths)
+            limits = torch.minimum(limits, first)
+    return limits
+
+
+def _token_bytes(arch: Architecture, n_tokens: int) -> int:
+    """Scratch bytes of one token of a circuit forward in float64, an upper bound."""
+    return 8 * (4 * arch.d_model + arch.n_heads * (8 * arch.d_head + 4 * n_tokens))
+
+
+class _Outputs:
+    """Collects predictions, and what was asked beside, of [circuit, example]."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        n_circuits: int,
+        n: int,
+        answer_ids: Tensor | None,
+        candidate_ids: Tensor | None,
+    ):
+        device = model.lm_head.weight.device
+        shape = (n_circuits, n)
+        for name, ids in (("answer_ids", answer_ids), ("candidate_ids", candidate_ids)):
+            if ids is not None and len(ids) != n:
+                raise ValueError(f"{name} has {len(ids)} rows, there are {n} prompts")
+        self.model, self.answer_ids, self.candidate_ids = model, answer_ids, candidate_ids
+        self.top = torch.zeros(shape, dtype=torch.long, device=device)
+        self.best = None if candidate_ids is None else torch.zeros_like(self.top)
+        self.log_prob = None
+        if answer_ids is not None:
+            self.log_prob = torch.zeros(shape, dtype=residual_dtype(model), device=device)
+
+    def add(self, circuit: int, examples: Tensor, residuals: Tensor) -> None:
+        size = max(1, scratch_bytes(residuals.device) // (3 * self.model.lm_head.weight.shape[0] * 8))
+        for part, rows in zip(examples.split(size), residuals.split(size), strict=True):
+            logits = last_logits(self.model, rows)
+            self.top[circuit, part] = logits.argmax(dim=1)
+            if self.best is not None:
+                candidates = self.candidate_ids[part]
+                choice = logits.gather(1, candidates).argmax(dim=1, keepdim=True)
+                self.best[circuit, part] = candidates.gather(1, choice)[:, 0]
+            if self.log_prob is not None:
+                answer = logits.gather(1, self.answer_ids[part, None])[:, 0]
+                self.log_prob[circuit, part] = answer - logits.logsumexp(dim=1)
+
+    def result(self) -> CircuitOutputs:
+        return CircuitOutputs(self.top, self.best, self.log_prob)
