@@ -41,6 +41,11 @@ def cells() -> list[tuple[str, str]]:
     return [(role, arm) for role in STUDENTS for arm in arms()]
 
 
+def references() -> list[tuple[str, str]]:
+    """Every (role, kind) that no arm trains: base and tuned models, and the teacher tuned on its corpus alone."""
+    return [*((role, kind) for role in ROLES for kind in KINDS), (TEACHER, "tuned_corpus")]
+
+
 def measured() -> list[tuple[str, str]]:
-    """Every (role, arm) with predictions: the untrained and tuned models, then the arms."""
-    return [(role, kind) for role in ROLES for kind in KINDS] + cells()
+    """Every (role, arm) with predictions."""
+    return references() + cells()

@@ -36,8 +36,7 @@ class Family(Strict):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     roles: dict[Literal["small", "medium", "large"], Role]
-    corpora: dict[Literal["entity", "tom"], str]
-    dtype: Literal["float32", "bfloat16", "float16", "float64"]
+    scaffolded: bool
 
 
 class Corpus(Strict):
@@ -161,6 +160,11 @@ class Parameters(Strict):
     head_mapping: HeadMapping
     distillation: Distillation
     arms: dict[str, str]
+
+
+def plain(block: Any) -> Any:
+    """A block of parameters as plain data, whether or not it has been made a model."""
+    return block.model_dump() if isinstance(block, BaseModel) else block
 
 
 def validate(raw: dict[str, Any]) -> Parameters:

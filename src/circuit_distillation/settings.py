@@ -3,14 +3,13 @@
 import warnings
 from pathlib import Path
 
-from kedro.framework.startup import find_kedro_project
+from kedro.utils import find_kedro_project
 
 from circuit_distillation.hooks.artifacts import ArtifactHooks
 from circuit_distillation.hooks.parameters import ParameterHooks
 
-# Reporting fans in datasets of many namespaces; Kedro warns once for each such node.
-warnings.filterwarnings("ignore", message=".*namespace.*", category=UserWarning, module="kedro")
-warnings.filterwarnings("ignore", category=FutureWarning, module="kedro_mlflow")
+# Nodes outside a namespace read datasets of many (reporting, mapping); Kedro warns at each dotted name.
+warnings.filterwarnings("ignore", message=".*dataset names contain '.' characters.*", category=UserWarning)
 
 
 def project_path() -> str:

@@ -23,7 +23,7 @@ class ArtifactHooks:
         missing = sorted(name for name in pipeline.inputs() if _is_absent(name, catalog))
         if not missing or run_params.get("only_missing_outputs") and not self._needed(missing, pipeline, catalog):
             return
-        raise MissingArtifactError(_message(missing, run_params))
+        raise MissingArtifactError(_message(missing, run_params, catalog))
 
     @staticmethod
     def _needed(missing: list[str], pipeline, catalog) -> bool:
@@ -37,19 +37,24 @@ def _is_absent(name: str, catalog) -> bool:
     return not is_parameter and not catalog.exists(name)
 
 
-def _producers(names: list[str]) -> list[str]:
-    """Pipelines, in running order, that make the named datasets."""
+def _producers(names: list[str], catalog) -> list[str]:
+    """Pipelines, in running order, that make the named datasets and whatever those need and is absent too."""
     stages = [name for name in pipelines if name != "__default__"]
-    return [stage for stage in stages if set(names) & set(pipelines[stage].all_outputs())]
+    wanted, needed = set(names), set()
+    for stage in reversed(stages):
+        if wanted & set(pipelines[stage].all_outputs()):
+            needed.add(stage)
+            wanted |= {name for name in pipelines[stage].inputs() if _is_absent(name, catalog)}
+    return [stage for stage in stages if stage in needed]
 
 
-def _message(missing: list[str], run_params) -> str:
+def _message(missing: list[str], run_params, catalog) -> str:
     given = run_params.get("runtime_params") or {}
     options = "".join(f" --env {run_params['env']}" if run_params.get("env") not in (None, "local") else "")
     if given:
         options += " --params " + ",".join(f"{key}={value}" for key, value in _flat(given))
     shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
-    stages = ",".join(_producers(missing))
+    stages = ",".join(_producers(missing, catalog))
     return (
         f"{len(missing)} input artifact(s) do not exist yet: {shown}. Make them with "
         f"`kedro run --pipelines {stages}{options}` or make whatever is missing with "

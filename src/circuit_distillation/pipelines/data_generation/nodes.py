@@ -20,10 +20,10 @@ def generate_examples(parameters: DataGeneration, task: str, seed: int) -> tuple
 
 
 def generate_corpus(parameters: DataGeneration, task: str, seed: int) -> tuple:
-    """Training and held-out items of the tuning corpus: arithmetic for entity tracking, instructions for theory of mind."""
+    """Training and held-out items of the tuning corpus: arithmetic or instructions."""
     import pandas as pd
 
     from circuit_distillation.tasks.corpora import make_corpus
 
-    train, heldout = make_corpus(task, parameters.corpus.model_dump(), seed)
-    return pd.DataFrame(train), pd.DataFrame(heldout)
+    parts = make_corpus(task, seed=seed, **parameters.corpus.model_dump())
+    return tuple(pd.DataFrame([vars(item) for item in part]) for part in parts)

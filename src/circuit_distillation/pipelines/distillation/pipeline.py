@@ -3,11 +3,12 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation import grid
-from circuit_distillation.grid import KINDS, ROLES, STUDENTS, TEACHER
+from circuit_distillation.grid import KINDS, STUDENTS, TEACHER
 from circuit_distillation.pipelines.distillation.nodes import (
     cache_corpus_teacher,
     cache_teacher,
     predict,
+    train_corpus_student,
     train_student,
 )
 from circuit_distillation.pipelines.distillation.tracking import track_baseline, track_student
@@ -18,33 +19,28 @@ def create_pipeline() -> Pipeline:
     nodes = _teacher_nodes()
     for role, arm in grid.cells():
         nodes += [_train_node(role, arm), *_measure_nodes(role, arm, f"{role}.{arm}.student")]
-    for role in ROLES:
-        for kind in KINDS:
-            nodes += _measure_nodes(role, kind, f"{kind}.{role}")
-    nodes += _measure_nodes(TEACHER, "tuned_corpus", f"tuned_corpus.{TEACHER}")
+    for role, kind in grid.references():
+        nodes += _measure_nodes(role, kind, f"{kind}.{role}")
     return Pipeline(nodes, tags="distillation")
 
 
 def _teacher_nodes() -> list[Node]:
+    teacher, parameters = f"tuned.{TEACHER}", "params:distillation"
     nodes = [
-        Node(
-            cache_teacher,
-            [f"tuned.{TEACHER}", "examples.train", "examples.validation", "params:distillation"],
-            "teacher_signals.task",
-            name="cache_teacher",
-        )
+        Node(cache_teacher, [teacher, "examples.train", parameters], "teacher_signals.task", name="cache_teacher")
     ]
     if any(arm in grid.CORPUS_ARMS for arm in grid.arms()):
-        inputs = [f"tuned.{TEACHER}", "corpus.train", "examples.validation", "params:distillation", "params:seed"]
+        inputs = [teacher, "corpus.train", parameters, "params:seed"]
         nodes.append(Node(cache_corpus_teacher, inputs, "teacher_signals.tuning", name="cache_corpus_teacher"))
     return nodes
 
 
 def _train_node(role: str, arm: str) -> Node:
-    corpus = "tuning" if arm in grid.CORPUS_ARMS else "task"
+    on_corpus = arm in grid.CORPUS_ARMS
+    signals, prompts = ("tuning", "corpus.train") if on_corpus else ("task", "examples.train")
     return Node(
-        train_student,
-        [f"base.{role}", f"{role}.mapping", f"teacher_signals.{corpus}"]
+        train_corpus_student if on_corpus else train_student,
+        [f"base.{role}", f"{role}.mapping", f"teacher_signals.{signals}", prompts, "examples.validation"]
         + ["params:distillation", f"params:arms.{arm}", "params:seed"],
         [f"{role}.{arm}.student", f"{role}.{arm}.history"],
         name="train_student",
@@ -60,21 +56,23 @@ def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
     heads = f"{role}.mapping" if role in STUDENTS else f"{role}.{kind}.circuit"
     tracked = [f"params:family.roles.{role}", f"params:arms.{arm}", f"{cell}.predictions", "parameters"]
     trained = (role, arm) in grid.cells()
+    # Reference models are measured after the mapping, which their discovery precedes: a namespace of its own.
+    namespace, suffix = (cell, "") if trained else (f"{role}.references", f"_{arm}")
     return [
         Node(
             predict,
             [model, heads, "examples.test", "examples.means", "params:evaluation", "params:seed"],
             f"{cell}.predictions",
-            name="predict",
-            namespace=cell,
+            name=f"predict{suffix}",
+            namespace=namespace,
             tags=[role, arm],
         ),
         Node(
             track_student if trained else track_baseline,
             [*tracked, f"{cell}.history"] if trained else tracked,
             f"{cell}.tracked",
-            name="track",
-            namespace=cell,
+            name=f"track{suffix}",
+            namespace=namespace,
             tags=[role, arm],
         ),
     ]

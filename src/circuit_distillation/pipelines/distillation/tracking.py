@@ -4,22 +4,34 @@ from __future__ import annotations
 
 from typing import Any
 
+from circuit_distillation.parameters import plain
+
 CURVES = ("loss", "ce", "cka", "noise_floor", "lr", "validation_accuracy", "validation_ce")
 ACCURACIES = ("full_correct", "full_candidate_correct", "circuit_correct", "circuit_candidate_correct")
 
 
-def track_model(role: dict, arm: str, predictions, parameters: dict[str, Any], history=None) -> dict[str, str]:
-    """Log a finished model and return the identifier of its run, which the catalog keeps beside the predictions."""
+def track_baseline(role: dict, arm: str, predictions, parameters: dict[str, Any]) -> dict[str, str]:
+    """Log an untrained or tuned model: its accuracies."""
+    return _track(role, arm, predictions, parameters, None)
+
+
+def track_student(role: dict, arm: str, predictions, parameters: dict[str, Any], history) -> dict[str, str]:
+    """Log a student: its parameters, loss curves and accuracies."""
+    return _track(role, arm, predictions, parameters, history)
+
+
+def _track(role: dict, arm: str, predictions, parameters: dict[str, Any], history) -> dict[str, str]:
+    """The identifier of the child run, which the catalog keeps beside the predictions."""
     import mlflow
 
-    with mlflow.start_run(run_name=f"{role['name']}/{arm}", nested=mlflow.active_run() is not None) as run:
-        mlflow.set_tags({"task": parameters["task"], "student": role["name"], "arm": arm})
+    with mlflow.start_run(run_name=f"{plain(role)['name']}/{arm}", nested=mlflow.active_run() is not None) as run:
+        mlflow.set_tags({"task": parameters["task"], "student": plain(role)["name"], "arm": arm})
         mlflow.set_tags({key: parameters[key] for key in ("seed", "experiment")})
-        mlflow.log_params(flatten(_as_dict(parameters["distillation"]), "distillation."))
+        mlflow.log_params(flatten(plain(parameters["distillation"]), "distillation."))
         mlflow.log_metrics({name.replace("correct", "accuracy"): float(predictions[name].mean()) for name in ACCURACIES})
         if history is not None:
             _log_curves(history, run.info.run_id)
-    return {"run_id": run.info.run_id, "run_name": f"{role['name']}/{arm}"}
+    return {"run_id": run.info.run_id, "run_name": f"{plain(role)['name']}/{arm}"}
 
 
 def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -28,10 +40,6 @@ def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in mapping.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
-
-
-def _as_dict(parameters: Any) -> dict[str, Any]:
-    return parameters if isinstance(parameters, dict) else parameters.model_dump()
 
 
 def _log_curves(history, run_id: str) -> None:

@@ -20,5 +20,5 @@ def _cell(role: str) -> Node:
         + ["params:head_mapping", "params:task", "params:seed"],
         f"{role}.mapping",
         name="map_heads",
-        namespace=role,
+        namespace=f"{role}.map",
     )

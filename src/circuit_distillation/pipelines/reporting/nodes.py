@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from typing import Any
 
+from circuit_distillation.grid import STUDENTS
+from circuit_distillation.parameters import plain
+
+SHOWN_PARAMETERS = ("family", "data_generation", "circuit_discovery", "evaluation", "head_mapping", "distillation")
+PACKAGES = ("circuit-distillation", "torch", "transformers", "kedro", "numpy", "pandas", "scipy")
 TABLES = ("table1", "table2", "table3", "table4")
 
 
 def collect_results(test, parameters: dict[str, Any], **stored):
     """Long rows of every metric of every model of this run.
 
-    `stored` holds "predictions__role__arm" and "history__role__arm" frames.
+    `stored` holds "predictions__role__arm" and "history__role__arm" frames, and "circuit_predictions__role__kind" for
+    the circuits that discovery found, which give rows of their own.
     """
     import pandas as pd
 
     from circuit_distillation.reporting.results import result_rows
 
     rows = []
-    for role, arm, predictions in _named(stored, "predictions"):
+    models = [*_named(stored, "predictions")]
+    models += [(role, f"{kind}_discovered", frame) for role, kind, frame in _named(stored, "circuit_predictions")]
+    for role, arm, predictions in models:
         history = stored.get(f"history__{role}__{arm}")
         rows.append(
             result_rows(
@@ -40,16 +49,76 @@ def compute_significance(parameters: dict[str, Any], **stored):
     return significance_table(frames, **_run(parameters))
 
 
-def build_tables(results, family: dict[str, Any]) -> tuple:
+def build_tables(results, parameters: dict[str, Any]) -> tuple:
     """Tables 1 to 4 from the rows of every run: frames, then Markdown, then LaTeX."""
     from circuit_distillation.reporting.table_text import to_latex, to_markdown
     from circuit_distillation.reporting.tables import CAPTIONS, build_table
 
     numbers = range(1, len(TABLES) + 1)
-    frames = [build_table(results, number, _labels(family)) for number in numbers]
-    captioned = [(frame, f"Table {number}. {CAPTIONS[number]}") for number, frame in zip(numbers, frames, strict=True)]
-    markdown = [to_markdown(frame, caption) for frame, caption in captioned]
-    return *frames, *markdown, *(to_latex(frame, caption) for frame, caption in captioned)
+    frames = [build_table(results, number, _labels(parameters["family"]), parameters["experiment"]) for number in numbers]
+    captions = [f"Table {number}. {CAPTIONS[number]}" for number in numbers]
+    markdown = [to_markdown(frame, caption) for frame, caption in zip(frames, captions, strict=True)]
+    latex = [
+        to_latex(frame, CAPTIONS[number], f"tab:{name}")
+        for frame, number, name in zip(frames, numbers, TABLES, strict=True)
+    ]
+    return *frames, *markdown, *latex
+
+
+def draw_figures(parameters: dict[str, Any], **stored) -> dict[str, bytes]:
+    """Figure 5, head scores by stage, the mappings and CKA over training, as SVG files of this run."""
+    from circuit_distillation.reporting.figures import run_figures
+
+    return run_figures(
+        **_run(parameters),
+        labels=_labels(parameters["family"]),
+        histories=_by_model(stored, "history"),
+        scores=_by_model(stored, "head_scores"),
+        circuits=_by_model(stored, "circuit"),
+        mappings={role: stored[f"mapping__{role}__base"] for role in STUDENTS},
+    )
+
+
+def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, **stored):
+    """How this run was made: parameters, versions, times, costs, mappings."""
+    from circuit_distillation.reporting.facts import run_facts
+
+    seconds = {name: frame["seconds"].max() for name, frame in _by_model(stored, "history").items()}
+    costs = {name: circuit["cost"] for name, circuit in _by_model(stored, "circuit").items()}
+    return run_facts(
+        **_run(parameters),
+        mappings={role: stored[f"mapping__{role}__base"] for role in STUDENTS},
+        groups={
+            "Parameters": {key: plain(parameters[key]) for key in SHOWN_PARAMETERS},
+            "Versions": {package: version(package) for package in PACKAGES},
+            "Base models": pretraining,
+            "Tuned models": tuning,
+            "Training seconds": seconds,
+            "Costs of circuit discovery": costs,
+        },
+    )
+
+
+def write_page(results, significance, figures, facts, parameters: dict[str, Any]) -> str:
+    """report.html over the rows of every run of the family."""
+    from circuit_distillation.reporting.page import render_page
+
+    family = parameters["family"]
+    return render_page(
+        family=family["name"],
+        labels=_labels(family),
+        results=results,
+        significance=significance,
+        figures=figures,
+        facts=facts,
+        experiment=parameters["experiment"],
+        scaffolded=family["scaffolded"],
+        in_domain_shares=parameters["teacher_tuning"]["in_domain_share"],
+    )
+
+
+def _by_model(stored: dict[str, Any], kind: str) -> dict[str, Any]:
+    return {f"{role}.{arm}": value for role, arm, value in _named(stored, kind)}
 
 
 def _named(stored: dict[str, Any], kind: str):

@@ -1,0 +1,36 @@
+"""A Kedro dataset for what the teacher says about a split."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kedro.io import AbstractDataset
+
+from circuit_distillation.datasets.atomic import write_atomically
+
+
+class TeacherSignalsDataset(AbstractDataset):
+    """`training.teacher_cache.TeacherSignals` as one safetensors file, whole or absent."""
+
+    def __init__(self, filepath: str, metadata: dict | None = None) -> None:
+        self._filepath = PurePosixPath(filepath)
+        self.metadata = metadata
+
+    def load(self):
+        """The signals."""
+        from circuit_distillation.training.teacher_cache import read_signals
+
+        return read_signals(Path(self._filepath))
+
+    def save(self, data) -> None:
+        """Write beside, then rename."""
+        from circuit_distillation.training.teacher_cache import write_signals
+
+        write_atomically(Path(self._filepath), lambda path: write_signals(path, data))
+
+    def _exists(self) -> bool:
+        return Path(self._filepath).is_file()
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}

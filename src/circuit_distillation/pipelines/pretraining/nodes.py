@@ -1,0 +1,12 @@
+"""Train the base models of the mini family from scratch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def pretrain_bases(parameters: dict[str, Any], task: str, seed: int) -> tuple:
+    """Base models small, medium, large, and the record of their training."""
+    from circuit_distillation.training.family import pretrain_family
+
+    return pretrain_family(task, seed, parameters)

@@ -1,0 +1,21 @@
+"""Pipeline `pretraining`."""
+
+from kedro.pipeline import Node, Pipeline
+
+from circuit_distillation.grid import ROLES
+from circuit_distillation.pipelines.pretraining.nodes import pretrain_bases
+
+
+def create_pipeline() -> Pipeline:
+    """The three roles side by side, in processes of their own."""
+    return Pipeline(
+        [
+            Node(
+                pretrain_bases,
+                ["params:pretraining", "params:task", "params:seed"],
+                [*(f"base.{role}" for role in ROLES), "pretraining_record"],
+                name="pretrain_bases",
+            )
+        ],
+        tags="pretraining",
+    )

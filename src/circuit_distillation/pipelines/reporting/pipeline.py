@@ -1,0 +1,46 @@
+"""Pipeline `reporting`: everything stored by a run, gathered into the tables of all runs of the family."""
+
+from kedro.pipeline import Node, Pipeline
+
+from circuit_distillation import grid
+from circuit_distillation.grid import KINDS, ROLES, STUDENTS
+from circuit_distillation.pipelines.reporting.nodes import (
+    TABLES,
+    build_tables,
+    collect_facts,
+    collect_results,
+    compute_significance,
+    draw_figures,
+    write_page,
+)
+
+
+def create_pipeline() -> Pipeline:
+    """Results, significance, figures, Tables 1 to 4 and the page."""
+    discovered = [(role, kind) for role in ROLES for kind in KINDS]
+    predictions, histories = _inputs("predictions", grid.measured()), _inputs("history", grid.cells())
+    circuits = _inputs("circuit", discovered)
+    alone = {f"circuit_predictions__{role}__{kind}": f"{role}.{kind}.circuit_predictions" for role, kind in discovered}
+    mappings = {f"mapping__{role}__base": f"{role}.mapping" for role in STUDENTS}
+    run = {"parameters": "parameters"}
+    figures = histories | circuits | mappings | _inputs("head_scores", discovered) | run
+    facts = histories | circuits | mappings | run
+    facts |= {"pretraining": "pretraining_record", "tuning": "tuning_record"}
+    table_outputs = [f"{table}.{form}" for form in ("table_csv", "table_md", "table_tex") for table in TABLES]
+    page_inputs = ["results", "significance", "figures", "facts", "parameters"]
+    return Pipeline(
+        [
+            Node(collect_results, predictions | histories | alone | run | {"test": "examples.test"}, "results", name="collect_results"),
+            Node(compute_significance, predictions | run, "significance", name="compute_significance"),
+            Node(draw_figures, figures, "figures", name="draw_figures"),
+            Node(collect_facts, facts, "facts", name="collect_facts"),
+            Node(build_tables, ["results", "parameters"], table_outputs, name="build_tables"),
+            Node(write_page, page_inputs, "report", name="write_page"),
+        ],
+        tags="reporting",
+    )
+
+
+def _inputs(kind: str, models: list[tuple[str, str]]) -> dict[str, str]:
+    """Argument "kind__role__arm" of a node -> dataset "role.arm.kind"."""
+    return {f"{kind}__{role}__{arm}": f"{role}.{arm}.{kind}" for role, arm in models}

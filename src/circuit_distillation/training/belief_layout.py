@@ -1,0 +1,89 @@
+"""Where the words of a belief story lie, in tokens: read off the task's own text, so that packed stories cannot drift from it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from circuit_distillation.tasks.theory_of_mind import TheoryOfMind
+from circuit_distillation.tasks.visibility import TEMPLATES, Observation
+
+QUESTIONS = ((0, 0), (0, 1), (1, 0), (1, 1))  # (character, container), in the task's order
+CELLS = ("own", "seen", "unseen")
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A token of the story that differs between stories: the ``index``-th of the story's names, containers or drinks."""
+
+    column: int
+    kind: str  # "name", "container" or "drink"
+    index: int
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The token ids of a template and the places of its slots; ids at slots are those of some example story."""
+
+    story: np.ndarray  # [story position]
+    question: np.ndarray  # [question position]
+    slots: tuple[Slot, ...]
+    verbs: tuple[int, ...]  # columns of "can" and "cannot", one an observation
+    query_name: int  # column in the question
+    query_container: int
+    observations: tuple[Observation, ...]
+
+    @property
+    def length(self) -> int:
+        """Tokens of the story and its four questions."""
+        return len(self.story) + len(QUESTIONS) * len(self.question)
+
+    def visibility(self, who: int, owner: int) -> bool | None:
+        """Whether character ``who`` sees ``owner``; None where no sentence tells (and then there is no seeing)."""
+        told = [seen.can for seen in self.observations if (seen.observer, seen.observed) == (who, owner)]
+        return told[0] if told else None
+
+    def cell(self, who: int, which: int) -> str:
+        """How the queried character relates to the queried container."""
+        if who == which:
+            return "own"
+        return "seen" if self.visibility(who, which) else "unseen"
+
+
+def word_ids(tokenizer, words: Sequence[str]) -> np.ndarray:
+    """The one token id of each word as it stands after a space; ``ValueError`` for a word of no or several tokens."""
+    ids = [tokenizer(" " + word, add_special_tokens=False)["input_ids"] for word in words]
+    for word, pieces in zip(words, ids, strict=True):
+        if len(pieces) != 1 or pieces[0] == tokenizer.unk_token_id:
+            raise ValueError(f"{word!r} is not one token of this tokenizer: leave it out with exclude_words")
+    return np.array([pieces[0] for pieces in ids])
+
+
+def read_layout(task: TheoryOfMind, tokenizer, template: str) -> Layout:
+    """Layout of a template from one example of the task; spans give the slots, no word is ever searched for."""
+    example = type(task)([template], instruction="full" if task.preamble else "none").generate(1, 0)[0]
+    encoding = tokenizer(example.prompt, return_offsets_mapping=True)
+    offsets = encoding["offset_mapping"]
+    start = example.prompt.index("\n", example.spans["drink_2"][1])  # the story is one line, the question the next
+    n_story = next(i for i, (_, end) in enumerate(offsets) if end > start)
+
+    def column(role: str) -> int:
+        end = example.spans[role][1]
+        return next(i for i, offset in enumerate(offsets) if offset[1] == end)
+
+    observations = TEMPLATES[template]
+    slots = [Slot(column(f"{kind}_{k + 1}"), kind, k) for kind in ("name", "container", "drink") for k in (0, 1)]
+    for k, seen in enumerate(observations, start=1):
+        slots += [Slot(column(f"observer_{k}"), "name", seen.observer), Slot(column(f"observed_{k}"), "name", seen.observed)]
+    ids = np.array(encoding["input_ids"])
+    return Layout(
+        story=ids[:n_story],
+        question=ids[n_story:],
+        slots=tuple(slots),
+        verbs=tuple(column(f"can_{k + 1}") for k in range(len(observations))),
+        query_name=column("query_name") - n_story,
+        query_container=column("query_container") - n_story,
+        observations=observations,
+    )
