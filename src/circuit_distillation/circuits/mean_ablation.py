@@ -116,8 +116,8 @@ def check_means(model: nn.Module, means: Tensor, n_tokens: int) -> None:
     expected = (arch.n_layers, arch.n_heads, arch.d_head)
     if means.ndim != 4 or (means.shape[0], *means.shape[2:]) != expected:
         raise ValueError(
-            f"means must be [layer, position, head, d_head] = [{arch.n_layers}, >= {n_tokens}, {arch.n_heads}, "
-            f"{arch.d_head}], not {list(means.shape)}"
+            f"means must be [layer, position, head, d_head] = [{arch.n_layers}, {n_tokens} or more, "
+            f"{arch.n_heads}, {arch.d_head}], not {list(means.shape)}"
         )
     if means.shape[1] < n_tokens:
         raise ValueError(f"means cover {means.shape[1]} positions, the prompts have up to {n_tokens} tokens")

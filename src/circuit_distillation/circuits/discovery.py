@@ -1,0 +1,228 @@
+"""Finding a circuit: the backward search by path patching, stage by stage, and the ranking by mean
+ablation."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, PatchingRuns
+from circuit_distillation.circuits.cost import counted, forward_macs
+from circuit_distillation.circuits.mean_ablation import head_effects
+from circuit_distillation.circuits.path_patching import score_heads
+from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
+from circuit_distillation.models.architecture import architecture
+
+Head = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One step of the backward search: which heads at the sender position matter to the receivers, or to the
+    logits.
+
+    A head is kept if its mean score is below -min_drop and below -z standard errors over the examples; of
+    those the n_heads with the lowest scores stay. The first n_receivers of them are what later stages can
+    name as receivers.
+    """
+
+    name: str
+    sender: str  # role of the sender position
+    receivers: tuple[str, ...] = ()  # names of earlier stages, patched all at once; none: the logits
+    receiver_input: str | None = None  # "q", "k" or "v" of the receivers
+    n_heads: int | None = None  # None: all that pass the thresholds
+    n_receivers: int | None = None  # None: all that are kept
+    min_drop: float = 0.0  # in units of the score
+    z: float = 0.0  # standard errors
+    corrupt: str | None = None  # role of the position in the corrupted prompt; None: as `sender`
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """Scores of one stage; the most negative matter most."""
+
+    score: Tensor  # [layer, head], mean over examples
+    stderr: Tensor  # [layer, head], of that mean
+    effects: Tensor  # [layer, head, example]
+    heads: list[Head]  # kept, most important first
+
+
+@dataclass(frozen=True)
+class SearchCost:
+    """Work of a search in forwards of one prompt (of mean length), and what one forward or two a head would
+    cost."""
+
+    forward_equivalents: float
+    naive_forward_equivalents: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """A found circuit."""
+
+    stages: dict[str, StageResult]
+    cost: SearchCost
+    parameters: dict = field(default_factory=dict)
+
+    @property
+    def heads(self) -> list[Head]:
+        """Distinct heads of all stages, sorted."""
+        return sorted({head for stage in self.stages.values() for head in stage.heads})
+
+    def to_dict(self) -> dict:
+        """Heads by stage and in all, parameters and cost, as JSON types."""
+        return {
+            "heads": [list(head) for head in self.heads],
+            "stages": {name: [list(head) for head in stage.heads] for name, stage in self.stages.items()},
+            "parameters": self.parameters,
+            "cost": asdict(self.cost),
+        }
+
+
+def discover(
+    model: nn.Module,
+    clean_ids: Tensor,
+    corrupt_ids: Tensor,
+    answer_ids: Tensor,
+    stages: Sequence[Stage],
+    positions: Mapping[str, Position],
+    *,
+    corrupt_positions: Mapping[str, Position] | None = None,
+    attention_mask: Tensor | None = None,
+    kv_scope: str = "per_query_head",
+    score: str = "probability",
+    memory_budget_mb: float = MEMORY_BUDGET_MB,
+) -> Discovery:
+    """Runs the stages in order; each names earlier ones as its receivers. Shapes as in `score_heads`.
+
+    positions and corrupt_positions (default: the same) give each role's position, an int or [example]. A
+    receiver stage without heads leaves nothing to score: ValueError.
+    """
+    check_stages(stages, positions, corrupt_positions or positions)
+    lengths = prompt_lengths(model, clean_ids, attention_mask)
+    senders = {s.name: resolve_position(positions[s.sender], lengths, s.sender) for s in stages}
+    there = positions if corrupt_positions is None else corrupt_positions
+    corrupted = {
+        s.name: resolve_position(there[s.corrupt or s.sender], lengths, s.corrupt or s.sender) for s in stages
+    }
+    results: dict[str, StageResult] = {}
+    with counted() as cost:
+        runs = PatchingRuns(
+            model,
+            clean_ids,
+            corrupt_ids,
+            attention_mask=attention_mask,
+            memory_budget_mb=memory_budget_mb,
+            clean_start=min(int(p.min()) for p in senders.values()),
+            corrupt_start=min(int(p.min()) for p in corrupted.values()),
+        )
+        for stage in stages:
+            effects = score_heads(
+                model,
+                clean_ids,
+                corrupt_ids,
+                answer_ids,
+                senders[stage.name],
+                attention_mask=attention_mask,
+                corrupt_position=corrupted[stage.name],
+                receivers=_receivers(stage, stages, results),
+                receiver_input=stage.receiver_input,
+                kv_scope=kv_scope,
+                score=score,
+                runs=runs,
+            )
+            results[stage.name] = select_heads(effects, stage)
+    n_forwards = 2 + sum(
+        (2 if stage.receivers else 1) * architecture(model).n_total_heads for stage in stages
+    )
+    unit = runs.naive_macs(1) / len(clean_ids)
+    totals = SearchCost(cost.macs / unit, runs.naive_macs(n_forwards) / unit, cost.seconds)
+    parameters = {"stages": [asdict(stage) for stage in stages], "kv_scope": kv_scope, "score": score}
+    return Discovery(results, totals, parameters)
+
+
+def discover_by_ablation(
+    model: nn.Module,
+    input_ids: Tensor,
+    answer_ids: Tensor,
+    means: Tensor,
+    *,
+    n_heads: int,
+    attention_mask: Tensor | None = None,
+    positions: Sequence[Position] | None = None,
+    memory_budget_mb: float = MEMORY_BUDGET_MB,
+) -> Discovery:
+    """Keeps the n_heads whose mean ablation lowers the answer's log-probability most. Shapes as in
+    `head_effects`."""
+    lengths = prompt_lengths(model, input_ids, attention_mask).tolist()
+    with counted() as cost:
+        effects = head_effects(
+            model,
+            input_ids,
+            answer_ids,
+            means,
+            attention_mask=attention_mask,
+            positions=positions,
+            memory_budget_mb=memory_budget_mb,
+        )
+    result = select_heads(
+        effects.log_prob - effects.base_log_prob, Stage("mean_ablation", "", n_heads=n_heads)
+    )
+    total = sum(forward_macs(model, length) for length in lengths)
+    naive = len(lengths) * (architecture(model).n_total_heads + 1)
+    totals = SearchCost(cost.macs / total * len(lengths), naive, cost.seconds)
+    return Discovery({"mean_ablation": result}, totals, {"n_heads": n_heads, "score": "log_prob"})
+
+
+def select_heads(effects: Tensor, stage: Stage) -> StageResult:
+    """Means, standard errors and the kept heads of effects [layer, head, example] under a stage's
+    thresholds."""
+    n = effects.shape[-1]
+    mean = effects.double().mean(dim=-1)
+    stderr = effects.double().std(dim=-1) / math.sqrt(n) if n > 1 else torch.full_like(mean, math.nan)
+    passing = mean < -stage.min_drop
+    if stage.z > 0:
+        passing &= mean < -stage.z * stderr
+    order = mean.flatten().argsort(stable=True).tolist()
+    kept = [divmod(index, mean.shape[1]) for index in order if passing.flatten()[index]]
+    return StageResult(mean, stderr, effects, kept[: stage.n_heads])
+
+
+def check_stages(
+    stages: Sequence[Stage], positions: Mapping[str, Position], corrupt_positions: Mapping[str, Position]
+) -> None:
+    """ValueError if a stage names an unknown role or stage, or lacks what its receivers need."""
+    seen: set[str] = set()
+    for stage in stages:
+        if stage.name in seen:
+            raise ValueError(f"stage {stage.name!r} is defined twice")
+        for role, known in ((stage.sender, positions), (stage.corrupt or stage.sender, corrupt_positions)):
+            if role not in known:
+                raise ValueError(
+                    f"stage {stage.name!r}: unknown position {role!r}; known are {', '.join(known)}"
+                )
+        unknown = [name for name in stage.receivers if name not in seen]
+        if unknown:
+            raise ValueError(
+                f"stage {stage.name!r}: receivers {unknown} are not earlier stages ({sorted(seen)})"
+            )
+        if bool(stage.receivers) != (stage.receiver_input is not None):
+            raise ValueError(f"stage {stage.name!r}: receivers and receiver_input go together")
+        seen.add(stage.name)
+
+
+def _receivers(
+    stage: Stage, stages: Sequence[Stage], results: Mapping[str, StageResult]
+) -> list[Head] | None:
+    if not stage.receivers:
+        return None
+    limits = {other.name: other.n_receivers for other in stages}
+    heads = {head for name in stage.receivers for head in results[name].heads[: limits[name]]}
+    if not heads:
+        raise ValueError(f"stage {stage.name!r}: no head was kept in {', '.join(stage.receivers)} to receive")
+    return sorted(heads)

@@ -1,0 +1,91 @@
+"""Pruning a circuit to the heads that matter (minimality of Prakash et al. 2024, after Wang et al. 2022).
+
+A head that looks useless may only have a stand-in. So head v is judged without the heads that can stand in
+for it: K is the 30 % of its group whose joint removal with v hurts most, and v stays if F(C without K)
+exceeds F(C without K and v) by at least the threshold, in relative terms. F is any measure of a circuit,
+accuracy say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+Head = tuple[int, int]
+Groups = Mapping[str, Sequence[Head]]
+
+
+@dataclass(frozen=True)
+class Minimality:
+    """The pruned groups and, for each head of each group, what it was judged by."""
+
+    kept: dict[str, list[Head]]
+    # (F without K, F without K and the head)
+    measured: dict[str, dict[Head, tuple[float, float]]]
+
+
+def significance(without_others: float, without_both: float) -> float:
+    """F(C without K) / F(C without K and v) - 1; infinite if only v's removal leaves nothing, 0 if nothing
+    was left."""
+    if without_both == 0:
+        return math.inf if without_others > 0 else 0.0
+    return without_others / without_both - 1
+
+
+def significant_heads(measured: Mapping[Head, tuple[float, float]], threshold: float) -> list[Head]:
+    """Heads whose significance is at least `threshold`, in order."""
+    return [head for head, values in measured.items() if significance(*values) >= threshold]
+
+
+def prune(
+    groups: Groups,
+    measure: Callable[[list[dict[str, list[Head]]]], Sequence[float]],
+    *,
+    threshold: float = 0.01,
+    share: float = 0.3,
+    order: Sequence[str] | None = None,
+) -> Minimality:
+    """Prunes the groups of a circuit one after the other, in `order` (default: as given).
+
+    measure takes a list of circuits, each a dict of the groups' heads, and returns F of each. A group of n
+    heads costs n (n + 1) / 2 + 2 n circuits, measured in two calls. `share` is K's part of the group, rounded
+    up.
+    """
+    kept = {name: list(dict.fromkeys(heads)) for name, heads in groups.items()}
+    unknown = set(order or ()) - set(kept)
+    if unknown:
+        raise ValueError(f"order names unknown groups {sorted(unknown)}; the groups are {', '.join(kept)}")
+    measured: dict[str, dict[Head, tuple[float, float]]] = {}
+    for name in order or kept:
+        measured[name] = _judge(kept, name, measure, share)
+        kept[name] = significant_heads(measured[name], threshold)
+    return Minimality(kept, measured)
+
+
+def _judge(
+    groups: dict[str, list[Head]], name: str, measure: Callable, share: float
+) -> dict[Head, tuple[float, float]]:
+    heads = groups[name]
+
+    def without(removed: set[Head]) -> dict[str, list[Head]]:
+        return groups | {name: [head for head in heads if head not in removed]}
+
+    pairs = [{head} for head in heads] + [set(pair) for pair in combinations(heads, 2)]
+    drops = dict(zip(map(frozenset, pairs), measure([without(pair) for pair in pairs]), strict=True))
+    stand_ins = {head: _stand_ins(head, heads, drops, share) for head in heads}
+    circuits = [without(stand_ins[head] | extra) for head in heads for extra in (set(), {head})]
+    values = [float(value) for value in measure(circuits)]
+    return {head: (values[2 * index], values[2 * index + 1]) for index, head in enumerate(heads)}
+
+
+def _stand_ins(head: Head, heads: list[Head], measured: Mapping[frozenset, float], share: float) -> set[Head]:
+    """K of a head: those others whose removal with it costs most beyond their own removal."""
+    joint = {
+        other: float(measured[frozenset({other})]) - float(measured[frozenset({other, head})])
+        for other in heads
+        if other != head
+    }
+    ranked = sorted(joint, key=joint.get, reverse=True)[: math.ceil(share * len(heads))]
+    return {other for other in ranked if joint[other] > 0}

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+from naive.path_patching import naive_scores
+from naive.tiny_models import tiny_model, tiny_prompts
+
+from circuit_distillation.circuits.discovery import Stage, discover, discover_by_ablation, select_heads
+from circuit_distillation.circuits.mean_ablation import head_effects, head_means
+
+N, T = 5, 9
+ANSWERS = torch.tensor([3, 17, 39, 0, 8])
+LABEL = torch.tensor([4, 2, 4, 3, 2])
+STAGES = [
+    Stage("value_fetcher", "last", n_heads=5, n_receivers=3),
+    Stage("position_transmitter", "last", ("value_fetcher",), "q", n_heads=3),
+    Stage("position_detector", "query_label", ("position_transmitter",), "v", n_heads=3),
+    Stage("structure_reader", "previous_label", ("position_detector", "value_fetcher"), "v", corrupt="any"),
+]
+POSITIONS = {"last": -1, "query_label": -3, "previous_label": LABEL}
+
+
+def test_four_stages_equal_the_hooked_search() -> None:
+    model, clean, corrupt = tiny_model(n_layers=4), tiny_prompts(N, T, 1), tiny_prompts(N, T, 2)
+    there = POSITIONS | {"any": torch.tensor([1, 5, 2, 2, 6])}
+    found = discover(
+        model, clean, corrupt, ANSWERS, STAGES, POSITIONS, corrupt_positions=there, score="log_prob"
+    )
+    lengths, receivers = torch.full((N,), T), {}
+    for stage in STAGES:
+        heads = sorted({head for name in stage.receivers for head in receivers[name]}) or None
+        position = torch.as_tensor(POSITIONS[stage.sender]).expand(N) % T
+        corrupted = torch.as_tensor(there[stage.corrupt or stage.sender]).expand(N) % T
+        expected = naive_scores(
+            model,
+            clean,
+            corrupt,
+            ANSWERS,
+            position,
+            corrupted,
+            lengths,
+            receivers=heads,
+            which=stage.receiver_input,
+        )
+        result = found.stages[stage.name]
+        torch.testing.assert_close(result.effects, expected, rtol=0, atol=1e-9)
+        torch.testing.assert_close(result.score, expected.mean(-1), rtol=0, atol=1e-9)
+        mean = expected.mean(-1).flatten()
+        ranked = [divmod(i, 4) for i in mean.argsort().tolist() if mean[i] < -1e-12]
+        assert result.heads == ranked[: stage.n_heads]
+        receivers[stage.name] = result.heads[: stage.n_receivers]
+    assert found.heads == sorted({head for result in found.stages.values() for head in result.heads})
+
+
+def test_the_cost_is_far_below_one_forward_a_head() -> None:
+    model = tiny_model(n_layers=4)
+    found = discover(model, tiny_prompts(N, T, 1), tiny_prompts(N, T, 2), ANSWERS, STAGES[:2], POSITIONS)
+    assert found.cost.naive_forward_equivalents == pytest.approx(N * (2 + 16 + 32))
+    assert 2 * N * 0.7 < found.cost.forward_equivalents < found.cost.naive_forward_equivalents / 3
+    assert found.cost.seconds > 0
+    record = json.loads(json.dumps(found.to_dict()))
+    assert record["stages"]["value_fetcher"] == [list(head) for head in found.stages["value_fetcher"].heads]
+
+
+def test_ablation_ranks_by_the_drop_in_log_probability() -> None:
+    model, ids = tiny_model(), tiny_prompts(N, T)
+    means = head_means(model, tiny_prompts(8, T, 5))
+    effects = head_effects(model, ids, ANSWERS, means)
+    drop = (effects.log_prob - effects.base_log_prob).mean(-1)
+    found = discover_by_ablation(model, ids, ANSWERS, means, n_heads=3)
+    assert found.stages["mean_ablation"].heads == [
+        divmod(i, 4) for i in drop.flatten().argsort()[:3].tolist()
+    ]
+    assert found.cost.naive_forward_equivalents == N * 13
+
+
+def test_thresholds_and_standard_errors() -> None:
+    effects = torch.tensor([[[-0.4, -0.2], [-0.1, -0.1], [-0.9, 0.5], [0.0, 0.0]]])
+    result = select_heads(effects, Stage("s", "last"))
+    assert result.heads == [(0, 0), (0, 2), (0, 1)]
+    assert result.stderr[0, 0] == pytest.approx(0.1)
+    assert select_heads(effects, Stage("s", "last", min_drop=0.15)).heads == [(0, 0), (0, 2)]
+    assert select_heads(effects, Stage("s", "last", z=2.0)).heads == [(0, 0), (0, 1)]
+    assert select_heads(effects, Stage("s", "last", n_heads=1)).heads == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("stages", "message"),
+    [
+        ([Stage("a", "middle")], "unknown position 'middle'"),
+        ([Stage("a", "last"), Stage("a", "last")], "twice"),
+        ([Stage("a", "last", ("b",), "q")], "not earlier stages"),
+        ([Stage("a", "last"), Stage("b", "last", ("a",))], "go together"),
+        ([Stage("a", "last", min_drop=1e9), Stage("b", "last", ("a",), "q")], "no head was kept"),
+    ],
+)
+def test_stages_that_do_not_fit_are_refused(stages: list[Stage], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        discover(tiny_model(), tiny_prompts(N, T, 1), tiny_prompts(N, T, 2), ANSWERS, stages, POSITIONS)
