@@ -36,3 +36,44 @@ def predictions(
     for k in range(3):
         frame[f"random_{k:02d}_correct"] = rng.random(n) < 0.05
     return frame
+
+
+def history(arm: str, seed: int = 0, n_steps: int = 40) -> pd.DataFrame:
+    """A training history of an arm; CKA and its noise floor only where the arm has pairs."""
+    rng = np.random.default_rng(seed)
+    steps = np.arange(n_steps)
+    frame = pd.DataFrame({"step": steps, "ce": 1.5 * np.exp(-steps / 20) + 0.05 * rng.random(n_steps)})
+    frame["cka"], frame["noise_floor"] = np.nan, np.nan
+    if "cka" in arm:
+        for k in range(2):
+            frame[f"cka_{k}"] = np.linspace(0.5, 0.9 - 0.1 * k, n_steps)
+        frame["cka"], frame["noise_floor"] = frame[["cka_0", "cka_1"]].mean(axis=1), 0.45
+    return frame
+
+
+def scores(n_layers: int, n_heads: int, stages: tuple[str, ...], seed: int = 0) -> pd.DataFrame:
+    """A score for every head in every stage."""
+    rng = np.random.default_rng(seed)
+    rows = [(la, h, s, -rng.random(), 0.01) for s in stages for la in range(n_layers) for h in range(n_heads)]
+    return pd.DataFrame(rows, columns=["layer", "head", "stage", "score", "stderr"])
+
+
+def run_inputs() -> dict[str, dict]:
+    """What `run_figures` draws: two students with a mapping each, a teacher, four histories."""
+    stages = ("value_fetcher", "structure_reader")
+    circuit = {"heads": [[2, 1], [1, 3]], "stages": {"value_fetcher": [[2, 1]], "structure_reader": [[1, 3]]}}
+    pairs = [
+        {"student": [1, h], "teacher": [2, 1], "student_impact": 0.2, "teacher_impact": 0.3, "distance": 0.1}
+        for h in range(3)
+    ]
+    mapping = {
+        "rule": "nearest", "pairs": pairs, "random_pairs": [{**pairs[0], "teacher": [0, 0]}],
+        "n_pairs": 3, "distinct_teacher_heads": 1, "ties": [],
+    }  # fmt: skip
+    arms = ("full_ce", "circuit_ce", "circuit_ce_align_cka")
+    return {
+        "histories": {f"small.{arm}": history(arm, k) for k, arm in enumerate(arms)},
+        "scores": {"small.base": scores(2, 4, stages), "large.tuned": scores(3, 4, stages, 1)},
+        "circuits": {"large.tuned": circuit, "small.base": {"heads": [[0, 0]], "stages": {}}},
+        "mappings": {"small": mapping, "medium": mapping},
+    }

@@ -19,6 +19,8 @@ LABELS = {"small": "1B", "medium": "3B", "large": "8B"}
         ("tom", "small", "circuit_align_cka", ("Circuit Distilled", "Base-1B", "Align CKA")),
         ("entity", "medium", "circuit_ce_rand_cka", ("Circuit Distilled", "Base-3B", "CE + Rand CKA")),
         ("entity", "medium", "goat_circuit_ce", ("Circuit Distilled", "Base-3B (GOAT-style)", "CE")),
+        ("entity", "large", "tuned_discovered", ("Discovered circuits", "GOAT-8B", "CE")),
+        ("tom", "small", "base_discovered", ("Discovered circuits", "Base-1B", "")),
         ("entity", "small", "full_kl", ("Beyond the paper", "Base-1B", "KL, all weights")),
         ("entity", "small", "circuit_of_mine", ("Beyond the paper", "Base-1B", "circuit_of_mine")),
     ],

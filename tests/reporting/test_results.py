@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from synthetic import predictions
 
-from circuit_distillation.reporting.results import COLUMNS, merge_results, result_rows
+from circuit_distillation.reporting.results import COLUMNS, result_rows
 
 KEY = dict(task="entity", seed=0, experiment="paper", model="small", arm="circuit_ce")
 
@@ -102,19 +102,3 @@ def test_bad_predictions_say_what_to_do() -> None:
         result_rows(pd.concat([frame, frame]), **KEY)
     with pytest.raises(ValueError, match="at least one"):
         result_rows(frame.iloc[:0], **KEY)
-
-
-def test_merging_replaces_what_was_measured_again_and_keeps_the_rest() -> None:
-    old = result_rows(predictions(), **KEY, measured={"pct_heads": 3.0})
-    other = result_rows(predictions("tom"), **{**KEY, "task": "tom"})
-    again = result_rows(predictions(seed=9), **KEY)
-    stored = merge_results(None, [old, other])
-    assert len(stored) == len(old) + len(other)
-    merged = merge_results(stored, [again])
-    assert values(merged[merged["task"] == "entity"]) == values(again)
-    assert values(merged[merged["task"] == "tom"]) == values(other)
-    assert merge_results(merged, [again]).equals(merged)
-    assert merge_results(old, [again])["value"].tolist() == again.sort_values("metric")["value"].tolist()
-    assert merge_results(None, []).empty
-    with pytest.raises(ValueError, match="two results"):
-        merge_results(None, [old, old])

@@ -9,7 +9,6 @@ from synthetic import predictions
 from circuit_distillation.reporting.significance import (
     COLUMNS,
     RIVALS,
-    merge_significance,
     significance_table,
 )
 
@@ -73,15 +72,3 @@ def test_different_test_sets_are_an_error(stored) -> None:
     stored["small.base"] = stored["small.base"].iloc[:-7]
     with pytest.raises(ValueError, match="small.base and small.circuit_ce_align_cka"):
         significance_table(stored, **RUN)
-
-
-def test_merging_replaces_a_run_and_keeps_the_others(stored) -> None:
-    old = significance_table(stored, **RUN)
-    other = significance_table(stored, **{**RUN, "seed": 0})
-    both = merge_significance(old, other)
-    assert both["seed"].tolist() == [0] * len(other) + [1] * len(old)
-    part = {name: stored[name] for name in ("small.circuit_ce_align_cka", "small.full_ce")}
-    again = merge_significance(both, significance_table(part, **RUN))
-    assert again["seed"].value_counts().to_dict() == {0: len(other), 1: 2}
-    assert merge_significance(None, old).equals(old) and merge_significance(old, old).equals(old)
-    assert merge_significance(old, significance_table({}, **RUN)).equals(old)

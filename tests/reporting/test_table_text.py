@@ -8,19 +8,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from synthetic import LABELS, predictions
 
-from circuit_distillation.reporting.results import merge_results, result_rows
-from circuit_distillation.reporting.table_text import cell_text, latex_escape, to_csv, to_latex, to_markdown
+from circuit_distillation.reporting.results import result_rows
+from circuit_distillation.reporting.table_text import cell_text, latex_escape, to_latex, to_markdown
 from circuit_distillation.reporting.tables import build_table
 
 KEY = dict(task="tom", seed=0, experiment="paper", model="small", arm="base")
-TABLE = build_table(merge_results(None, [result_rows(predictions("tom"), **KEY)]), 4, LABELS)
+TABLE = build_table(result_rows(predictions("tom"), **KEY), 4, LABELS)
 
 
 def test_csv_reads_back_as_it_was() -> None:
-    back = pd.read_csv(StringIO(to_csv(TABLE)), keep_default_na=False, na_values=[""])
+    back = pd.read_csv(StringIO(TABLE.to_csv(index=False)), keep_default_na=False, na_values=[""])
     assert list(back.columns) == list(TABLE.columns)
     assert back["n_test"].dropna().tolist() == [72]
-    assert ",72,1," in to_csv(TABLE).splitlines()[1]
+    assert ",72,1," in TABLE.to_csv(index=False).splitlines()[1]
     assert float(back["full_model"].iloc[0]) == TABLE["full_model"].iloc[0]
     assert back["full_model"].tolist()[3] == "n/a"
 
@@ -37,6 +37,7 @@ def test_markdown_has_a_line_a_row_and_as_many_cells() -> None:
 def test_latex_escapes_and_prints_a_block_once() -> None:
     text = to_latex(TABLE, "Tables of 100 % & more", "tab:tom")
     assert r"\caption{Tables of 100 \% \& more}" in text
+    assert r"\label{tab:tom}" in text
     assert text.count("Baselines") == 1 and text.count(r"\midrule") == 3
     assert text.count(r" \\") == len(TABLE) + 1
     body = [line for line in text.splitlines() if line.endswith(r" \\")]

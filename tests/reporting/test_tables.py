@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from synthetic import LABELS, predictions
 
 from circuit_distillation.reporting.results import COLUMNS as RESULT_COLUMNS
-from circuit_distillation.reporting.results import merge_results, result_rows
-from circuit_distillation.reporting.tables import COLUMNS, TABLES, build_table, build_tables, paper_rows
+from circuit_distillation.reporting.results import result_rows
+from circuit_distillation.reporting.tables import COLUMNS, TABLES, build_table, paper_rows
 
 METRICS = ("full_accuracy", "circuit_accuracy", "random_circuit_accuracy", "faithfulness", "pct_heads")
 
@@ -28,7 +28,7 @@ def results_for(task: str, arms: dict[tuple[str, str], float], seed: int = 0, ex
     ]
 
 
-EMPTY = merge_results(None, [])
+EMPTY = pd.DataFrame(columns=list(RESULT_COLUMNS))
 
 
 def test_the_papers_rows_are_complete_and_matched_by_role() -> None:
@@ -70,7 +70,7 @@ def test_measured_figures_land_in_their_row_and_are_means_over_seeds() -> None:
         *results_for("entity", {("medium", "circuit_ce"): 0.8}, seed=1),
         *results_for("tom", {("medium", "circuit_ce"): 0.2}),
     ]
-    table = build_table(merge_results(None, runs), 1, LABELS)
+    table = build_table(pd.concat(runs), 1, LABELS)
     row = table[
         (table["model"] == "Base-Tiny-M") & (table["block"] == "Circuit Distilled") & (table["loss"] == "CE")
     ]
@@ -90,7 +90,7 @@ def test_rows_beyond_the_paper_come_below() -> None:
             "entity", {("small", "circuit_ce_align_cka"): 0.9, ("small", "base"): 0.6}, experiment="lambda05"
         ),
     ]
-    results = merge_results(None, runs)
+    results = pd.concat(runs)
     table = build_table(results, 3, LABELS)
     below = table.iloc[24:]
     assert below["loss"].tolist() == ["KL, all weights", "CE", "CE + Align CKA"]
@@ -102,14 +102,14 @@ def test_rows_beyond_the_paper_come_below() -> None:
 
 
 def test_base_rows_of_another_experiment_serve_every_experiment() -> None:
-    results = merge_results(None, results_for("entity", {("small", "base"): 0.6}, experiment="lambda05"))
+    results = pd.concat(results_for("entity", {("small", "base"): 0.6}, experiment="lambda05"))
     table = build_table(results, 1, LABELS)
     assert table.loc[table["model"] == "Base-Tiny-S", "seeds"].iloc[0] == 1
     assert len(table) == 13
 
 
 def test_measured_instruct_models_replace_not_available() -> None:
-    results = merge_results(None, results_for("tom", {("large", "instruct"): 0.8}))
+    results = pd.concat(results_for("tom", {("large", "instruct"): 0.8}))
     table = build_table(results, 4, LABELS)
     values = table.loc[table["model"].str.endswith("Instruct"), "full_model"].tolist()
     assert values[:2] == ["n/a", "n/a"] and isinstance(values[2], float)
@@ -118,7 +118,6 @@ def test_measured_instruct_models_replace_not_available() -> None:
 def test_an_unknown_table_is_an_error() -> None:
     with pytest.raises(ValueError, match="Tables 1 to 4"):
         build_table(EMPTY, 5, LABELS)
-    assert sorted(build_tables(EMPTY, LABELS)) == [1, 2, 3, 4]
 
 
 measurement = st.tuples(

@@ -9,7 +9,7 @@ ROLES = ("small", "medium", "large")
 STUDENTS = ("small", "medium")
 TASKS = ("entity", "tom")
 # Arms that no experiment changes: their rows stand in the table of every experiment.
-UPSTREAM_ARMS = ("base", "tuned", "tuned_corpus", "instruct")
+UPSTREAM_ARMS = ("base", "tuned", "tuned_corpus", "instruct", "base_discovered", "tuned_discovered")
 
 _LOSSES = {
     "ce": "CE",
@@ -18,6 +18,7 @@ _LOSSES = {
     "ce_align_cka": "CE + Align CKA",
 }
 _BEYOND = {
+    "base_discovered": ("Discovered circuits", "Base-{label}", ""),
     "full_kl": ("Beyond the paper", "Base-{label}", "KL, all weights"),
     "layer_cka": ("Beyond the paper", "Base-{label}", "CE + layer CKA"),
     "random_heads_ce_align_cka": (
@@ -29,6 +30,8 @@ _BEYOND = {
 _BASELINES = {
     ("entity", "tuned"): "GOAT-{label}",
     ("tom", "tuned"): "Base-{label}-Alpaca",
+    ("entity", "tuned_discovered"): "GOAT-{label}",
+    ("tom", "tuned_discovered"): "Base-{label}-Alpaca",
     ("entity", "tuned_corpus"): "GOAT-{label} (corpus alone)",
     ("tom", "tuned_corpus"): "Base-{label}-Alpaca (corpus alone)",
 }
@@ -59,7 +62,8 @@ def _templates(task: str, arm: str) -> tuple[str, str, str]:
     if arm == "instruct":
         return "Baselines", "Base-{label}-Instruct", ""
     if (task, arm) in _BASELINES:
-        return "Baselines", _BASELINES[task, arm], "CE"
+        block = "Discovered circuits" if arm == "tuned_discovered" else "Baselines"
+        return block, _BASELINES[task, arm], "CE"
     if arm == "full_ce":
         return "Fully Distilled", "Base-{label}", "CE"
     for prefix, model in (("goat_circuit_", "Base-{label} (GOAT-style)"), ("circuit_", "Base-{label}")):

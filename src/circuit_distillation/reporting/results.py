@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
@@ -50,20 +50,6 @@ def result_rows(
     metrics += [(name, float(value), 1) for name, value in (measured or {}).items()]
     key = (task, seed, experiment, model, arm)
     return pd.DataFrame([(*key, *metric) for metric in metrics], columns=list(COLUMNS))
-
-
-def merge_results(stored: pd.DataFrame | None, new: Iterable[pd.DataFrame]) -> pd.DataFrame:
-    """Stored rows with the new ones: a model and arm in `new` replaces its stored rows, all others stay."""
-    fresh = pd.concat([pd.DataFrame(columns=list(COLUMNS)), *new], ignore_index=True).infer_objects()
-    if stored is not None and len(stored):
-        replaced = pd.MultiIndex.from_frame(fresh[list(KEYS)])
-        kept = stored[~pd.MultiIndex.from_frame(stored[list(KEYS)]).isin(replaced)]
-        fresh = pd.concat([kept, fresh], ignore_index=True) if len(kept) else fresh
-    order = [*KEYS, "metric"]
-    if fresh.duplicated(order).any():
-        twice = fresh[fresh.duplicated(order)].iloc[0][order].tolist()
-        raise ValueError(f"two results for {twice}; give the rows of a model and arm once")
-    return fresh.sort_values(order, kind="stable", ignore_index=True)
 
 
 def _check(predictions: pd.DataFrame) -> None:

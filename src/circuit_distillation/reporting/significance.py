@@ -15,9 +15,10 @@ PROPOSED = "circuit_ce_align_cka"
 # The first two are the paper's tests, the others ask whether alignment as such and training as such matter.
 RIVALS = ("circuit_ce", "full_ce", "circuit_ce_rand_cka", "base")
 SCOPES = ("full", "circuit")
-RUN = ("task", "seed", "experiment")
 COLUMNS = (
-    *RUN,
+    "task",
+    "seed",
+    "experiment",
     "student",
     "comparison",
     "scope",
@@ -61,16 +62,6 @@ def significance_table(
         return pd.DataFrame(columns=list(COLUMNS))
     table["p_holm"] = holm(table["p"])
     return table[list(COLUMNS)]
-
-
-def merge_significance(stored: pd.DataFrame | None, new: pd.DataFrame) -> pd.DataFrame:
-    """Stored tests with the new ones; the rows of a task, experiment and seed are replaced together."""
-    if stored is None or stored.empty or new.empty:
-        return new if stored is None or stored.empty else stored
-    replaced = pd.MultiIndex.from_frame(new[list(RUN)])
-    kept = stored[~pd.MultiIndex.from_frame(stored[list(RUN)]).isin(replaced)]
-    merged = pd.concat([kept, new], ignore_index=True) if len(kept) else new
-    return merged.sort_values(list(RUN), kind="stable", ignore_index=True)
 
 
 def _compare(

@@ -1,4 +1,4 @@
-"""A table as CSV, Markdown and LaTeX text."""
+"""A table as Markdown and as LaTeX."""
 
 from __future__ import annotations
 
@@ -48,12 +48,6 @@ def cell_text(column: str, value: object) -> str:
     if value is None or pd.isna(value):
         return ""
     return f"{float(value):.{_DECIMALS.get(column, 3)}f}"
-
-
-def to_csv(table: pd.DataFrame) -> str:
-    """Full precision, missing values empty."""
-    whole = table.astype({name: "Int64" for name in ("n_test", "seeds") if name in table})
-    return whole.to_csv(index=False, lineterminator="\n")
 
 
 def to_markdown(table: pd.DataFrame, caption: str) -> str:

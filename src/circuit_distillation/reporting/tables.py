@@ -59,14 +59,7 @@ def build_table(
     measured = results[results["task"] == task]
     rows = [_paper_row(measured, row, labels, experiment) for row in paper.to_dict("records")]
     rows += _rows_beyond(measured, paper, task, labels, experiment)
-    return pd.DataFrame(rows, columns=list(COLUMNS))
-
-
-def build_tables(
-    results: pd.DataFrame, labels: Mapping[str, str], experiment: str = "paper"
-) -> dict[int, pd.DataFrame]:
-    """Tables 1 to 4 by number."""
-    return {number: build_table(results, number, labels, experiment) for number in TABLES}
+    return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_test": "Int64", "seeds": "Int64"})
 
 
 def _paper_row(

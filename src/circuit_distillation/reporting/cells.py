@@ -1,0 +1,51 @@
+"""Theory of mind read properly: accuracy per cell, balanced accuracy, invalid answers, trivial baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
+from circuit_distillation.reporting.results import BELIEF_CELLS
+
+# Heading -> metric; the same metrics for the full model and for its circuit.
+CELL_METRICS = {
+    **{cell.capitalize(): f"{{part}}_accuracy.{cell}" for cell in BELIEF_CELLS},
+    "Balanced": "balanced_{part}_accuracy",
+    "Invalid answers": "{part}_invalid",
+}
+
+
+def cell_rows(results: pd.DataFrame, labels: Mapping[str, str], experiment: str) -> list[dict[str, Any]]:
+    """A row for each model and arm of theory of mind: name and means over seeds, "full" and "circuit"."""
+    shown = (results["experiment"] == experiment) | results["arm"].isin(UPSTREAM_ARMS)
+    tom = results[(results["task"] == "tom") & shown]
+    pairs = tom[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
+    rows = []
+    for role, arm in sorted(
+        pairs, key=lambda pair: (pair[1] not in UPSTREAM_ARMS, ROLES.index(pair[0]), pair[1])
+    ):
+        means = tom[(tom["model"] == role) & (tom["arm"] == arm)].groupby("metric")["value"].mean()
+        values = {
+            part: [means.get(metric.format(part=part)) for metric in CELL_METRICS.values()]
+            for part in ("full", "circuit")
+        }
+        rows.append({"name": row_name("tom", role, arm, labels), **values})
+    return rows
+
+
+def trivial_baselines(results: pd.DataFrame) -> list[dict[str, Any]]:
+    """What no understanding reaches on the stored test sets of each task: plain, and balanced over cells."""
+    kinds = {
+        "Always the most frequent answer": ("majority_answer_accuracy", "majority_answer_balanced"),
+        "Read the container, whoever saw it": ("read_container_accuracy", "read_container_balanced"),
+    }
+    means = results.groupby(["task", "metric"])["value"].mean()
+    return [
+        {"task": task, "name": name, "plain": means[task, plain], "balanced": means.get((task, balanced))}
+        for task in sorted(set(results["task"]))
+        for name, (plain, balanced) in kinds.items()
+        if (task, plain) in means
+    ]

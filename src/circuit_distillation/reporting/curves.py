@@ -1,0 +1,77 @@
+"""Figures over training steps: the cross-entropy curves of Figure 5 and CKA with its noise floor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+SIZE = (4.8, 3.2)  # inches; readable at the width of a phone
+CE_ONLY, CE_ALIGN = "circuit_ce", "circuit_ce_align_cka"
+
+_STYLES = {
+    CE_ONLY: ("CE only", "#b35000", "--"),
+    CE_ALIGN: ("CE + Align CKA", "#00508c", "-"),
+}
+
+
+def ce_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
+    """Figure 5: the CE part of the loss over steps, of CE only and of CE + Align CKA.
+
+    `histories` maps these arms to history frames of one student; an arm that is missing is not drawn.
+    Faint: every step; bold: running mean over a twentieth of the steps.
+    """
+    figure, axes = new_axes()
+    for arm, (label, colour, dash) in _STYLES.items():
+        if arm in histories:
+            history = histories[arm]
+            axes.plot(history["step"], history["ce"], color=colour, alpha=0.25, linewidth=0.8)
+            axes.plot(
+                history["step"], smoothed(history["ce"]), dash, color=colour, label=label, linewidth=1.8
+            )
+    axes.set(xlabel="Training step", ylabel="Cross-entropy, nats")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return figure
+
+
+def cka_figure(history: pd.DataFrame) -> Figure:
+    """CKA of every pair (thin), their mean (bold) and the noise floor (dotted): CKA of unrelated rows."""
+    figure, axes = new_axes()
+    pairs = [name for name in history if re.fullmatch(r"cka_\d+", name)]
+    for i, name in enumerate(pairs):
+        axes.plot(
+            history["step"],
+            smoothed(history[name]),
+            color="#5a9bd4",
+            linewidth=0.8,
+            label="Each pair" if i == 0 else None,
+        )
+    axes.plot(history["step"], smoothed(history["cka"]), color="#00305a", linewidth=2, label="Mean of pairs")
+    if history["noise_floor"].notna().any():
+        axes.plot(
+            history["step"], history["noise_floor"], ":", color="#555555", linewidth=1.6, label="Noise floor"
+        )
+    axes.set(xlabel="Training step", ylabel="CKA", ylim=(0, 1.02))
+    axes.legend(frameon=False, loc="lower right")
+    return figure
+
+
+def smoothed(values: pd.Series) -> pd.Series:
+    """Running mean over a twentieth of the steps, centred."""
+    return values.rolling(max(1, len(values) // 20), center=True, min_periods=1).mean()
+
+
+def new_axes(size: tuple[float, float] = SIZE):
+    """An empty figure of `size` inches with one pair of axes, outside of pyplot's global state."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes

@@ -1,0 +1,76 @@
+"""How a run was made, as rows (task, seed, experiment, group, name, value) that the page prints."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+RUN = ("task", "seed", "experiment")
+COLUMNS = (*RUN, "group", "name", "value")
+MAPPING = "Mapping"
+
+
+def run_facts(
+    *,
+    task: str,
+    seed: int,
+    experiment: str,
+    mappings: Mapping[str, Mapping[str, Any]],
+    groups: Mapping[str, Mapping[str, Any]],
+) -> pd.DataFrame:
+    """All values as text.
+
+    `groups` are headings with what belongs under them, e.g. {"Parameters": {...}, "Versions": {...},
+    "Times": {...}, "Costs": {...}}; nested entries get dotted names. `mappings` are the mapping records by
+    student.
+    """
+    rows = [(group, name, value) for group, entries in groups.items() for name, value in _flat(entries)]
+    for student, record in mappings.items():
+        rows += [
+            (MAPPING, f"{student}.pairs", record["n_pairs"]),
+            (MAPPING, f"{student}.distinct_teacher_heads", record["distinct_teacher_heads"]),
+            (MAPPING, f"{student}.ties", len(record["ties"])),
+            (MAPPING, f"{student}.rule", record["rule"]),
+        ]
+    return pd.DataFrame(
+        [(task, seed, experiment, group, name, _text(value)) for group, name, value in rows],
+        columns=list(COLUMNS),
+    )
+
+
+def collapsed_mappings(facts: pd.DataFrame) -> list[dict[str, Any]]:
+    """The mappings in which fewer than half of the paired teacher heads are distinct."""
+    found = []
+    for run, rows in facts[facts["group"] == MAPPING].groupby(list(RUN)):
+        values = dict(zip(rows["name"], rows["value"], strict=True))
+        for name in (key for key in values if key.endswith(".pairs")):
+            student = name.removesuffix(".pairs")
+            pairs, distinct = int(values[name]), int(values[f"{student}.distinct_teacher_heads"])
+            if 2 * distinct < pairs:
+                found.append(
+                    {
+                        **dict(zip(RUN, run, strict=True)),
+                        "student": student,
+                        "pairs": pairs,
+                        "distinct": distinct,
+                    }
+                )
+    return found
+
+
+def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in entries.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(_text(item) for item in value)
+    return str(value)

@@ -1,0 +1,156 @@
+"""report.html: one self-contained file made of stored results, tests, figures and facts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from html import unescape
+from typing import Any
+
+import pandas as pd
+
+from circuit_distillation.reporting.answer import TASK_NAMES, answer_rows, headline
+from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
+from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings
+from circuit_distillation.reporting.significance import PROPOSED
+from circuit_distillation.reporting.table_text import HEADINGS, cell_text
+from circuit_distillation.reporting.tables import CAPTIONS, NAMES, TABLES, build_table
+
+SECTIONS = {
+    "ce_loss": ("figure-5", "Figure 5: the loss while training"),
+    "heads": ("heads", "Scores of heads, stage by stage"),
+    "mapping": ("mapping", "The mapping of heads"),
+    "cka": ("cka", "CKA over training"),
+}
+
+_DATA = re.compile(r'data-(section|task|seed|experiment|order)="([^"]*)"')
+_WORDS = re.compile(r"<title>(.*?)</title><desc>(.*?)</desc>", re.DOTALL)
+
+
+def render_page(
+    *,
+    family: str,
+    labels: Mapping[str, str],
+    results: pd.DataFrame,
+    significance: pd.DataFrame,
+    figures: Mapping[str, bytes],
+    facts: pd.DataFrame,
+    experiment: str = "paper",
+    scaffolded: bool = False,
+    in_domain_shares: Mapping[str, float] | None = None,
+) -> str:
+    """The page as HTML text, with everything inside it.
+
+    `results`, `significance` and `facts` hold the rows of every run of the family, `figures` the SVG files of
+    `figures.run_figures`; `experiment` is the one the answer and the tables speak of. `scaffolded` says
+    that the models are the mini family, whose training builds sparse circuits in, and `in_domain_shares` is
+    the share of the task's own data in the tuning mixture of each task, in [0, 1]: both are said on the
+    page.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("circuit_distillation.reporting", ""),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"signed": _signed, "number": _number, "p_value": _p_value}
+    answers = answer_rows(significance, labels, experiment)
+    return environment.get_template("page.html.j2").render(
+        family=family,
+        experiment=experiment,
+        headline=headline(answers),
+        answers=answers,
+        tables=[_table(results, number, labels, experiment) for number in TABLES],
+        tests=significance.to_dict("records"),
+        sections=_sections(figures),
+        cells=cell_rows(results, labels, experiment),
+        cell_headings=list(CELL_METRICS),
+        trivial=trivial_baselines(results),
+        runs=_runs(facts),
+        scaffolded=scaffolded,
+        shares=in_domain_shares or {},
+        collapsed=collapsed_mappings(facts),
+        labels=labels,
+        task_names=TASK_NAMES,
+        proposed=PROPOSED,
+    )
+
+
+def _table(results: pd.DataFrame, number: int, labels: Mapping[str, str], experiment: str) -> dict[str, Any]:
+    """A table for the template: headings and, block by block, the texts of its rows."""
+    frame = build_table(results, number, labels, experiment)
+    columns = [name for name in frame.columns if name not in NAMES]
+    blocks: dict[str, list[dict[str, Any]]] = {}
+    for row in frame.to_dict("records"):
+        values = [cell_text(name, row[name]) for name in columns]
+        entry = {"model": row["model"], "loss": row["loss"], "values": values}
+        blocks.setdefault(row["block"], []).append(entry)
+    return {
+        "number": number,
+        "caption": CAPTIONS[number],
+        "headings": [HEADINGS[name] for name in columns],
+        "blocks": blocks,
+        "measured": bool(frame["n_test"].notna().any()),
+    }
+
+
+def _sections(figures: Mapping[str, bytes]) -> list[dict[str, Any]]:
+    """Pictures by section and run; the first run of each task is shown, the others are folded away."""
+    pictures = sorted((_picture(svg.decode()) for svg in figures.values()), key=lambda one: int(one["order"]))
+    sections = []
+    for section, (anchor, heading) in SECTIONS.items():
+        runs: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
+        for picture in pictures:
+            if picture["section"] == section:
+                run = (picture["task"], int(picture["seed"]), picture["experiment"])
+                runs.setdefault(run, []).append(picture)
+        seen: set[str] = set()
+        groups = []
+        for (task, seed, experiment), members in sorted(runs.items()):
+            title = f"{TASK_NAMES.get(task, task)}, seed {seed}, experiment {experiment}"
+            groups.append({"title": title, "pictures": members, "open": task not in seen})
+            seen.add(task)
+        sections.append({"anchor": anchor, "heading": heading, "groups": groups})
+    return sections
+
+
+def _picture(svg: str) -> dict[str, str]:
+    words = _WORDS.search(svg)
+    data = dict(_DATA.findall(svg[: svg.index(">")]))
+    if words is None or len(data) < 5:
+        raise ValueError(
+            "a figure does not say what it shows; draw the figures again with figures.run_figures"
+        )
+    return {"svg": svg, "title": unescape(words[1]), "description": unescape(words[2]), **data}
+
+
+def _runs(facts: pd.DataFrame) -> list[dict[str, Any]]:
+    """How each run was made, group by group; the mapping's figures are told elsewhere."""
+    shown = facts[facts["group"] != MAPPING]
+    return [
+        {
+            "title": f"{TASK_NAMES.get(str(run[0]), run[0])}, seed {run[1]}, experiment {run[2]}",
+            "groups": {
+                group: list(zip(part["name"], part["value"], strict=True))
+                for group, part in rows.groupby("group", sort=False)
+            },
+        }
+        for run, rows in shown.groupby(list(RUN))
+    ]
+
+
+def _number(value: float | None, decimals: int = 3) -> str:
+    return "" if value is None or pd.isna(value) else f"{value:.{decimals}f}"
+
+
+def _signed(value: float | None, decimals: int = 3) -> str:
+    return "" if value is None or pd.isna(value) else f"{value:+.{decimals}f}".replace("-", "−")
+
+
+def _p_value(value: float | None) -> str:
+    if value is None or pd.isna(value):
+        return ""
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pandas as pd
+import pytest
+from synthetic import LABELS, predictions, run_inputs
+
+from circuit_distillation.reporting.facts import run_facts
+from circuit_distillation.reporting.figures import run_figures
+from circuit_distillation.reporting.page import render_page
+from circuit_distillation.reporting.results import COLUMNS, result_rows
+from circuit_distillation.reporting.significance import COLUMNS as TEST_COLUMNS
+from circuit_distillation.reporting.significance import significance_table
+
+VOID = {"meta", "link", "br", "img", "hr", "input"}
+ACCURACY = {"base": 0.5, "circuit_ce": 0.6, "full_ce": 0.7, "circuit_ce_align_cka": 0.9}
+
+
+class Checker(HTMLParser):
+    """Balanced tags, unique ids, scoped header cells, nothing loaded from elsewhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.counts: dict[str, int] = {}
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes) -> None:
+        found = dict(attributes)
+        self.counts[tag] = self.counts.get(tag, 0) + 1
+        if "id" in found:
+            self.ids.append(found["id"])
+        if tag == "th":
+            assert found.get("scope") in ("row", "col", "rowgroup", "colgroup")
+        self.links += [found[name] for name in ("href", "src", "xlink:href") if name in found]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_startendtag(self, tag: str, attributes) -> None:
+        self.handle_starttag(tag, attributes)
+        if tag not in VOID:
+            self.open.pop()
+
+
+def checked(html: str) -> Checker:
+    checker = Checker()
+    checker.feed(html)
+    assert checker.open == []
+    assert len(checker.ids) == len(set(checker.ids))
+    assert all(link.startswith(("#", "data:")) for link in checker.links)
+    anchors = {link[1:] for link in checker.links if link.startswith("#")}
+    assert anchors <= set(checker.ids)
+    return checker
+
+
+@pytest.fixture(scope="module")
+def inputs() -> dict:
+    results, tests, figures, facts = [], [], {}, []
+    for task in ("entity", "tom"):
+        run = dict(task=task, seed=0, experiment="paper")
+        stored = {
+            f"{role}.{arm}": predictions(task, accuracy, k, n_groups=60)
+            for role in ("small", "medium")
+            for k, (arm, accuracy) in enumerate(ACCURACY.items())
+        }
+        for name, frame in stored.items():
+            role, arm = name.split(".")
+            results.append(result_rows(frame, **run, model=role, arm=arm))
+        tests.append(significance_table(stored, **run))
+        drawn = run_inputs()
+        figures |= run_figures(**run, labels=LABELS, **drawn)
+        groups = {"Parameters": {"name": "<b>bold</b> & more"}, "Times": {"distillation": 12.5}}
+        facts.append(run_facts(**run, mappings=drawn["mappings"], groups=groups))
+    figures |= run_figures(task="tom", seed=1, experiment="paper", labels=LABELS, **run_inputs())
+    return dict(
+        family="mini",
+        labels=LABELS,
+        results=pd.concat(results, ignore_index=True),
+        significance=pd.concat(tests, ignore_index=True),
+        figures=figures,
+        facts=pd.concat(facts, ignore_index=True),
+    )
+
+
+@pytest.fixture(scope="module")
+def page(inputs) -> str:
+    return render_page(**inputs, scaffolded=True, in_domain_shares={"entity": 0.5})
+
+
+def test_the_page_is_one_sound_self_contained_document(page: str) -> None:
+    checker = checked(page)
+    assert checker.counts["svg"] == checker.counts["figure"] == 3 * 7
+    assert checker.counts["table"] >= 9
+    assert checker.counts["caption"] == checker.counts["table"]
+    assert "default-src 'none'" in page
+
+
+def test_the_answer_comes_first_and_in_words(page: str) -> None:
+    assert page.index("Yes, in every test: on the full model") < page.index("Table 1. Entity tracking")
+    assert "significantly better than CE alone in 4 of 4 tests" in page
+
+
+def test_the_family_and_the_mapping_are_described_honestly(page: str, inputs) -> None:
+    text = re.sub(r"\s+", " ", page)
+    assert "faithfulness is partly by construction" in text
+    assert (
+        "Entity tracking: 50 % of the mixture that tuned the models is the task&#39;s own data" in text
+        or ("Entity tracking: 50 % of the mixture that tuned the models is the task's own data" in text)
+    )
+    assert "the 3 pairs of student Tiny-S use only 1 distinct teacher head, fewer than half" in text
+    plain = render_page(**inputs)
+    assert "by construction" not in plain and "of the mixture" not in plain
+
+
+def test_measured_figures_and_the_papers_stand_in_one_row(page: str, inputs) -> None:
+    rows = inputs["results"].query("task == 'entity' and model == 'small' and arm == 'circuit_ce_align_cka'")
+    value = rows.set_index("metric")["value"]["full_accuracy"]
+    table = page[page.index('id="table-1"') : page.index('id="table-2"')]
+    row = next(part for part in table.split("<tr") if "CE + Align CKA" in part and "Base-Tiny-S" in part)
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", row)
+    assert cells[0] == "CE + Align CKA" and cells[1] == f"{value:.3f}"
+    assert cells[-2:] == ["0.77", "0.73"]
+
+
+def test_text_is_escaped(page: str) -> None:
+    assert "&lt;b&gt;bold&lt;/b&gt; &amp; more" in page and "<b>bold" not in page
+
+
+def test_later_seeds_are_folded_and_heads_can_be_hovered(page: str) -> None:
+    assert "<details open><summary>Theory of mind, seed 0, experiment paper" in page
+    assert "<details><summary>Theory of mind, seed 1, experiment paper" in page
+    assert '<g class="head"><title>Layer 0, head 0: score' in page
+
+
+def test_a_family_without_runs_has_a_page_too() -> None:
+    html = render_page(
+        family="mini",
+        labels=LABELS,
+        results=pd.DataFrame(columns=list(COLUMNS)),
+        significance=pd.DataFrame(columns=list(TEST_COLUMNS)),
+        figures={},
+        facts=run_facts(task="entity", seed=0, experiment="paper", mappings={}, groups={}),
+    )
+    checked(html)
+    assert "so there is no answer" in html
+    assert html.count("Nothing of this table has been measured") == 4
+    assert "No tests yet" in html and "Nothing to draw yet" in html and "No run has left its record" in html
+
+
+def test_a_figure_without_words_is_an_error(inputs) -> None:
+    with pytest.raises(ValueError, match="draw the figures again"):
+        render_page(**{**inputs, "figures": {"x.svg": b"<svg ></svg>"}})
