@@ -91,8 +91,8 @@ def on_step(row):
         os.kill(os.getpid(), signal.SIGKILL)
 
 splits = (case.CASE.train, case.CASE.validation, case.CASE.signals)
-case.distill(case.student(), *splits, arm="circuit_ce", heads=case.HEADS, pairs=case.PAIRS, settings=case.OPTIONS,
-             checkpoint_folder=sys.argv[1], on_step=on_step, progress_bar=False)
+case.distill(case.student(), *splits, arm="circuit_ce", heads=case.HEADS, pairs=case.PAIRS,
+             settings=case.OPTIONS, checkpoint_folder=sys.argv[1], on_step=on_step, progress_bar=False)
 """
     tests = Path(__file__).parents[1]
     path = f"import sys; sys.path[:0] = {[str(tests), str(tests.parent / 'src')]!r}\n"

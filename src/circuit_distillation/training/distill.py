@@ -107,7 +107,7 @@ def _accelerator(arm: Arm, settings: DistillationSettings) -> Accelerator:
     # Without CE the weights above the highest compared activation have no gradient, and a wrapper would wait
     # for it.
     wrapper = DistributedDataParallelKwargs(find_unused_parameters=not arm.uses_ce, broadcast_buffers=False)
-    accelerator = Accelerator(kwargs_handlers=[wrapper])
+    accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[wrapper])
     if settings.batch_size % accelerator.num_processes:
         raise ValueError(
             f"batch_size {settings.batch_size} must be a multiple of the number of processes, "

@@ -174,7 +174,8 @@ class DistillationLoop:
         return progress
 
     def _save(self, progress: Progress) -> None:
-        if self._engine.checkpoint and progress.step % self._settings.checkpoint_every == 0:
+        due = progress.step % self._settings.checkpoint_every == 0
+        if self._engine.checkpoint and due and self._engine.accelerator.is_main_process:
             self._engine.checkpoint.save(progress, self._stopping.best)
 
 

@@ -1,0 +1,80 @@
+"""Two CPU processes against one: the same history and weights."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+from training.distillation_case import HEADS, PAIRS, case, settings, student
+
+from circuit_distillation.training.distill import distill
+from circuit_distillation.training.launch import distill_in_processes, run_in_processes
+
+RUNS = {
+    "circuit_ce_align_cka": settings(batch_size=12, bank_batches=2, rows="all"),
+    "circuit_align_cka": settings(estimator="unbiased"),
+    "full_ce": settings(),
+}
+
+
+def train_all():
+    """(weights, history) of every run."""
+    outcomes = []
+    for arm, options in RUNS.items():
+        model, data = student(), case(rows=options.rows)
+        splits = (data.train, data.validation, data.signals)
+        chosen = dict(arm=arm, heads=HEADS, pairs=PAIRS, settings=options)
+        outcomes.append((model.state_dict(), distill(model, *splits, **chosen, progress_bar=False)))
+    return int(os.environ.get("RANK", 0)), outcomes
+
+
+def assert_close(found, expected):
+    assert list(found[1]) == list(expected[1]) and len(found[1]) == len(expected[1])
+    for name in set(expected[1]) - {"seconds"}:
+        assert found[1][name].tolist() == pytest.approx(expected[1][name].tolist(), abs=1e-5, nan_ok=True)
+    for name, tensor in expected[0].items():
+        torch.testing.assert_close(found[0][name], tensor, rtol=0, atol=1e-5)
+
+
+def fail():
+    raise RuntimeError("no")
+
+
+def test_two_processes_have_the_history_and_weights_of_one():
+    _, alone = train_all()
+    for expected_rank, (rank, outcomes) in enumerate(run_in_processes(train_all, n_processes=2)):
+        assert rank == expected_rank
+        for found, expected in zip(outcomes, alone, strict=True):
+            assert_close(found, expected)
+
+
+@pytest.mark.slow
+def test_the_student_comes_back_trained():
+    outcomes = []
+    for n_processes in (1, 2):
+        model, data = student(), case()
+        splits = (data.train, data.validation, data.signals)
+        history = distill_in_processes(
+            model, *splits, n_processes=n_processes, arm="circuit_ce", heads=HEADS, settings=settings()
+        )
+        assert not model.training and history.attrs["percent_heads"] == 25.0
+        outcomes.append((model.state_dict(), history))
+    assert_close(outcomes[1], outcomes[0])
+
+
+@pytest.mark.slow
+def test_a_rank_that_fails_raises():
+    with pytest.raises(Exception, match="fail"):
+        run_in_processes(fail, n_processes=2)
+    data = case()
+    with pytest.raises(Exception, match="_distill_here"):  # three examples for two processes
+        distill_in_processes(
+            student(),
+            data.train,
+            data.validation,
+            data.signals,
+            n_processes=2,
+            arm="full_ce",
+            settings=settings(batch_size=3),
+        )
