@@ -25,7 +25,8 @@ def train_all():
         model, data = student(), case(rows=options.rows)
         splits = (data.train, data.validation, data.signals)
         chosen = dict(arm=arm, heads=HEADS, pairs=PAIRS, settings=options)
-        outcomes.append((model.state_dict(), distill(model, *splits, **chosen, progress_bar=False)))
+        history = distill(model, *splits, **chosen, progress_bar=False)
+        outcomes.append((model.state_dict(), history))
     return int(os.environ.get("RANK", 0)), outcomes
 
 

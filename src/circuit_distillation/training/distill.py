@@ -106,7 +106,7 @@ def _accelerator(arm: Arm, settings: DistillationSettings) -> Accelerator:
 
     # Without CE the weights above the highest compared activation have no gradient, and a wrapper would wait
     # for it.
-    wrapper = DistributedDataParallelKwargs(find_unused_parameters=not arm.uses_ce, broadcast_buffers=False)
+    wrapper = DistributedDataParallelKwargs(find_unused_parameters=not arm.uses_ce)
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[wrapper])
     if settings.batch_size % accelerator.num_processes:
         raise ValueError(

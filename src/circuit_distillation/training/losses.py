@@ -32,14 +32,15 @@ def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
     cross-entropy to its distribution, which is KL(teacher || student) plus the teacher's entropy, a constant
     of the student).
     """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if labels.ndim == 1:
-        return functional.cross_entropy(logits.float(), labels)
+        return functional.cross_entropy(logits, labels)
     if labels.shape != logits.shape:
         raise ValueError(
             f"soft labels need one vocabulary: the teacher has {labels.shape[-1]} tokens, "
             f"the student {logits.shape[-1]}"
         )
-    return functional.cross_entropy(logits.float(), labels.float().softmax(-1))
+    return functional.cross_entropy(logits, labels.to(logits.dtype).softmax(-1))
 
 
 def alignment_loss(
