@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from statsmodels.stats.multitest import multipletests
 
 from circuit_distillation.statistics.holm import holm
 
@@ -32,6 +33,14 @@ def test_adjusted_values_reject_what_the_procedure_rejects(p_values: list[float]
 
 def test_a_case_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03]).tolist() == pytest.approx([0.03, 0.06, 0.06])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_statsmodels(seed: int) -> None:
+    p_values = np.random.default_rng(seed).random(16) ** 3
+    assert holm(p_values).tolist() == pytest.approx(
+        multipletests(p_values, method="holm")[1].tolist(), abs=1e-12
+    )
 
 
 def test_no_tests_give_no_values() -> None:

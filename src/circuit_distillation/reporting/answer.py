@@ -52,10 +52,11 @@ def headline(rows: list[dict[str, Any]]) -> str:
         verdict = "It depends"
     else:
         verdict = "Not shown"
+    noun = "test" if tests == 1 else "tests"
     return (
         f"{verdict}: on the full model CE + Align CKA is significantly better than CE alone in {better} of "
-        f"{tests} {'test' if tests == 1 else 'tests'} (each a task, a student, a seed), significantly worse in "
-        f"{worse}, and not told apart from it in {tests - better - worse}."
+        f"{tests} {noun} (a test a task, student and seed), significantly worse in {worse}, and not told "
+        f"apart from it in {tests - better - worse}."
     )
 
 
