@@ -55,7 +55,7 @@ def headline(rows: list[dict[str, Any]]) -> str:
     noun = "test" if tests == 1 else "tests"
     return (
         f"{verdict}: on the full model CE + Align CKA is significantly better than CE alone in {better} of "
-        f"{tests} {noun} (a test a task, student and seed), significantly worse in {worse}, and not told "
+        f"{tests} {noun} (one for each task, student and seed), significantly worse in {worse}, and not told "
         f"apart from it in {tests - better - worse}."
     )
 
