@@ -56,19 +56,19 @@ class DataGeneration(Strict):
 
 
 class Stage(Strict):
-    """One backward stage of path patching: heads at `sender` that act on `input` of earlier stages' heads."""
+    """One backward stage of path patching; fields as in `circuits.discovery.Stage`."""
 
     name: str
     sender: str
-    receivers: tuple[str, ...]
-    input: Literal["q", "k", "v"] | None
-    keep: int = Count
+    receivers: tuple[str, ...] = ()
+    receiver_input: Literal["q", "k", "v"] | None = None
+    n_heads: int = Count
+    min_drop: float = Field(ge=0)
 
 
 class Minimality(Strict):
     """Pruning of the found heads."""
 
-    n_examples: int = Count
     threshold: float = Field(ge=0, lt=1)
 
 
@@ -109,7 +109,7 @@ class HeadMapping(Strict):
 
     student_form: Literal["difference", "ratio"]
     baseline: Literal["student", "teacher"]
-    performance: Literal["logprob", "accuracy", "logit_diff"]
+    performance: Literal["logprob", "accuracy"]
     rule: Literal["nearest", "one_to_one", "profile", "cka", "random"]
     student_heads: Literal["top_impact", "discovered"]
     fraction: dict[Literal["entity", "tom"], float]

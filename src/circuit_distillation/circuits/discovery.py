@@ -101,7 +101,7 @@ def discover(
     """Runs the stages in order; each names earlier ones as its receivers. Shapes as in `score_heads`.
 
     positions and corrupt_positions (default: the same) give each role's position, an int or [example]. A
-    receiver stage without heads leaves nothing to score: ValueError.
+    stage none of whose receivers was found scores 0 everywhere and keeps no head: small models can lack a role.
     """
     check_stages(stages, positions, corrupt_positions or positions)
     lengths = prompt_lengths(model, clean_ids, attention_mask)
@@ -122,20 +122,24 @@ def discover(
             corrupt_start=min(int(p.min()) for p in corrupted.values()),
         )
         for stage in stages:
-            effects = score_heads(
-                model,
-                clean_ids,
-                corrupt_ids,
-                answer_ids,
-                senders[stage.name],
-                attention_mask=attention_mask,
-                corrupt_position=corrupted[stage.name],
-                receivers=_receivers(stage, stages, results),
-                receiver_input=stage.receiver_input,
-                kv_scope=kv_scope,
-                score=score,
-                runs=runs,
-            )
+            receivers = _receivers(stage, stages, results)
+            if receivers == []:
+                effects = torch.zeros(*_head_grid(model), len(clean_ids), device=clean_ids.device)
+            else:
+                effects = score_heads(
+                    model,
+                    clean_ids,
+                    corrupt_ids,
+                    answer_ids,
+                    senders[stage.name],
+                    attention_mask=attention_mask,
+                    corrupt_position=corrupted[stage.name],
+                    receivers=receivers,
+                    receiver_input=stage.receiver_input,
+                    kv_scope=kv_scope,
+                    score=score,
+                    runs=runs,
+                )
             results[stage.name] = select_heads(effects, stage)
     n_forwards = 2 + sum(
         (2 if stage.receivers else 1) * architecture(model).n_total_heads for stage in stages
@@ -222,7 +226,9 @@ def _receivers(
     if not stage.receivers:
         return None
     limits = {other.name: other.n_receivers for other in stages}
-    heads = {head for name in stage.receivers for head in results[name].heads[: limits[name]]}
-    if not heads:
-        raise ValueError(f"stage {stage.name!r}: no head was kept in {', '.join(stage.receivers)} to receive")
-    return sorted(heads)
+    return sorted({head for name in stage.receivers for head in results[name].heads[: limits[name]]})
+
+
+def _head_grid(model: nn.Module) -> tuple[int, int]:
+    arch = architecture(model)
+    return arch.n_layers, arch.n_heads

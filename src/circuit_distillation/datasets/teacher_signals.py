@@ -7,8 +7,6 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from circuit_distillation.datasets.atomic import write_atomically
-
 
 class TeacherSignalsDataset(AbstractDataset):
     """`training.teacher_cache.TeacherSignals` as one safetensors file, whole or absent."""
@@ -19,15 +17,15 @@ class TeacherSignalsDataset(AbstractDataset):
 
     def load(self):
         """The signals."""
-        from circuit_distillation.training.teacher_cache import read_signals
+        from circuit_distillation.training.teacher_cache import load_signals
 
-        return read_signals(Path(self._filepath))
+        return load_signals(Path(self._filepath))
 
     def save(self, data) -> None:
         """Write beside, then rename."""
-        from circuit_distillation.training.teacher_cache import write_signals
+        from circuit_distillation.training.teacher_cache import save_signals
 
-        write_atomically(Path(self._filepath), lambda path: write_signals(path, data))
+        save_signals(data, Path(self._filepath))
 
     def _exists(self) -> bool:
         return Path(self._filepath).is_file()

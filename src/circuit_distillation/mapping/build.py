@@ -20,7 +20,7 @@ from circuit_distillation.mapping.record import mapping_record, pair_stability
 from circuit_distillation.mapping.relevant_heads import discovered, top_impact
 
 Head = tuple[int, int]
-FIELDS = ("log_prob", "correct", "logit_diff")
+FIELDS = ("log_prob", "correct")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def build_mapping(
     `features` maps heads of student and teacher to their outputs [example, d_head], for the rule "cka".
     """
     measure, rule = settings["performance"], settings["rule"]
-    field = {"logprob": "log_prob", "accuracy": "correct", "logit_diff": "logit_diff"}[measure]
+    field = {"logprob": "log_prob", "accuracy": "correct"}[measure]
     student_base, ablated = performance(student.base, measure), performance(student.values, measure)
     relevant = (
         top_impact(student_impact(student_base, ablated), fraction)

@@ -1,0 +1,84 @@
+"""Ablation effects and head outputs of every head as frames, for head mapping and for ranking heads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effects, head_means
+from circuit_distillation.models.encoding import Encoded, Question, encode
+from circuit_distillation.models.head_outputs import head_outputs
+from circuit_distillation.models.layouts import paired_layouts
+from circuit_distillation.models.loading import Checkpoint
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def ablation_frames(
+    checkpoint: Checkpoint, examples: Sequence[Question], means: Sequence[Question]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(effects, features) of every head on every example.
+
+    Effects: layer, head, example_id, group_id, log_prob, correct, the answer's log-probability and whether it
+    is the top token with this head at its mean; rows with layer and head -1 are the unablated model.
+    Features: layer, head, example_id, z, the head's output at the last token (a list of d_head numbers).
+    """
+    encoded = encode(checkpoint.tokenizer, examples)
+    effects = layout_effects(checkpoint.model, encoded, encode(checkpoint.tokenizer, means))
+    return _effect_frame(effects, examples), _feature_frame(checkpoint.model, encoded, examples)
+
+
+def layout_effects(model: torch.nn.Module, encoded: Encoded, reference: Encoded) -> HeadEffects:
+    """Effects of ablating each head, with the means of each example's own layout in `reference`."""
+    parts, rows = [], []
+    for layout, theirs in paired_layouts(encoded, reference):
+        means = head_means(model, theirs.encoded.input_ids)
+        parts.append(head_effects(model, layout.encoded.input_ids, layout.encoded.answer_ids, means))
+        rows.append(layout.rows)
+    order = torch.cat(rows).argsort()
+    fields = ("log_prob", "correct", "base_log_prob", "base_correct")
+    return HeadEffects(
+        *(torch.cat([getattr(part, field) for part in parts], -1)[..., order] for field in fields)
+    )
+
+
+def _effect_frame(effects: HeadEffects, examples: Sequence[Question]) -> pd.DataFrame:
+    import pandas as pd
+
+    n_layers, n_heads, n = effects.log_prob.shape
+    layer, head = np.divmod(np.arange(n_layers * n_heads), n_heads)
+    return pd.DataFrame(
+        {
+            "layer": np.concatenate([np.full(n, -1), layer.repeat(n)]),
+            "head": np.concatenate([np.full(n, -1), head.repeat(n)]),
+            "example_id": [example.example_id for example in examples] * (n_layers * n_heads + 1),
+            "group_id": [example.group_id for example in examples] * (n_layers * n_heads + 1),
+            "log_prob": _column(effects.base_log_prob, effects.log_prob),
+            "correct": _column(effects.base_correct, effects.correct),
+        }
+    )
+
+
+def _column(base: torch.Tensor, ablated: torch.Tensor) -> np.ndarray:
+    return torch.cat([base, ablated.flatten()]).cpu().numpy()
+
+
+def _feature_frame(model: torch.nn.Module, encoded: Encoded, examples: Sequence[Question]) -> pd.DataFrame:
+    import pandas as pd
+
+    z = head_outputs(model, encoded.input_ids, attention_mask=encoded.attention_mask)
+    last = z[:, torch.arange(len(examples)), encoded.positions["last"]]  # [layer, example, head, d_head]
+    last = last.transpose(1, 2).flatten(0, 2).float().cpu().numpy()  # [layer * head * example, d_head]
+    layer, head = np.divmod(np.arange(z.shape[0] * z.shape[3]), z.shape[3])
+    return pd.DataFrame(
+        {
+            "layer": layer.repeat(len(examples)),
+            "head": head.repeat(len(examples)),
+            "example_id": [example.example_id for example in examples] * len(layer),
+            "z": list(last),
+        }
+    )

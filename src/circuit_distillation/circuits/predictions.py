@@ -1,0 +1,91 @@
+"""Predictions on the test split, one row an example: the full model, its circuit alone, random circuits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+
+from circuit_distillation.circuits.evaluation import CircuitOutputs, Head, circuits_outputs
+from circuit_distillation.circuits.mean_ablation import head_means
+from circuit_distillation.circuits.random_circuits import random_circuits
+from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.encoding import Encoded, Question, encode
+from circuit_distillation.models.layouts import paired_layouts
+from circuit_distillation.models.loading import Checkpoint
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def prediction_frame(
+    checkpoint: Checkpoint,
+    test: Sequence[Question],
+    means: Sequence[Question],
+    heads: Sequence[Head],
+    n_random: int,
+    seed: int,
+) -> pd.DataFrame:
+    """Every test example under the full model, the circuit of `heads` and `n_random` random circuits of its
+    size.
+
+    Means are taken over the prompts of `means` that have the layout (length) of the prompts at hand. Columns:
+    example_id, group_id, template, cell, answer, then
+    {full,circuit}_{predicted,correct,candidate_correct,log_prob} and random_{k}_{predicted,correct}.
+    `predicted` is the decoded top token of the whole vocabulary, `correct` whether it is the answer,
+    `candidate_correct` whether the answer is the top one among the candidates.
+    """
+    import pandas as pd
+
+    model, tokenizer = checkpoint.model, checkpoint.tokenizer
+    encoded = encode(tokenizer, test)
+    circuits = _circuits(model, heads, n_random, seed)
+    outputs = _by_layout(model, encoded, encode(tokenizer, means), circuits)
+    words = {int(token): tokenizer.decode([int(token)]).strip() for token in outputs.predictions.unique()}
+    columns = {
+        name: [getattr(example, name) for example in test]
+        for name in ("example_id", "group_id", "template", "cell", "answer")
+    }
+    names = ["full", "circuit", *(f"random_{k:02d}" for k in range(n_random))]
+    for index, name in enumerate(names):
+        top = outputs.predictions[index]
+        columns[f"{name}_predicted"] = [words[token] for token in top.tolist()]
+        columns[f"{name}_correct"] = (top == encoded.answer_ids).numpy()
+        if index < 2:
+            best = outputs.candidate_predictions[index]
+            columns[f"{name}_candidate_correct"] = (best == encoded.answer_ids).numpy()
+            columns[f"{name}_log_prob"] = outputs.log_prob[index].float().numpy()
+    return pd.DataFrame(columns)
+
+
+def _circuits(model: torch.nn.Module, heads: Sequence[Head], n_random: int, seed: int) -> torch.Tensor:
+    """Masks [2 + n_random, layer, head]: all heads (the full model), the circuit, random ones of its size."""
+    shape = architecture(model)
+    masks = torch.zeros(2, shape.n_layers, shape.n_heads, dtype=torch.bool)
+    masks[0] = True
+    for layer, head in heads:
+        masks[1, layer, head] = True
+    return torch.cat([masks, random_circuits(shape, heads, n_random, seed=seed)])
+
+
+def _by_layout(
+    model: torch.nn.Module, encoded: Encoded, reference: Encoded, circuits: torch.Tensor
+) -> CircuitOutputs:
+    """Outputs [circuit, example] with the means of each example's own layout."""
+    shape = (len(circuits), len(encoded.input_ids))
+    top, best = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
+    log_prob = torch.zeros(shape, dtype=torch.float64)
+    for layout, theirs in paired_layouts(encoded, reference):
+        part = layout.encoded
+        outputs = circuits_outputs(
+            model,
+            part.input_ids,
+            circuits,
+            head_means(model, theirs.encoded.input_ids),
+            answer_ids=part.answer_ids,
+            candidate_ids=part.candidate_ids,
+        )
+        top[:, layout.rows], best[:, layout.rows] = outputs.predictions, outputs.candidate_predictions
+        log_prob[:, layout.rows] = outputs.log_prob.double()
+    return CircuitOutputs(top, best, log_prob)

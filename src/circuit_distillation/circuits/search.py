@@ -1,0 +1,116 @@
+"""The circuit of a model on a task, from its prompts: backward path patching with pruning, or ablation ranking."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from circuit_distillation.circuits.cost import counted, forward_macs
+from circuit_distillation.circuits.discovery import (
+    Discovery,
+    Head,
+    SearchCost,
+    Stage,
+    StageResult,
+    discover,
+    select_heads,
+)
+from circuit_distillation.circuits.effects import layout_effects
+from circuit_distillation.circuits.evaluation import circuits_outputs
+from circuit_distillation.circuits.mean_ablation import head_means
+from circuit_distillation.circuits.minimality import prune
+from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.encoding import Encoded, Question, encode
+from circuit_distillation.models.loading import Checkpoint
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def find_circuit(
+    checkpoint: Checkpoint,
+    examples: Sequence[Question],
+    corrupted: Sequence[Question],
+    means: Sequence[Question],
+    settings: Mapping[str, Any],
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """(scores, circuit): a frame with layer, head, stage, score, stderr, and the circuit in JSON types.
+
+    `settings["method"]` is "path_patching" (stages, then minimality pruning; the corrupted prompts are used) or
+    "mean_ablation" (the `fraction` of all heads whose ablation costs the answer most log-probability).
+    """
+    n = settings["n_examples"]
+    encoded = encode(checkpoint.tokenizer, examples[:n])
+    reference = encode(checkpoint.tokenizer, means)
+    if settings["method"] == "path_patching":
+        there = encode(checkpoint.tokenizer, corrupted[:n])
+        found, heads, stages = _by_patching(checkpoint.model, encoded, there, reference, settings)
+    else:
+        found = _by_ablation(checkpoint.model, encoded, reference, settings["fraction"])
+        heads, stages = found.heads, {name: stage.heads for name, stage in found.stages.items()}
+    total = architecture(checkpoint.model).n_total_heads
+    circuit = {
+        "method": settings["method"],
+        "n_examples": len(encoded.input_ids),
+        "heads": [list(head) for head in heads],
+        "stages": {name: [list(head) for head in kept] for name, kept in stages.items()},
+        "n_heads_total": total,
+        "fraction": len(heads) / total,
+        "parameters": {**settings, "stages": [dict(stage) for stage in settings.get("stages", ())]},
+        "cost": asdict(found.cost),
+    }
+    return _score_frame(found.stages), circuit
+
+
+def _by_patching(
+    model: torch.nn.Module, encoded: Encoded, corrupted: Encoded, reference: Encoded, settings: Mapping[str, Any]
+) -> tuple[Discovery, list[Head], dict[str, list[Head]]]:
+    found = discover(
+        model,
+        encoded.input_ids,
+        corrupted.input_ids,
+        encoded.answer_ids,
+        [Stage(**stage) for stage in settings["stages"]],
+        encoded.positions,
+        corrupt_positions=corrupted.positions,
+        kv_scope=settings["kv_scope"],
+        score=settings["score"],
+    )
+    groups = {name: stage.heads for name, stage in found.stages.items() if stage.heads}
+    means = head_means(model, reference.input_ids)
+
+    def accuracy(circuits: list[dict[str, list[Head]]]) -> list[float]:
+        kept = [sorted({head for heads in groups.values() for head in heads}) for groups in circuits]
+        top = circuits_outputs(model, encoded.input_ids, kept, means).predictions
+        return (top == encoded.answer_ids).double().mean(dim=1).tolist()
+
+    pruned = prune(groups, accuracy, threshold=settings["minimality"]["threshold"], order=list(groups)[::-1]).kept
+    return found, sorted({head for heads in pruned.values() for head in heads}), pruned
+
+
+def _by_ablation(model: torch.nn.Module, encoded: Encoded, reference: Encoded, fraction: float) -> Discovery:
+    n_total = architecture(model).n_total_heads
+    with counted() as cost:
+        effects = layout_effects(model, encoded, reference)
+    stage = Stage("mean_ablation", "", n_heads=math.ceil(round(fraction * n_total, 9)))
+    result = select_heads(effects.log_prob - effects.base_log_prob, stage)
+    lengths = encoded.attention_mask.sum(1).tolist()
+    unit = sum(forward_macs(model, length) for length in lengths) / len(lengths)
+    totals = SearchCost(cost.macs / unit, len(lengths) * (n_total + 1), cost.seconds)
+    return Discovery({stage.name: result}, totals)
+
+
+def _score_frame(stages: Mapping[str, StageResult]) -> pd.DataFrame:
+    import pandas as pd
+
+    frames = []
+    for name, stage in stages.items():
+        n_layers, n_heads = stage.score.shape
+        index = pd.MultiIndex.from_product([range(n_layers), range(n_heads)], names=["layer", "head"])
+        values = {"stage": name, "score": stage.score.flatten().numpy(), "stderr": stage.stderr.flatten().numpy()}
+        frames.append(pd.DataFrame(values, index=index).reset_index())
+    return pd.concat(frames, ignore_index=True)
