@@ -79,11 +79,15 @@ def attend(
     """
     n, s, t_q, heads, d_head = q.shape
     t = k.shape[2]
-    own = _scores(q, k).masked_fill(_hidden(t_q, t, q.device), float("-inf"))
+    q = q * scaling
+    own = _scores(q, k)
+    if t_q > 1:
+        own.masked_fill_(_hidden(t_q, t, q.device), float("-inf"))
     parts = [own] if prefix is None else [_prefix_scores(q, prefix[0]), own]
     if n_padding:
         parts.append(own.new_full((*own.shape[:-1], n_padding), float("-inf")))
-    weights = torch.softmax(torch.cat(parts, dim=-1) * scaling, dim=-1, dtype=torch.float32).to(q.dtype)
+    scores = torch.cat(parts, dim=-1) if len(parts) > 1 else own
+    weights = torch.softmax(scores, dim=-1, dtype=torch.float32).to(q.dtype)
     start = 0 if prefix is None else prefix[0].shape[1]
     z = _mix(weights[..., start : start + t], v)
     add_macs(2 * (start + t) * q.numel())

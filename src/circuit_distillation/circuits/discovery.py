@@ -101,7 +101,8 @@ def discover(
     """Runs the stages in order; each names earlier ones as its receivers. Shapes as in `score_heads`.
 
     positions and corrupt_positions (default: the same) give each role's position, an int or [example]. A
-    stage none of whose receivers was found scores 0 everywhere and keeps no head: small models can lack a role.
+    stage none of whose receivers was found scores 0 everywhere and keeps no head: small models can lack a
+    role.
     """
     check_stages(stages, positions, corrupt_positions or positions)
     lengths = prompt_lengths(model, clean_ids, attention_mask)
