@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, PatchingRuns
 from circuit_distillation.circuits.cost import counted, forward_macs
 from circuit_distillation.circuits.mean_ablation import head_effects
-from circuit_distillation.circuits.path_patching import score_heads
+from circuit_distillation.circuits.path_patching import new_record, score_heads
+from circuit_distillation.circuits.progress import fingerprint
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
 from circuit_distillation.models.architecture import architecture
 
@@ -96,6 +98,8 @@ def discover(
     attention_mask: Tensor | None = None,
     kv_scope: str = "per_query_head",
     score: str = "probability",
+    checkpoint: Path | None = None,
+    progress: bool = False,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
 ) -> Discovery:
     """Runs the stages in order; each names earlier ones as its receivers. Shapes as in `score_heads`.
@@ -103,6 +107,10 @@ def discover(
     positions and corrupt_positions (default: the same) give each role's position, an int or [example]. A
     stage none of whose receivers was found scores 0 everywhere and keeps no head: small models can lack a
     role.
+
+    checkpoint is a folder: a search interrupted there goes on, when called again with the same model and
+    prompts, after the last finished stage and block of senders; the folder's files are removed at the end.
+    progress shows a bar a stage.
     """
     check_stages(stages, positions, corrupt_positions or positions)
     lengths = prompt_lengths(model, clean_ids, attention_mask)
@@ -122,11 +130,20 @@ def discover(
             clean_start=min(int(p.min()) for p in senders.values()),
             corrupt_start=min(int(p.min()) for p in corrupted.values()),
         )
+        key = "" if checkpoint is None else fingerprint(model, clean_ids, corrupt_ids, answer_ids, lengths)
         for stage in stages:
             receivers = _receivers(stage, stages, results)
             if receivers == []:
                 effects = torch.zeros(*_head_grid(model), len(clean_ids), device=clean_ids.device)
             else:
+                at = (senders[stage.name].tolist(), corrupted[stage.name].tolist())
+                record = new_record(
+                    model,
+                    len(clean_ids),
+                    path=_record_path(checkpoint, stage),
+                    label=stage.name if progress else None,
+                    key=f"{key} {at} {receivers} {stage.receiver_input} {kv_scope}",
+                )
                 effects = score_heads(
                     model,
                     clean_ids,
@@ -140,8 +157,11 @@ def discover(
                     kv_scope=kv_scope,
                     score=score,
                     runs=runs,
+                    record=record,
                 )
             results[stage.name] = select_heads(effects, stage)
+    for stage in stages if checkpoint is not None else ():
+        _record_path(checkpoint, stage).unlink(missing_ok=True)
     n_forwards = 2 + sum(
         (2 if stage.receivers else 1) * architecture(model).n_total_heads for stage in stages
     )
@@ -228,6 +248,10 @@ def _receivers(
         return None
     limits = {other.name: other.n_receivers for other in stages}
     return sorted({head for name in stage.receivers for head in results[name].heads[: limits[name]]})
+
+
+def _record_path(checkpoint: Path | None, stage: Stage) -> Path | None:
+    return None if checkpoint is None else checkpoint / f"{stage.name}.safetensors"
 
 
 def _head_grid(model: nn.Module) -> tuple[int, int]:

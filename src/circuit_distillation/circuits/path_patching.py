@@ -15,14 +15,15 @@ step 2.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.circuits.block import answer_log_probs, residual_dtype, weight_dtype
-from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, CleanRun, PatchingRuns, prefix
-from circuit_distillation.circuits.layers import Edit, rope_of, run_layer
+from circuit_distillation.circuits.block import answer_log_probs, residual_dtype
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, PatchingRuns
+from circuit_distillation.circuits.progress import ScoreRecord
 from circuit_distillation.circuits.prompts import (
     Position,
     check_answers,
@@ -30,8 +31,10 @@ from circuit_distillation.circuits.prompts import (
     prompt_lengths,
     resolve_position,
 )
-from circuit_distillation.circuits.sender_stream import Head, Receivers, sender_streams
-from circuit_distillation.models.architecture import Architecture, architecture, decoder_layers
+from circuit_distillation.circuits.receiver_suffix import ReceiverSuffix
+from circuit_distillation.circuits.receivers import Head, Receivers, check_receivers
+from circuit_distillation.circuits.sender_stream import sender_streams
+from circuit_distillation.models.architecture import architecture
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {
     "probability": torch.expm1,  # (p_patched - p_clean) / p_clean
@@ -55,6 +58,7 @@ def score_heads(
     kv_scope: str = "per_query_head",
     score: str = "probability",
     runs: PatchingRuns | None = None,
+    record: ScoreRecord | None = None,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
 ) -> Tensor:
     """Effect of patching each head from the corrupted prompt on the answer, [layer, head, example].
@@ -68,9 +72,9 @@ def score_heads(
     `score` is "probability", (p_patched - p_clean) / p_clean of the answer after the last token, or
     "log_prob", log p_patched - log p_clean. Senders that cannot reach a receiver score exactly 0.
 
-    `runs` (of the same prompts) lets several calls share the recorded runs. Beside the weights and the result
-    at most `memory_budget_mb` MB are used, or what one example needs if that is more, plus
-    block.SCRATCH_BYTES.
+    `runs` (of the same prompts) lets several calls share the recorded runs; `record` (of `new_record`) shows
+    and keeps progress: what it already holds is not computed again. Beside the weights and the result at most
+    `memory_budget_mb` MB are used, or what one example needs if that is more, plus block.SCRATCH_BYTES.
     """
     lengths = prompt_lengths(model, clean_ids, attention_mask)
     arch = architecture(model)
@@ -100,156 +104,80 @@ def score_heads(
             corrupt_start=int(corrupted.min()),
         )
     runs.check(clean_ids, corrupt_ids, lengths, senders, corrupted)
-    changes = torch.zeros(
-        arch.n_total_heads, len(clean_ids), dtype=residual_dtype(model), device=clean_ids.device
+    with record or new_record(model, len(clean_ids)) as changing:
+        _score(changing, runs, senders, corrupted, answer_ids, reading)
+    return SCORES[score](changing.changes).view(arch.n_layers, arch.n_heads, -1)
+
+
+def new_record(
+    model: nn.Module, n_examples: int, *, path: Path | None = None, key: str = "", label: str | None = None
+) -> ScoreRecord:
+    """An empty record for `score_heads`, or what the file `path` holds if it was written under the same
+    key."""
+    shape = (architecture(model).n_total_heads, n_examples)
+    return ScoreRecord(
+        shape, residual_dtype(model), model.lm_head.weight.device, path=path, key=key, label=label
     )
+
+
+def _score(
+    record: ScoreRecord,
+    runs: PatchingRuns,
+    senders: Tensor,
+    corrupted: Tensor,
+    answers: Tensor,
+    receivers: Receivers | None,
+) -> None:
+    """Fills the record, chunk by chunk of examples."""
+    n_heads = architecture(runs.model).n_heads
+    reach = None if receivers is None else receivers.layers[-1] * n_heads
     for index, rows in enumerate(runs.chunks):
-        chunk = _Chunk(
-            runs, *runs.chunk(index), senders[rows], corrupted[rows], lengths[rows], answer_ids[rows]
-        )
-        reached = chunk.direct() if reading is None else chunk.through(reading)
-        changes[: len(reached), rows] = reached
-    return SCORES[score](changes).view(arch.n_layers, arch.n_heads, -1)
-
-
-def check_receivers(
-    arch: Architecture, heads: list[Head] | None, which: str | None, kv_scope: str
-) -> Receivers | None:
-    """Receivers by layer, or None for the logits; ValueError if the arguments contradict each other."""
-    if kv_scope not in ("per_query_head", "group"):
-        raise ValueError(f"kv_scope must be per_query_head or group, not {kv_scope!r}")
-    if heads is None:
-        if which is not None:
-            raise ValueError("receiver_input needs receivers: give both or neither")
-        return None
-    if which not in ("q", "k", "v"):
-        raise ValueError(f"receiver_input must be q, k or v, not {which!r}")
-    if not heads:
-        raise ValueError("receivers is empty: give at least one head, or None for the logits")
-    by_layer: dict[int, list[int]] = {}
-    for layer, head in sorted(set(heads)):
-        if not (0 <= layer < arch.n_layers and 0 <= head < arch.n_heads):
-            raise ValueError(
-                f"receiver {(layer, head)} is outside {arch.n_layers} layers x {arch.n_heads} heads"
-            )
-        by_layer.setdefault(layer, []).append(head)
-    return Receivers(by_layer, which, kv_scope)
+        if reach is not None:
+            record.set(slice(reach, None), rows, 0.0)
+        if record.to_do(slice(reach), rows):
+            chunk = _Chunk(record, runs, index, senders[rows], corrupted[rows], answers[rows])
+            chunk.direct() if receivers is None else chunk.through(receivers)
 
 
 class _Chunk:
-    """Some examples of the runs: changes of the answer's log-probability, [sender, n], for the senders that
-    reach."""
+    """Some examples of the runs, with their sender positions and answers, [n]."""
 
     def __init__(
         self,
+        record: ScoreRecord,
         runs: PatchingRuns,
-        clean: CleanRun,
-        corrupt_z: list[Tensor],
+        index: int,
         senders: Tensor,
         corrupted: Tensor,
-        lengths: Tensor,
         answers: Tensor,
     ):
-        self.model, self.clean, self.budget = runs.model, clean, runs.budget // 4
-        self.senders, self.last, self.answers = senders, lengths - 1, answers
-        self.stream_inputs = (
-            self.model,
-            clean,
-            corrupt_z,
-            senders - clean.start,
-            corrupted - runs.corrupt_start,
-        )
+        self.record, self.model, self.budget = record, runs.model, runs.budget // 4
+        self.rows, self.senders, self.answers = runs.chunks[index], senders, answers
+        self.last = runs.lengths[self.rows] - 1
+        self.clean, corrupt_z = runs.chunk(index)
+        kept = (senders - self.clean.start, corrupted - runs.corrupt_start)
+        self.stream_inputs = (self.model, self.clean, corrupt_z, *kept)
 
-    def direct(self) -> Tensor:
+    def direct(self) -> None:
         """Sender -> logits: 0 from any token but the last, since no head carries it on."""
         log_probs, _ = answer_log_probs(self.model, sender_streams(*self.stream_inputs, None), self.answers)
-        return (log_probs[1:] - log_probs[0]).masked_fill(self.senders != self.last, 0.0)
+        changes = (log_probs[1:] - log_probs[0]).masked_fill(self.senders != self.last, 0.0)
+        self.record.set(slice(None), self.rows, changes)
 
-    def through(self, receivers: Receivers) -> Tensor:
+    def through(self, receivers: Receivers) -> None:
         """Sender -> receivers -> logits; one run of suffixes for examples of equal position and length."""
         recorded = sender_streams(*self.stream_inputs, receivers)
-        n_senders = recorded[receivers.layers[-1]].shape[1]
-        changes = torch.zeros(
-            n_senders, len(self.last), dtype=residual_dtype(self.model), device=self.last.device
-        )
-        for (start, last), rows in equal_rows(self.senders, self.last):
-            suffix = _Suffix(self.model, self.clean, start, last, receivers)
+        for (start, last), group in equal_rows(self.senders, self.last):
+            suffix = ReceiverSuffix(self.model, self.clean, start, last, receivers)
             size = max(1, self.budget // suffix.bytes_per_stream)
-            for part in rows.split(size):
-                here = {layer: values[part] for layer, values in recorded.items()}
-                for low, changed in suffix.changes(here, part, self.answers[part], max(1, size // len(part))):
-                    changes[low : low + len(changed), part] = changed
-        return changes
+            for part in group.split(size):
+                self._suffixes(suffix, part, max(1, size // len(part)), recorded)
 
-
-class _Suffix:
-    """Step 2 for prompts whose receiver position is `start` and whose last token is `last`."""
-
-    def __init__(self, model: nn.Module, clean: CleanRun, start: int, last: int, receivers: Receivers):
-        self.model, self.clean, self.receivers = model, clean, receivers
-        self.arch, self.layers = architecture(model), decoder_layers(model)
-        self.start, self.last = start, last
-        self.n_padding = clean.k[0].shape[1] - 1 - last
-        self.rope = rope_of(model, start, last + 1)
-
-    @property
-    def bytes_per_stream(self) -> int:
-        """Scratch bytes of one sender of one example: residuals, q, k, v, z and attention weights, with
-        copies."""
-        tokens, keys = self.last + 1 - self.start, self.clean.k[0].shape[1]
-        heads = self.arch.n_heads * (5 * self.arch.d_head * weight_dtype(self.model).itemsize + 16 * keys)
-        return tokens * (heads + 4 * self.arch.d_model * residual_dtype(self.model).itemsize)
-
-    def changes(
-        self, recorded: dict[int, Tensor], rows: Tensor, answers: Tensor, size: int
-    ) -> Iterator[tuple[int, Tensor]]:
-        """Yields (first sender, changes [sender, n]), at most `size` senders at a time.
-
-        Senders start at the first receiver layer above their own: before it the patched forward is the clean
-        one.
-        """
-        base = self._log_probs(self.receivers.layers[0], rows, answers, {})
-        bounds = [0] + [layer * self.arch.n_heads for layer in self.receivers.layers]
-        for first, low, high in zip(self.receivers.layers, bounds, bounds[1:], strict=False):
-            for start in range(low, high, size):
-                stop = min(high, start + size)
-                patches = {
-                    layer: values[:, start:stop] for layer, values in recorded.items() if layer >= first
-                }
-                yield start, (self._log_probs(first, rows, answers, patches) - base).T
-
-    def _log_probs(self, first: int, rows: Tensor, answers: Tensor, patches: dict[int, Tensor]) -> Tensor:
-        """Log-probability of the answer, [n, sender], of forwards resumed at layer `first`."""
-        offset = self.clean.start
-        x = self.clean.residual[first][rows, self.start - offset : self.last + 1 - offset][:, None]
-        for index in range(first, len(self.layers)):
-            last_only = index == len(self.layers) - 1
-            x, _ = run_layer(
-                self.layers[index],
-                x,
-                prefix(self.clean, index, rows, self.start),
-                self.rope,
-                edit=self._edit(index, patches, last_only),
-                last_only=last_only,
-                n_padding=self.n_padding,
-            )
-        return answer_log_probs(self.model, x[:, :, 0], answers[:, None])[0]
-
-    def _edit(self, index: int, patches: dict[int, Tensor], last_only: bool) -> dict[str, Edit]:
-        if index not in patches:
-            return {}
-        which = self.receivers.which
-        if which == "q" and last_only and self.start < self.last:
-            return {}  # a query of the last layer matters at the last token only
-        _, slots = self.receivers.slots(index, self.arch.group_size)
-        repeats = 1 if which == "q" or self.receivers.kv_scope == "group" else self.arch.group_size
-        return {
-            which: lambda tensor: _overwrite(tensor.repeat_interleave(repeats, dim=3), patches[index], slots)
-        }
-
-
-def _overwrite(tensor: Tensor, values: Tensor, slots: list[int]) -> Tensor:
-    """tensor [n, 1 or s, t, heads, d_head] with values [n, s, slot, d_head] in its first token's `slots`."""
-    tensor = tensor.expand(-1, values.shape[1], -1, -1, -1).clone()
-    tensor[:, :, 0, slots] = values
-    return tensor
+    def _suffixes(self, suffix: ReceiverSuffix, part: Tensor, size: int, recorded: dict[int, Tensor]) -> None:
+        """All senders that reach a receiver, of examples `part` of this chunk."""
+        answers, rows = self.answers[part], self.rows[part]
+        clean = suffix.log_probs(suffix.receivers.layers[0], part, answers, {})
+        for heads, first in suffix.blocks(size):
+            if self.record.to_do(heads, rows):
+                patches = {layer: values[part, heads] for layer, values in recorded.items() if layer >= first}
+                self.record.set(heads, rows, suffix.log_probs(first, part, answers, patches) - clean)

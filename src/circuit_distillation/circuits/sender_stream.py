@@ -9,7 +9,6 @@ patching" of Wang et al. 2022 and Prakash et al. 2024: heads frozen, MLPs live).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -24,33 +23,8 @@ from circuit_distillation.circuits.block import (
     rotary,
 )
 from circuit_distillation.circuits.clean_runs import CleanRun
+from circuit_distillation.circuits.receivers import Receivers
 from circuit_distillation.models.architecture import decoder_layers
-
-Head = tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Receivers:
-    """Heads that are patched at once, by layer, in one input ("q", "k" or "v")."""
-
-    heads: dict[int, list[int]]
-    which: str
-    kv_scope: str
-
-    @property
-    def layers(self) -> list[int]:
-        return sorted(self.heads)
-
-    def slots(self, layer: int, group_size: int) -> tuple[list[int], list[int]]:
-        """(rows to take from the projection's heads, heads to overwrite): kv heads are repeated under
-        per_query_head."""
-        heads = self.heads[layer]
-        if self.which == "q":
-            return heads, heads
-        groups = [head // group_size for head in heads]
-        if self.kv_scope == "per_query_head":
-            return groups, heads
-        return sorted(set(groups)), sorted(set(groups))
 
 
 def sender_streams(

@@ -1,0 +1,98 @@
+"""A search's progress: a bar with heads per second, and a file from which an interrupted search goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+SAVE_EVERY_SECONDS = 20.0
+
+
+class ScoreRecord:
+    """Log-probability changes as they are found, `changes` [head, example], NaN where not yet.
+
+    Entered and left by `score_heads`. With `path`, the changes found so far are in that file, whole or
+    absent, at most SAVE_EVERY_SECONDS old, and when the block is left for any reason; a record with the same
+    path and `key` starts from them. With `label`, a progress bar counts heads (over all examples).
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        dtype: torch.dtype,
+        device: torch.device,
+        *,
+        path: Path | None = None,
+        key: str = "",
+        label: str | None = None,
+    ):
+        self._path, self._key, self._label = path, key, label
+        self.changes = torch.full(shape, torch.nan, dtype=dtype, device=device)
+        found = None if path is None or not path.exists() else _read(path, key)
+        if found is not None and found.shape == self.changes.shape:
+            self.changes.copy_(found)
+
+    def __enter__(self) -> ScoreRecord:
+        self._bar = tqdm(
+            total=len(self.changes),
+            desc=self._label,
+            unit="head",
+            disable=self._label is None,
+            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{remaining} left, {rate_fmt}]",
+        )
+        self._advance(self.changes)
+        self._saved = time.monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+        self._save()
+
+    def to_do(self, heads: slice, rows: Tensor) -> bool:
+        return bool(self.changes[heads, rows].isnan().any())
+
+    def set(self, heads: slice, rows: Tensor, values: Tensor | float) -> None:
+        """Enters changes, [head, row] or one number, of examples `rows`."""
+        before = self.changes[heads, rows].isnan()
+        self.changes[heads, rows] = values
+        self._advance(self.changes[heads, rows].where(before, torch.nan))
+        if self._path is not None and time.monotonic() - self._saved > SAVE_EVERY_SECONDS:
+            self._save()
+
+    def _advance(self, new: Tensor) -> None:
+        self._bar.update(float((~new.isnan()).sum()) / self.changes.shape[1])
+
+    def _save(self) -> None:
+        self._saved = time.monotonic()
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
+        save_file({"changes": self.changes.contiguous()}, beside, metadata={"key": self._key})
+        os.replace(beside, self._path)
+
+
+@torch.no_grad()
+def fingerprint(model: nn.Module, *parts: object) -> str:
+    """Digest of a model's weights (sums of values and of absolute values) and of tensors and other values."""
+    digest = hashlib.sha256()
+    for name, weight in model.named_parameters():
+        sums = torch.stack((weight.sum(dtype=torch.float64), weight.abs().sum(dtype=torch.float64)))
+        digest.update(f"{name} {tuple(weight.shape)} {sums.tolist()}".encode())
+    for part in parts:
+        value = (tuple(part.shape), part.tolist()) if isinstance(part, Tensor) else part
+        digest.update(repr(value).encode())
+    return digest.hexdigest()
+
+
+def _read(path: Path, key: str) -> Tensor | None:
+    with safe_open(path, framework="pt") as file:
+        return file.get_tensor("changes") if file.metadata()["key"] == key else None
