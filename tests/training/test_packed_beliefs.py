@@ -9,7 +9,7 @@ from circuit_distillation.tasks import get_task
 from circuit_distillation.tasks.theory_of_mind import TheoryOfMind
 from circuit_distillation.tasks.visibility import TEMPLATES
 from circuit_distillation.training.belief_layout import CELLS, word_ids
-from circuit_distillation.training.packed_beliefs import BeliefPacker, Stories, belief_sampler, scaffold_exits
+from circuit_distillation.training.packed_beliefs import SCAFFOLD, BeliefPacker, Stories, belief_sampler
 from circuit_distillation.training.packing import target_results
 
 SHARES = {name: 1.0 for name in TEMPLATES}
@@ -51,7 +51,7 @@ def packed(request, tokenizer):
     task = TheoryOfMind("all", instruction=request.param)
     tokenizer = build_tokenizer(task.vocabulary()) if request.param == "full" else tokenizer
     examples = task.generate(2 * len(TEMPLATES), seed=3)
-    batch = BeliefPacker(task, tokenizer, SHARES, exits=(1, 2)).pack(stories_of(examples, tokenizer))
+    batch = BeliefPacker(task, tokenizer, SHARES, SCAFFOLD).pack(stories_of(examples, tokenizer))
     return tokenizer, examples, batch
 
 
@@ -70,7 +70,9 @@ def test_answers_and_cells_are_the_tasks(packed):
     for target in batch.targets:
         if target.name in CELLS:
             for row, column, label in zip(target.rows, target.cols, target.labels, strict=True):
-                assert batch.block[row][column + 1 :][:1].tolist() != [int(batch.block[row, column])]  # last of its block
+                assert batch.block[row][column + 1 :][:1].tolist() != [
+                    int(batch.block[row, column])
+                ]  # last of its block
                 told[int(row), int(batch.block[row, column]) - 1] = (target.name, int(label))
     assert len(told) == len(examples)
     for i, example in enumerate(examples):
@@ -82,41 +84,67 @@ def test_scaffold_labels_agree_with_the_spans(packed):
     targets = {target.name: target for target in batch.targets}
 
     def told(name):
+        """Token label of a target by (row, block, word the label stands at)."""
         target = targets[name]
-        question = batch.block[target.rows, target.cols].tolist()
+        at = (target.rows, target.cols)
+        here = tokenizer.convert_ids_to_tokens(batch.input_ids[at].tolist())
         words = tokenizer.convert_ids_to_tokens(target.labels.tolist())
-        return {(row, k): word for row, k, word in zip(target.rows.tolist(), question, words, strict=True)}
+        keys = zip(target.rows.tolist(), batch.block[at].tolist(), here, strict=True)
+        return dict(zip(keys, words, strict=True))
 
+    labels = {name: told(name) for name in SCAFFOLD}
+    sentence = {1: "Story", 2: "Then"}
     for i, example in enumerate(examples):
-        at = (i // 4, i % 4 + 1)
+        row, k = i // 4, i % 4 + 1
         who, which = [1, 1, 2, 2][i % 4], [1, 2, 1, 2][i % 4]
-        assert told("query_name")[at] == example.text("query_name")
-        assert told("query_container")[at] == example.text("query_container")
-        assert told("owner")[at] == example.text(f"name_{which}")
-        assert told("content")[at] == example.text(f"drink_{which}")
-        assert told("own_action")[at] == ("fills" if who == which else "observe")
-        sentence = f"{example.text('query_name')} {{}} observe {example.text(f'name_{3 - who}')}'s"
-        stated = [verb for verb in ("can", "cannot") if sentence.format(verb) in example.prompt]
-        assert [told("sight")[at]] == stated if stated else at not in told("sight")
+        name, container = example.text("query_name"), example.text("query_container")
+        assert (
+            labels["name_sentence"][row, k, name]
+            == labels["last_name_sentence"][row, k, ":"]
+            == sentence[who]
+        )
+        assert labels["container_sentence"][row, k, container] == sentence[which]
+        assert labels["last_container_sentence"][row, k, ":"] == sentence[which]
+        assert labels["container_drink"][row, k, container] == example.text(f"drink_{which}")
+        assert labels["own_action"][row, k, ":"] == ("fills" if who == which else "observe")
+        assert labels["drink_container"][row, 0, example.text(f"drink_{which}")] == container
+        assert labels["sentence"][row, 0, name] == sentence[who]
+        assert labels["sentence"][row, 0, container] == sentence[which]
+        seen = f"{name} {{}} observe {example.text(f'name_{3 - who}')}'s"
+        stated = [verb for verb in ("can", "cannot") if seen.format(verb) in example.prompt]
+        for target, at in (("name_sight", (row, k, name)), ("last_sight", (row, k, ":"))):
+            assert [labels[target][at]] == stated if stated else at not in labels[target]
+        for j in (1, 2) if "can_1" in example.spans else ():
+            observer, verb = example.text(f"observer_{j}"), example.text(f"can_{j}")
+            both = len({example.text("can_1"), example.text("can_2")}) == 1  # then the key is not unique
+            assert both or labels["observer"][row, 0, verb] == observer
 
 
 def test_answer_loss_is_the_mean_over_cells_of_single_prompts(task, tokenizer):
-    """Naive twin: one forward a prompt in float64, cross-entropy averaged within each cell, then over the cells."""
-    examples = TheoryOfMind(["neither_sees", "neither_sees", "first_sees_second"], instruction="none").generate(3, seed=1)
+    """Naive twin: one forward a prompt in float64, cross-entropy averaged within each cell, then over the
+    cells.
+    """
+    examples = TheoryOfMind(
+        ["neither_sees", "neither_sees", "first_sees_second"], instruction="none"
+    ).generate(3, seed=1)
     model = build_model("small", tokenizer, 0).double().eval()
-    batch = BeliefPacker(task, tokenizer, SHARES, exits=None).pack(stories_of(examples, tokenizer))
+    batch = BeliefPacker(task, tokenizer, SHARES, ()).pack(stories_of(examples, tokenizer))
     by_cell: dict[str, list[float]] = {cell: [] for cell in CELLS}
     with torch.no_grad():
         packed_loss = sum(float(result.loss) for result in target_results(model, batch))
         for example in examples:
             logits = model(torch.tensor([tokenizer(example.prompt)["input_ids"]])).logits[0, -1]
-            by_cell[example.cell].append(-float(logits.log_softmax(0)[word_ids(tokenizer, [example.answer])[0]]))
+            by_cell[example.cell].append(
+                -float(logits.log_softmax(0)[word_ids(tokenizer, [example.answer])[0]])
+            )
     assert [len(by_cell[cell]) for cell in CELLS] == [6, 1, 5]
     assert packed_loss == pytest.approx(np.mean([np.mean(losses) for losses in by_cell.values()]), abs=1e-9)
 
 
 def test_same_seed_gives_the_same_batch_and_shares_are_kept(task, tokenizer):
-    sample = belief_sampler(task, tokenizer, {"both_see": 3.0, "no_visibility": 1.0}, 400, exits=(1, 2))
+    sample = belief_sampler(
+        BeliefPacker(task, tokenizer, {"both_see": 3.0, "no_visibility": 1.0}, SCAFFOLD), 400
+    )
     first, again, other = (sample(np.random.default_rng(seed))[0] for seed in (1, 1, 2))
     assert torch.equal(first.input_ids, again.input_ids) and not torch.equal(first.input_ids, other.input_ids)
     lengths = (first.block >= 0).sum(1)
@@ -124,7 +152,7 @@ def test_same_seed_gives_the_same_batch_and_shares_are_kept(task, tokenizer):
 
 
 def test_words_do_not_repeat_within_a_story(task, tokenizer):
-    stories = BeliefPacker(task, tokenizer, SHARES, None).draw(np.random.default_rng(0), 200)
+    stories = BeliefPacker(task, tokenizer, SHARES).draw(np.random.default_rng(0), 200)
     for words, k in ((stories.name, 4), (stories.container, 2), (stories.drink, 2)):
         assert all(len(set(row)) == k for row in words.tolist())
 
@@ -134,5 +162,3 @@ def test_bad_input_is_named(task, tokenizer):
         BeliefPacker(task, tokenizer, {"both_see": 0.0}, None)
     with pytest.raises(ValueError, match="not one token"):
         word_ids(tokenizer, ["zzz"])
-    with pytest.raises(ValueError, match="no scaffold for 5 layers"):
-        scaffold_exits(5)

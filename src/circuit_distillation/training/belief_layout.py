@@ -1,4 +1,6 @@
-"""Where the words of a belief story lie, in tokens: read off the task's own text, so that packed stories cannot drift from it."""
+"""Where the words of a belief story lie, in tokens: read off the task's own text, so that packed stories
+cannot drift from it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ CELLS = ("own", "seen", "unseen")
 
 @dataclass(frozen=True)
 class Slot:
-    """A token of the story that differs between stories: the ``index``-th of the story's names, containers or drinks."""
+    """A token of the story that differs between stories: the ``index``-th of the story's names, containers or
+    drinks.
+    """
 
     column: int
     kind: str  # "name", "container" or "drink"
@@ -25,11 +29,11 @@ class Slot:
 
 @dataclass(frozen=True)
 class Layout:
-    """The token ids of a template and the places of its slots; ids at slots are those of some example story."""
+    """Token ids of a template and the places of its slots, which hold the words of some example story."""
 
     story: np.ndarray  # [story position]
     question: np.ndarray  # [question position]
-    slots: tuple[Slot, ...]
+    slots: tuple[Slot, ...]  # those of the two filling sentences first
     verbs: tuple[int, ...]  # columns of "can" and "cannot", one an observation
     query_name: int  # column in the question
     query_container: int
@@ -40,8 +44,15 @@ class Layout:
         """Tokens of the story and its four questions."""
         return len(self.story) + len(QUESTIONS) * len(self.question)
 
-    def visibility(self, who: int, owner: int) -> bool | None:
-        """Whether character ``who`` sees ``owner``; None where no sentence tells (and then there is no seeing)."""
+    @property
+    def fills(self) -> tuple[Slot, ...]:
+        """Names, containers and drinks of the two sentences that tell who fills what."""
+        return self.slots[:6]
+
+    def sight(self, who: int, owner: int) -> bool | None:
+        """Whether character ``who`` can observe ``owner``; None where no sentence tells (then there is no
+        seeing).
+        """
         told = [seen.can for seen in self.observations if (seen.observer, seen.observed) == (who, owner)]
         return told[0] if told else None
 
@@ -49,11 +60,13 @@ class Layout:
         """How the queried character relates to the queried container."""
         if who == which:
             return "own"
-        return "seen" if self.visibility(who, which) else "unseen"
+        return "seen" if self.sight(who, which) else "unseen"
 
 
 def word_ids(tokenizer, words: Sequence[str]) -> np.ndarray:
-    """The one token id of each word as it stands after a space; ``ValueError`` for a word of no or several tokens."""
+    """The one token id of each word as it stands after a space; ``ValueError`` for a word of no or several
+    tokens.
+    """
     ids = [tokenizer(" " + word, add_special_tokens=False)["input_ids"] for word in words]
     for word, pieces in zip(words, ids, strict=True):
         if len(pieces) != 1 or pieces[0] == tokenizer.unk_token_id:
@@ -62,11 +75,13 @@ def word_ids(tokenizer, words: Sequence[str]) -> np.ndarray:
 
 
 def read_layout(task: TheoryOfMind, tokenizer, template: str) -> Layout:
-    """Layout of a template from one example of the task; spans give the slots, no word is ever searched for."""
+    """Layout of a template from one example of the task; its spans give the slots."""
     example = type(task)([template], instruction="full" if task.preamble else "none").generate(1, 0)[0]
     encoding = tokenizer(example.prompt, return_offsets_mapping=True)
     offsets = encoding["offset_mapping"]
-    start = example.prompt.index("\n", example.spans["drink_2"][1])  # the story is one line, the question the next
+    start = example.prompt.index(
+        "\n", example.spans["drink_2"][1]
+    )  # the story is one line, the question the next
     n_story = next(i for i, (_, end) in enumerate(offsets) if end > start)
 
     def column(role: str) -> int:
@@ -74,9 +89,14 @@ def read_layout(task: TheoryOfMind, tokenizer, template: str) -> Layout:
         return next(i for i, offset in enumerate(offsets) if offset[1] == end)
 
     observations = TEMPLATES[template]
-    slots = [Slot(column(f"{kind}_{k + 1}"), kind, k) for kind in ("name", "container", "drink") for k in (0, 1)]
+    slots = [
+        Slot(column(f"{kind}_{k + 1}"), kind, k) for kind in ("name", "container", "drink") for k in (0, 1)
+    ]
     for k, seen in enumerate(observations, start=1):
-        slots += [Slot(column(f"observer_{k}"), "name", seen.observer), Slot(column(f"observed_{k}"), "name", seen.observed)]
+        slots += [
+            Slot(column(f"observer_{k}"), "name", seen.observer),
+            Slot(column(f"observed_{k}"), "name", seen.observed),
+        ]
     ids = np.array(encoding["input_ids"])
     return Layout(
         story=ids[:n_story],

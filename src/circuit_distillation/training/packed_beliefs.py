@@ -1,14 +1,16 @@
 """Belief stories straight to token ids, many at a time: four packed questions a story, and the scaffold.
 
-The scaffold is early-exit cross-entropy on what a reader must find out on the way to an answer. After the shallow exit: at a
-drink its owner and container, at "can" and "cannot" the observer, at the end of a question its name and container. After
-the deep exit, at the end of a question: who owns the queried container, which drink is in it, what the story says of the
-queried character's sight, and whether the character filled it. Without it nothing emerges in thousands of steps.
+The scaffold is early-exit cross-entropy on what a reader finds out on the way to an answer; without it
+nothing emerges in thousands of steps. After one layer: which sentence of the story a name or container stands
+in, the container of a drink, whose sight "can" or "cannot" is about. After two, at the name and the container
+of the question: in which sentence they were told, what the container holds, whether the character can observe
+the other. After three, at the end of the question: the same of both, and whether the character filled the
+container.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,9 +21,23 @@ from circuit_distillation.tasks.theory_of_mind import UNKNOWN, TheoryOfMind
 from circuit_distillation.training.belief_layout import CELLS, QUESTIONS, Layout, read_layout, word_ids
 from circuit_distillation.training.packing import PADDING_BLOCK, PackedBatch, Target
 
-SCAFFOLD_EXITS = {4: (1, 2), 6: (2, 3), 8: (2, 4)}  # layers of a model → layers before the shallow and the deep exit
-# Two words for the ownership bit: a belief comes from filling a container, or else from observing.
-OWN_ACTION, NOT_OWN = "fills", "observe"
+# Target → (layers before its early exit, the words its softmax is restricted to).
+SCAFFOLD: dict[str, tuple[int, str]] = {
+    "sentence": (1, "sentence"),
+    "drink_container": (1, "container"),
+    "observer": (1, "name"),
+    "name_sentence": (2, "sentence"),
+    "name_sight": (2, "sight"),
+    "container_sentence": (2, "sentence"),
+    "container_drink": (2, "drink"),
+    "last_name_sentence": (3, "sentence"),
+    "last_container_sentence": (3, "sentence"),
+    "last_sight": (3, "sight"),
+    "own_action": (3, "action"),
+}
+SENTENCES = ["Story", "Then"]  # the words that open the two sentences name them
+SIGHTS = ["cannot", "can"]
+ACTIONS = ["observe", "fills"]  # a belief comes from observing or from one's own action
 
 
 @dataclass(frozen=True)
@@ -34,42 +50,51 @@ class Stories:
     drink: np.ndarray  # [n, 2]
 
 
-class Labels:
-    """Collects (row, column, label) triples by target name."""
+class Page:
+    """The arrays of a packed batch while stories are written on it, and the labels by target name."""
 
-    def __init__(self) -> None:
-        self._parts: dict[str, list[np.ndarray]] = {}
+    def __init__(self, n_rows: int, n_columns: int, pad_id: int) -> None:
+        self.input_ids = np.full((n_rows, n_columns), pad_id)  # [row, column]
+        self.position_ids = np.zeros((n_rows, n_columns), dtype=np.int64)
+        self.block = np.full((n_rows, n_columns), PADDING_BLOCK)
+        self._labels: dict[str, list[np.ndarray]] = {}
 
-    def add(self, name: str, rows: np.ndarray, column: int, labels: np.ndarray | int) -> None:
-        """The same column of some rows; ``labels`` one a row or one for all."""
+    def write(self, rows: np.ndarray, start: int, ids: np.ndarray, first_position: int, block: int) -> None:
+        """The same ids [token] on several rows, from column ``start`` on."""
+        columns = slice(start, start + len(ids))
+        self.input_ids[rows, columns] = ids
+        self.position_ids[rows, columns] = first_position + np.arange(len(ids))
+        self.block[rows, columns] = block
+
+    def label(self, name: str, rows: np.ndarray, column: int, labels: np.ndarray | int) -> None:
+        """Labels at one column, one a row or one for all rows."""
         part = np.stack([rows, np.full_like(rows, column), np.broadcast_to(labels, rows.shape)])
-        self._parts.setdefault(name, []).append(part)
+        self._labels.setdefault(name, []).append(part)
 
-    def items(self) -> Iterator[tuple[str, tuple[Tensor, Tensor, Tensor]]]:
-        """Each target name with its rows, columns and labels, all [label]."""
-        for name, parts in self._parts.items():
-            rows, columns, labels = torch.from_numpy(np.concatenate(parts, axis=1)).unbind()
-            yield name, (rows, columns, labels)
+    def labels(self) -> dict[str, tuple[Tensor, ...]]:
+        """Rows, columns and token ids of every target, each [label]."""
+        return {
+            name: torch.from_numpy(np.concatenate(parts, 1)).unbind() for name, parts in self._labels.items()
+        }
 
 
 class BeliefPacker:
-    """Packs stories of the given templates; ``exits`` are the layers of the scaffold's two exits, None for no scaffold."""
+    """Draws and packs stories of the templates given with their shares; ``scaffold`` names targets of
+    ``SCAFFOLD``.
+    """
 
-    def __init__(self, task: TheoryOfMind, tokenizer, templates: Mapping[str, float], exits: tuple[int, int] | None):
+    def __init__(
+        self, task: TheoryOfMind, tokenizer, templates: Mapping[str, float], scaffold: Collection[str] = ()
+    ) -> None:
         if not templates or min(templates.values()) <= 0:
             raise ValueError("templates must map at least one template name to a positive share")
         self.layouts = {name: read_layout(task, tokenizer, name) for name in templates}
         self.shares = np.array(list(templates.values())) / sum(templates.values())
-        self.words = {
-            "name": word_ids(tokenizer, task.names),
-            "container": word_ids(tokenizer, task.containers),
-            "drink": word_ids(tokenizer, task.drinks),
-            "sight": word_ids(tokenizer, ["cannot", "can"]),
-            "sentence": word_ids(tokenizer, ["Story", "Then"]),
-            "action": word_ids(tokenizer, [NOT_OWN, OWN_ACTION]),
-        }
+        lists = {"name": task.names, "container": task.containers, "drink": task.drinks}
+        lists |= {"sentence": SENTENCES, "sight": SIGHTS, "action": ACTIONS}
+        self.words = {kind: word_ids(tokenizer, words) for kind, words in lists.items()}
         self.unknown = int(word_ids(tokenizer, [UNKNOWN])[0])
-        self.exits, self.pad_id = exits, tokenizer.pad_token_id
+        self.scaffold, self.pad_id = tuple(scaffold), tokenizer.pad_token_id
 
     def draw(self, rng: np.random.Generator, n: int) -> Stories:
         """n random stories, words without replacement within a story."""
@@ -82,95 +107,69 @@ class BeliefPacker:
         return Stories(templates, distinct("name", 4), distinct("container", 2), distinct("drink", 2))
 
     def pack(self, stories: Stories) -> PackedBatch:
-        """One story a row with its four questions as blocks 1 to 4."""
-        n = len(stories.templates)
+        """One story a row with its four questions as blocks 1 to 4; answers as targets "own", "seen" and
+        "unseen".
+        """
         length = max(self.layouts[name].length for name in set(stories.templates))
-        input_ids = np.full((n, length), self.pad_id)
-        position_ids = np.zeros((n, length), dtype=np.int64)
-        block = np.full((n, length), PADDING_BLOCK)
-        labels = Labels()
+        page = Page(len(stories.templates), length, self.pad_id)
         for template, layout in self.layouts.items():
             rows = np.flatnonzero(stories.templates == template)
             if len(rows):
-                self._lay_story(layout, stories, rows, input_ids, position_ids, block, labels)
+                self._write_story(page, layout, stories, rows)
                 for k in range(len(QUESTIONS)):
-                    self._lay_question(k, layout, stories, rows, input_ids, position_ids, block, labels)
-        ids, positions, blocks = (torch.from_numpy(array) for array in (input_ids, position_ids, block))
-        return PackedBatch(ids, positions, blocks, self._targets(labels))
+                    self._write_question(page, layout, stories, rows, k)
+        arrays = (torch.from_numpy(array) for array in (page.input_ids, page.position_ids, page.block))
+        return PackedBatch(*arrays, self._targets(page.labels()))
 
-    def _lay_story(self, layout: Layout, stories: Stories, rows, input_ids, position_ids, block, labels: Labels) -> None:
-        end = len(layout.story)
-        input_ids[rows, :end], position_ids[rows, :end], block[rows, :end] = layout.story, np.arange(end), 0
+    def _write_story(self, page: Page, layout: Layout, stories: Stories, rows: np.ndarray) -> None:
+        page.write(rows, 0, layout.story, 0, block=0)
         for slot in layout.slots:
-            input_ids[rows, slot.column] = getattr(stories, slot.kind)[rows, slot.index]
+            page.input_ids[rows, slot.column] = getattr(stories, slot.kind)[rows, slot.index]
+        for slot in layout.fills:
             if slot.kind == "drink":
-                labels.add("drink_owner", rows, slot.column, stories.name[rows, slot.index])
-                labels.add("drink_sentence", rows, slot.column, self.words["sentence"][slot.index])
-                labels.add("drink_container", rows, slot.column, stories.container[rows, slot.index])
+                page.label("drink_container", rows, slot.column, stories.container[rows, slot.index])
+            else:
+                page.label("sentence", rows, slot.column, self.words["sentence"][slot.index])
         for column, seen in zip(layout.verbs, layout.observations, strict=True):
-            labels.add("observer", rows, column, stories.name[rows, seen.observer])
+            page.label("observer", rows, column, stories.name[rows, seen.observer])
 
-    def _lay_question(self, k: int, layout: Layout, stories: Stories, rows, input_ids, position_ids, block, labels) -> None:
+    def _write_question(self, page: Page, layout: Layout, stories: Stories, rows: np.ndarray, k: int) -> None:
         who, which = QUESTIONS[k]
-        width = len(layout.question)
-        start = len(layout.story) + k * width
-        end = start + width
-        name, container, drink = stories.name[rows, who], stories.container[rows, which], stories.drink[rows, which]
-        input_ids[rows, start:end], block[rows, start:end] = layout.question, k + 1
-        position_ids[rows, start:end] = len(layout.story) + np.arange(width)
-        input_ids[rows, start + layout.query_name] = name
-        input_ids[rows, start + layout.query_container] = container
+        start = len(layout.story) + k * len(layout.question)
+        at_name, at_container = start + layout.query_name, start + layout.query_container
+        last = start + len(layout.question) - 1
+        drink, cell = stories.drink[rows, which], layout.cell(who, which)
+        page.write(rows, start, layout.question, len(layout.story), block=k + 1)
+        page.input_ids[rows, at_name] = stories.name[rows, who]
+        page.input_ids[rows, at_container] = stories.container[rows, which]
 
-        cell, last = layout.cell(who, which), end - 1
-        labels.add(cell, rows, last, self.unknown if cell == "unseen" else drink)
-        labels.add("query_name", rows, last, name)
-        labels.add("query_container", rows, last, container)
-        labels.add("owner", rows, last, stories.name[rows, which])
-        labels.add("content", rows, last, drink)
-        labels.add("name_sentence", rows, last, self.words["sentence"][who])
-        labels.add("container_sentence", rows, last, self.words["sentence"][which])
-        labels.add("own_action", rows, last, self.words["action"][int(who == which)])
-        sight = layout.visibility(who, 1 - who)
+        page.label(cell, rows, last, self.unknown if cell == "unseen" else drink)
+        page.label("container_drink", rows, at_container, drink)
+        page.label("own_action", rows, last, self.words["action"][int(who == which)])
+        for kind, column, sentence in (("name", at_name, who), ("container", at_container, which)):
+            page.label(f"{kind}_sentence", rows, column, self.words["sentence"][sentence])
+            page.label(f"last_{kind}_sentence", rows, last, self.words["sentence"][sentence])
+        sight = layout.sight(who, 1 - who)
         if sight is not None:
-            labels.add("sight", rows, last, self.words["sight"][int(sight)])
+            page.label("name_sight", rows, at_name, self.words["sight"][int(sight)])
+            page.label("last_sight", rows, last, self.words["sight"][int(sight)])
 
-    def _targets(self, labels: Labels) -> list[Target]:
-        """Answers by cell, each a mean of its own, so that the cells count alike; then the scaffold with weight 1 each."""
-        collected = dict(labels.items())
-        present = [cell for cell in CELLS if cell in collected]
-        targets = [Target(cell, *collected[cell], weight=1 / len(present)) for cell in present]
-        if self.exits is None:
-            return targets
-        for exit_layer, kinds in zip(self.exits, (SHALLOW, DEEP), strict=True):
-            for name, kind in kinds.items():
-                if name in collected:
-                    choices = torch.from_numpy(self.words[kind])
-                    targets.append(Target(name, *collected[name], after_layer=exit_layer, choices=choices))
+    def _targets(self, labels: Mapping[str, tuple[Tensor, ...]]) -> list[Target]:
+        """Each cell's answers are a mean of their own, so that the cells count alike; the scaffold has weight
+        1 each.
+        """
+        cells = [cell for cell in CELLS if cell in labels]
+        targets = [Target(cell, *labels[cell], weight=1 / len(cells)) for cell in cells]
+        for name in self.scaffold:
+            if name in labels:  # a template without sentences about sight has no labels for it
+                layers, kind = SCAFFOLD[name]
+                choices = torch.from_numpy(self.words[kind])
+                targets.append(Target(name, *labels[name], after_layer=layers, choices=choices))
         return targets
 
 
-# Target name → the words its softmax is restricted to.
-SHALLOW = {
-    "drink_owner": "name",
-    "drink_container": "container",
-    "observer": "name",
-    "drink_sentence": "sentence",
-    "query_name": "name",
-    "query_container": "container",
-}
-DEEP = {"owner": "name", "content": "drink", "name_sentence": "sentence", "container_sentence": "sentence", "sight": "sight", "own_action": "action"}
-
-
-def scaffold_exits(n_layers: int) -> tuple[int, int]:
-    """Layers before the shallow and the deep exit of a model with this many layers."""
-    if n_layers not in SCAFFOLD_EXITS:
-        raise ValueError(f"no scaffold for {n_layers} layers: there is one for {', '.join(map(str, SCAFFOLD_EXITS))}")
-    return SCAFFOLD_EXITS[n_layers]
-
-
 def belief_sampler(
-    task: TheoryOfMind, tokenizer, templates: Mapping[str, float], n_stories: int, exits: tuple[int, int] | None = None
+    packer: BeliefPacker, n_stories: int
 ) -> Callable[[np.random.Generator], list[PackedBatch]]:
-    """``sample(rng)``: one batch of ``n_stories`` stories, templates drawn by their shares."""
-    packer = BeliefPacker(task, tokenizer, templates, exits)
+    """``sample(rng)``: one batch of ``n_stories`` stories."""
     return lambda rng: [packer.pack(packer.draw(rng, n_stories))]

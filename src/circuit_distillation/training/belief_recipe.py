@@ -1,0 +1,160 @@
+"""How the mini family learns theory of mind: the published stories first, then every visibility in a tuning
+mixture.
+
+Base models see the two explicit templates of CausalToM only (the second character never sees the first, the
+sentences stand in one order) until they have learned these. Place then tells whose sight a sentence is about,
+and without the ``observer`` label that is what the models read: they fail where the second character sees or
+the order is swapped, however long they are trained. Tuned models: instructions, and at most half stories of
+every visibility and order, with the ``observer`` label.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from circuit_distillation.tasks import instructions
+from circuit_distillation.tasks.corpus import Instruction
+from circuit_distillation.tasks.theory_of_mind import TheoryOfMind
+from circuit_distillation.tasks.visibility import MIXES
+from circuit_distillation.training.belief_layout import CELLS, QUESTIONS
+from circuit_distillation.training.packed_beliefs import SCAFFOLD, BeliefPacker, belief_sampler
+from circuit_distillation.training.packed_instructions import instruction_sampler
+from circuit_distillation.training.packing import PackedBatch, target_results
+from circuit_distillation.training.pretraining import StopRule, TrainSettings
+from circuit_distillation.training.recipe import Phase
+
+TEST_TEMPLATES = MIXES["explicit"]  # the task's default mix
+BASE_SCAFFOLD = tuple(name for name in SCAFFOLD if name != "observer")
+
+
+@dataclass(frozen=True)
+class BeliefPretraining:
+    """Settings of one role's base model; the parameter file says where each number is from."""
+
+    base_templates: dict[str, float]
+    learning_rate: float
+    stories_per_step: int
+    lasso: float
+    learned_accuracy: float
+    min_steps: int
+    max_steps: int
+    validation_prompts: int
+
+
+@dataclass(frozen=True)
+class BeliefTuning:
+    """Settings of one role's tuned model."""
+
+    tuning_templates: dict[str, float]
+    corpus_learning_rate: float
+    corpus_steps: int
+    corpus_batch: int
+    mixture_learning_rate: float
+    max_mixture_steps: int
+    in_domain_share: float
+    lasso: float
+    target_accuracy: float
+    validation_prompts: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.in_domain_share <= 0.5:
+            raise ValueError(f"in_domain_share must be above 0 and at most 0.5, got {self.in_domain_share}")
+
+
+class BeliefRecipe:
+    """The recipe of task ``tom``; ``settings`` holds a block ``common`` and one block a role."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.task = TheoryOfMind("all", instruction="none")
+
+    def words(self) -> list[str]:
+        """Words of the stories and of the instruction corpus."""
+        return [*self.task.vocabulary(), *instructions.vocabulary()]
+
+    def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
+        """One phase, until every cell of the base templates is learned."""
+        s = BeliefPretraining(**self.settings["common"], **self.settings[role])
+        packer = BeliefPacker(self.task, tokenizer, s.base_templates, BASE_SCAFFOLD)
+        learned = StopRule(
+            worst_cell_on(BeliefPacker(self.task, tokenizer, s.base_templates), seed),
+            s.learned_accuracy,
+            every=10,
+            first_step=s.min_steps,
+            n_coarse=400,
+            n_final=s.validation_prompts,
+        )
+        training = TrainSettings(s.learning_rate, s.max_steps, s.lasso, seed)
+        return [Phase("learn", belief_sampler(packer, s.stories_per_step), training, learned)]
+
+    def tuning(
+        self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
+    ) -> list[Phase]:
+        """Instructions alone, then the mixture; with ``corpus_only`` the first of them."""
+        s = BeliefTuning(**self.settings["common"], **self.settings[role])
+        instruction_batch = instruction_sampler(tokenizer, corpus, s.corpus_batch)
+        settings = TrainSettings(s.corpus_learning_rate, s.corpus_steps, s.lasso, seed + 3)
+        first = Phase("instructions", instruction_batch, settings)
+        if corpus_only:
+            return [first]
+        packer = BeliefPacker(self.task, tokenizer, s.tuning_templates, SCAFFOLD)
+        # an in-domain share of p means p / (1 - p) prompts for every instruction; a story holds four prompts
+        n_stories = int(s.corpus_batch * s.in_domain_share / (1 - s.in_domain_share) / len(QUESTIONS))
+        belief_batch = belief_sampler(packer, n_stories)
+
+        def mixture(rng: np.random.Generator) -> list[PackedBatch]:
+            return [*instruction_batch(rng), *belief_batch(rng)]
+
+        settings = TrainSettings(s.mixture_learning_rate, s.max_mixture_steps, s.lasso, seed + 4)
+        reached = StopRule(
+            worst_cell_on(BeliefPacker(self.task, tokenizer, equal_shares(TEST_TEMPLATES)), seed),
+            s.target_accuracy,
+            every=10,
+            n_coarse=400,
+            n_final=s.validation_prompts,
+        )
+        return [first, Phase("mixture", mixture, settings, reached)]
+
+    def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
+        """Accuracy on 720 fresh stories of the test templates: balanced over the cells, by cell, and by
+        template and cell.
+        """
+        packer = BeliefPacker(self.task, tokenizer, equal_shares(TEST_TEMPLATES))
+        by_cell = cell_accuracies(model, packer, 720, seed + 7)
+        scores = {"accuracy": float(np.mean(list(by_cell.values()))), **by_cell}
+        for template in TEST_TEMPLATES:
+            of_template = BeliefPacker(self.task, tokenizer, {template: 1.0})
+            scores |= {
+                f"{template}.{cell}": x
+                for cell, x in cell_accuracies(model, of_template, 100, seed + 8).items()
+            }
+        return scores
+
+
+def equal_shares(templates: Sequence[str]) -> dict[str, float]:
+    """The same share for every template."""
+    return {name: 1.0 for name in templates}
+
+
+@torch.no_grad()
+def cell_accuracies(
+    model, packer: BeliefPacker, n_stories: int, seed: int, chunk: int = 60
+) -> dict[str, float]:
+    """Full-vocabulary accuracy by cell over a fixed stream of random stories."""
+    rng = np.random.default_rng([seed, n_stories])
+    correct: dict[str, list[torch.Tensor]] = {}
+    for start in range(0, n_stories, chunk):
+        batch = packer.pack(packer.draw(rng, min(chunk, n_stories - start)))
+        for result in target_results(model, batch):
+            correct.setdefault(result.name, []).append(result.correct)
+    return {cell: torch.cat(correct[cell]).double().mean().item() for cell in CELLS if cell in correct}
+
+
+def worst_cell_on(packer: BeliefPacker, seed: int) -> Callable[[Any, int], float]:
+    """``accuracy(model, n)``: that of the worst cell over about n prompts (four a story)."""
+    return lambda model, n: min(cell_accuracies(model, packer, n // len(QUESTIONS), seed).values())
