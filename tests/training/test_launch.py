@@ -10,6 +10,7 @@ from training.distillation_case import HEADS, PAIRS, case, settings, student
 
 from circuit_distillation.training.distill import distill
 from circuit_distillation.training.launch import distill_in_processes, run_in_processes
+from circuit_distillation.training.sharding import whole_state_dict
 
 RUNS = {
     "circuit_ce_align_cka": settings(batch_size=12, bank_batches=2, rows="all"),
@@ -18,15 +19,15 @@ RUNS = {
 }
 
 
-def train_all():
+def train_all(shard=False):
     """(weights, history) of every run."""
     outcomes = []
     for arm, options in RUNS.items():
         model, data = student(), case(rows=options.rows)
         splits = (data.train, data.validation, data.signals)
         chosen = dict(arm=arm, heads=HEADS, pairs=PAIRS, settings=options)
-        history = distill(model, *splits, **chosen, progress_bar=False)
-        outcomes.append((model.state_dict(), history))
+        history = distill(model, *splits, **chosen, shard=shard, progress_bar=False)
+        outcomes.append((whole_state_dict(model), history))
     return int(os.environ.get("RANK", 0)), outcomes
 
 
@@ -42,9 +43,10 @@ def fail():
     raise RuntimeError("no")
 
 
-def test_two_processes_have_the_history_and_weights_of_one():
+@pytest.mark.parametrize("shard", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_two_processes_have_the_history_and_weights_of_one(shard):
     _, alone = train_all()
-    for expected_rank, (rank, outcomes) in enumerate(run_in_processes(train_all, n_processes=2)):
+    for expected_rank, (rank, outcomes) in enumerate(run_in_processes(train_all, shard, n_processes=2)):
         assert rank == expected_rank
         for found, expected in zip(outcomes, alone, strict=True):
             assert_close(found, expected)

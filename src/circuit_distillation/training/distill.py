@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.loading import model_hash
+from circuit_distillation.training import sharding
 from circuit_distillation.training.arms import Arm, Pair, compared_sites, get_arm, trained_heads
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.features import Site
@@ -41,6 +42,7 @@ def distill(
     pairs: Sequence[Pair] = (),
     settings: DistillationSettings | None = None,
     checkpoint_folder: str | Path | None = None,
+    shard: bool = False,
     on_step: Callable[[dict[str, float]], None] | None = None,
     progress_bar: bool = True,
 ) -> pd.DataFrame:
@@ -55,6 +57,9 @@ def distill(
             says. checkpoint_folder: where a killed run leaves off; the same call goes on from there and ends
             with the same
             weights and history. The checkpoint is removed at the end.
+        shard: under several processes, spread the student over them (FSDP2) instead of copying it to each. It
+            stays
+            spread: read it with `sharding.whole_state_dict`.
         on_step: called with every row of the history as it is made.
 
     Returns:
@@ -80,7 +85,7 @@ def distill(
         parts = (sites, list(heads), train, validation, labels, teacher)
         checkpoint = Path(checkpoint_folder) / f"{_fingerprint(student, arm, settings, *parts)}.safetensors"
     with (
-        _on_device(student, accelerator.device, settings.gradient_checkpointing),
+        _on_device(student, None if shard else accelerator.device, settings.gradient_checkpointing),
         _trainable(student, trained_heads(arm, heads, shape, settings.seed), settings.weights) as slices,
     ):
         forward = StudentForward(student, slices, [site for site, _ in sites], reads_logits=arm.uses_ce)
@@ -92,8 +97,11 @@ def distill(
             Batches(validation, "last", accelerator.device),
             validation.answer_ids,
         )
-        engine = _engine(accelerator, forward, settings, len(objective.train), checkpoint)
+        if shard:
+            sharding.shard(forward, student, accelerator.device, kept={layer for (layer, _), _ in sites})
+        engine = _engine(accelerator, forward, settings, len(objective.train), checkpoint, wrap=not shard)
         history = pd.DataFrame(DistillationLoop(engine, objective, settings).run(on_step, progress_bar))
+        sharding.reshard(forward)
     if engine.checkpoint is not None and accelerator.is_main_process:
         engine.checkpoint.remove()
     history.attrs["percent_heads"] = 100.0 if slices is None else slices.percent_heads
@@ -162,10 +170,15 @@ def _targets(
 
 
 @contextmanager
-def _on_device(student: nn.Module, device: torch.device, checkpointing: bool) -> Iterator[None]:
-    """The student on the device, in training mode (gradient checkpointing asks for it); then put back."""
+def _on_device(student: nn.Module, device: torch.device | None, checkpointing: bool) -> Iterator[None]:
+    """The student in training mode (gradient checkpointing asks for it) and on the device, then put back.
+
+    Without a device it stays: sharding moves it layer by layer, so that it is never whole on one device.
+    """
     home = next(student.parameters()).device
-    student.to(device).train()
+    student.train()
+    if device is not None:
+        student.to(device)
     if checkpointing:
         student.gradient_checkpointing_enable({"use_reentrant": False})
     try:
@@ -173,7 +186,9 @@ def _on_device(student: nn.Module, device: torch.device, checkpointing: bool) ->
     finally:
         if checkpointing:
             student.gradient_checkpointing_disable()
-        student.to(home).eval()
+        if device is not None:
+            student.to(home)
+        student.eval()
 
 
 @contextmanager
@@ -198,6 +213,7 @@ def _engine(
     settings: DistillationSettings,
     n_examples: int,
     checkpoint: Path | None,
+    wrap: bool,
 ) -> Engine:
     from transformers import get_scheduler
 
@@ -209,8 +225,10 @@ def _engine(
         weight_decay=settings.weight_decay,
     )
     scheduler = get_scheduler(settings.schedule, optimizer, settings.warmup_steps, settings.steps(n_examples))
-    wrapped, optimizer = accelerator.prepare(forward, optimizer)
-    saved = checkpoint and RunCheckpoint(checkpoint, forward.trainable(), optimizer.optimizer, scheduler)
+    wrapped = accelerator.prepare(forward) if wrap else forward
+    saved = checkpoint and RunCheckpoint(
+        checkpoint, forward.trainable(), optimizer, scheduler, writes=accelerator.is_main_process
+    )
     return Engine(accelerator, forward, wrapped, optimizer, scheduler, saved)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
 from circuit_distillation.models.architecture import Architecture, architecture, decoder_layers
+from circuit_distillation.training.sharding import assign, whole
 
 Head = tuple[int, int]
 WEIGHTS = {"qkvo": ("q", "k", "v", "o"), "qo": ("q", "o")}
@@ -73,7 +74,8 @@ class HeadSlices(nn.Module):
         if not self._linears:
             raise ValueError("these head slices are merged already")
         for name, (linear, index, dim) in self._linears.items():
-            linear.weight.index_copy_(dim, index, self.slices[name].to(linear.weight.dtype))
+            weight, piece = whole(linear.weight), whole(self.slices[name])
+            assign(linear.weight, _assembled(weight, piece, index.to(weight.device), dim, weight.dtype))
             del linear.forward
         for parameter in self._were_trainable:
             parameter.requires_grad_(True)
@@ -108,7 +110,7 @@ class HeadSlices(nn.Module):
                 if torch.is_autocast_enabled(x.device.type)
                 else x.dtype
             )
-            return _SlicedLinear.apply(x.to(dtype), weight, piece, bias, index, dim)
+            return _SlicedLinear.apply(x.to(dtype), weight, piece, bias, index.to(x.device), dim)
 
         return forward
 

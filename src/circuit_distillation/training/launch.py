@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors.torch import load_model
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.training.distill import distill
+from circuit_distillation.training.sharding import whole_state_dict
 from circuit_distillation.training.teacher_cache import TeacherSignals, load_signals, save_signals
 
 if TYPE_CHECKING:
@@ -60,8 +61,9 @@ def distill_in_processes(
 ) -> pd.DataFrame:
     """`distill` with each batch shared out over `n_processes` (GPUs, or CPU processes where there is none).
 
-    Takes the options of `distill` but `on_step`. The history is that of one process up to rounding: Gram
-    matrices span the rows of all processes. One process runs here, without a launcher.
+    Takes the options of `distill` but `on_step`; with `shard`, the processes also share the student (FSDP2).
+    The history is that of one process up to rounding: Gram matrices span the rows of all processes. One
+    process runs here, without a launcher.
     """
     if n_processes == 1:
         return distill(student, train, validation, signals, **options)
@@ -72,9 +74,7 @@ def distill_in_processes(
         attention = student.config._attn_implementation
         arguments = (folder, str(student.dtype).removeprefix("torch."), attention, train, validation, options)
         history = run_in_processes(_distill_here, *arguments, n_processes=n_processes)[0]
-        load_model(
-            student, folder / "trained" / "model.safetensors", strict=not student.config.tie_word_embeddings
-        )
+        student.load_state_dict(load_file(folder / "trained.safetensors"))
     student.eval()
     return history
 
@@ -89,8 +89,9 @@ def _distill_here(
         folder / "student", dtype=getattr(torch, dtype), attn_implementation=attention, local_files_only=True
     )
     history = distill(student, train, validation, load_signals(folder / "signals.safetensors"), **options)
+    trained = whole_state_dict(student)
     if os.environ["RANK"] == "0":
-        student.save_pretrained(folder / "trained", max_shard_size="1TB")
+        save_file({name: tensor.clone() for name, tensor in trained.items()}, folder / "trained.safetensors")
     return history
 
 

@@ -18,6 +18,7 @@ from circuit_distillation.training.distillation_settings import DistillationSett
 from circuit_distillation.training.losses import Alignment, label_loss
 from circuit_distillation.training.row_bank import RowBank
 from circuit_distillation.training.run_checkpoint import Progress, RunCheckpoint
+from circuit_distillation.training.sharding import whole
 from circuit_distillation.training.student_forward import Batches, StudentForward
 from circuit_distillation.training.validation import EarlyStopping, validate
 
@@ -100,7 +101,7 @@ class DistillationLoop:
         loss += weight * alignment.loss.item() if alignment is not None and weight > 0 else 0.0
         _stop_if_not_finite("loss", loss, step, batches)
         norm = self._engine.accelerator.clip_grad_norm_(self._parameters, self._settings.clip_norm)
-        _stop_if_not_finite("gradient norm", float(norm), step, batches)
+        _stop_if_not_finite("gradient norm", whole(norm).item(), step, batches)
         self._engine.optimizer.step()
         self._engine.scheduler.step()
         columns = {"cka": math.nan, "noise_floor": math.nan, "skipped_pairs": 0}
@@ -175,7 +176,7 @@ class DistillationLoop:
 
     def _save(self, progress: Progress) -> None:
         due = progress.step % self._settings.checkpoint_every == 0
-        if self._engine.checkpoint and due and self._engine.accelerator.is_main_process:
+        if self._engine.checkpoint and due:
             self._engine.checkpoint.save(progress, self._stopping.best)
 
 

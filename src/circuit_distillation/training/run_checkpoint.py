@@ -19,6 +19,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from circuit_distillation.training.sharding import assign, like, whole
+
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a parameter
 
 
@@ -36,7 +38,10 @@ class Progress:
 
 
 class RunCheckpoint:
-    """Saves and restores the parameters, optimizer and schedule of one run."""
+    """Saves and restores the parameters, optimizer and schedule of one run.
+
+    All processes save and load together, and the one that `writes` makes the file.
+    """
 
     def __init__(
         self,
@@ -44,11 +49,13 @@ class RunCheckpoint:
         parameters: Sequence[nn.Parameter],
         optimizer: torch.optim.Optimizer,
         scheduler: Any,
+        writes: bool = True,
     ):
         self._path = path
         self._parameters = list(parameters)
         self._optimizer = optimizer
         self._scheduler = scheduler
+        self._writes = writes
 
     def save(self, progress: Progress, best_parameters: Sequence[Tensor] | None) -> None:
         tensors = {f"parameter.{i}": p for i, p in enumerate(self._parameters)}
@@ -59,8 +66,10 @@ class RunCheckpoint:
         state = {"progress": asdict(progress), "schedule": self._scheduler.state_dict()}
         self._path.parent.mkdir(parents=True, exist_ok=True)
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-        save_file(whole, beside, metadata={"state": json.dumps(state)})
+        full = {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}
+        if not self._writes:
+            return
+        save_file(full, beside, metadata={"state": json.dumps(state)})
         os.replace(beside, self._path)
 
     def load(self) -> tuple[Progress, list[Tensor] | None] | None:
@@ -72,13 +81,15 @@ class RunCheckpoint:
             tensors = {name: file.get_tensor(name) for name in file.keys()}
         with torch.no_grad():
             for i, parameter in enumerate(self._parameters):
-                parameter.copy_(tensors[f"parameter.{i}"])
+                assign(parameter, tensors[f"parameter.{i}"])
                 self._restore_moments(i, parameter, tensors)
         self._scheduler.load_state_dict(state["schedule"])
         # The schedule restores its own count, not the rate that the optimizer holds.
         for group, rate in zip(self._optimizer.param_groups, self._scheduler.get_last_lr(), strict=True):
             group["lr"] = rate
-        best = [tensors[f"best.{i}"] for i in range(len(self._parameters)) if f"best.{i}" in tensors]
+        best = [
+            like(p, tensors[f"best.{i}"]) for i, p in enumerate(self._parameters) if f"best.{i}" in tensors
+        ]
         return Progress(**state["progress"]), best or None
 
     def remove(self) -> None:
