@@ -8,12 +8,9 @@ from numpy.typing import ArrayLike, NDArray
 
 def holm(p_values: ArrayLike) -> NDArray[np.float64]:
     """Adjusted p-values [test] in the same order: at most alpha exactly where Holm's procedure rejects."""
+    from statsmodels.stats.multitest import multipletests
+
     p = np.asarray(p_values, dtype=np.float64)
     if p.ndim != 1 or not ((p >= 0) & (p <= 1)).all():
         raise ValueError("p-values must be a vector of numbers between 0 and 1")
-    order = np.argsort(p, kind="stable")
-    # The k-th smallest is weighed with the tests that are left; no later one may fall below an earlier one.
-    weighed = np.arange(len(p), 0, -1) * p[order]
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(weighed), 1.0)
-    return adjusted
+    return multipletests(p, method="holm")[1] if len(p) else p

@@ -103,7 +103,7 @@ def write_page(results, significance, figures, facts, parameters: dict[str, Any]
     """report.html over the rows of every run of the family."""
     from circuit_distillation.reporting.page import render_page
 
-    family = parameters["family"]
+    family, tuning = plain(parameters["family"]), plain(parameters["teacher_tuning"])
     return render_page(
         family=family["name"],
         labels=_labels(family),
@@ -113,7 +113,7 @@ def write_page(results, significance, figures, facts, parameters: dict[str, Any]
         facts=facts,
         experiment=parameters["experiment"],
         scaffolded=family["scaffolded"],
-        in_domain_shares=parameters["teacher_tuning"]["in_domain_share"],
+        in_domain_shares={task: tuning[task]["common"]["in_domain_share"] for task in ("entity", "tom") if task in tuning},
     )
 
 
@@ -134,7 +134,7 @@ def _run(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _labels(family: dict[str, Any]) -> dict[str, str]:
-    return {name: role["label"] for name, role in family["roles"].items()}
+    return {name: role["label"] for name, role in plain(family)["roles"].items()}
 
 
 def _trained_shares(history) -> dict[str, float]:
