@@ -58,6 +58,11 @@ class EntityPacker:
         self.letters = single_tokens(tokenizer, LETTERS)
         self.layouts = {n: prompt_layout(tokenizer, n) for n in range(2, max_boxes + 1)}
 
+    def packed_length(self, n_boxes: int) -> int:
+        """Tokens of one packed scene with all its questions."""
+        layout = self.layouts[n_boxes]
+        return layout.scene_length + n_boxes * (len(layout.prompt) - layout.scene_length)
+
     def random_scenes(self, rng: np.random.Generator, n_scenes: int, n_boxes: int) -> tuple[Tensor, Tensor]:
         """(objects, letters), each [scene, box] token ids, none twice in a scene."""
 

@@ -1,0 +1,151 @@
+"""How the mini family learns entity tracking: small scenes first, then as much of the task as a role is to know.
+
+Base models: *learn* on scenes of two or three boxes with the scaffold; *consolidate* under a strong group
+lasso, so that few heads carry the task; *calibrate* with a small learning rate on scenes up to full size,
+until the wanted accuracy. Tuned models: the arithmetic corpus alone, then arithmetic and in-domain scenes
+in shares, until the wanted accuracy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from circuit_distillation.tasks import arithmetic
+from circuit_distillation.tasks.corpus import Instruction
+from circuit_distillation.tasks.entity_tracking import EntityTracking
+from circuit_distillation.training.packed_entity import EntityPacker
+from circuit_distillation.training.packed_instructions import instruction_sampler
+from circuit_distillation.training.packing import PackedBatch
+from circuit_distillation.training.pretraining import Sampler, StopRule, TrainSettings, answer_accuracy
+from circuit_distillation.training.recipe import Phase
+
+FULL_SIZE = 7  # boxes of the task
+
+
+@dataclass(frozen=True)
+class EntityPretraining:
+    """Settings of one role's base model; the parameter file says where each number is from."""
+
+    learning_rate: float
+    scaffold_layer: int
+    target_accuracy: float
+    learned_accuracy: float
+    max_learning_steps: int
+    learning_lasso: float
+    consolidation_steps: int
+    consolidation_boxes: int
+    lasso: float
+    calibration_learning_rate: float
+    max_calibration_steps: int
+    tokens_per_step: int
+    validation_prompts: int
+
+
+@dataclass(frozen=True)
+class EntityTuning:
+    """Settings of one role's tuned model."""
+
+    corpus_learning_rate: float
+    corpus_steps: int
+    corpus_batch: int
+    corpus_lasso: float
+    mixture_learning_rate: float
+    max_mixture_steps: int
+    in_domain_share: float
+    lasso: float
+    scaffold_layer: int
+    target_accuracy: float
+    validation_prompts: int
+
+    def __post_init__(self) -> None:
+        if not 0 < self.in_domain_share <= 0.5:
+            raise ValueError(f"in_domain_share must be above 0 and at most 0.5, got {self.in_domain_share}")
+
+
+class EntityRecipe:
+    """The recipe of task ``entity``; ``settings``: a block of parameters with ``common`` and a block a role."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+
+    def words(self) -> list[str]:
+        """Words of the scenes and of the arithmetic corpus."""
+        return [*EntityTracking().vocabulary(), *arithmetic.vocabulary()]
+
+    def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
+        """Learn, consolidate, calibrate."""
+        s = EntityPretraining(**self.settings["common"], **self.settings[role])
+        packer = EntityPacker(tokenizer, FULL_SIZE)
+
+        def scenes(largest: int) -> Sampler:
+            return scene_sampler(packer, range(2, largest + 1), s.tokens_per_step, s.scaffold_layer)
+
+        learned = StopRule(accuracy_on(packer, 3, seed), s.learned_accuracy, every=25, n_final=1000)
+        at_full_size = accuracy_on(packer, FULL_SIZE, seed)
+        calibrated = StopRule(at_full_size, s.target_accuracy, every=2, n_final=s.validation_prompts)
+        learning = TrainSettings(s.learning_rate, s.max_learning_steps, s.learning_lasso, seed)
+        consolidation = TrainSettings(s.learning_rate, s.consolidation_steps, s.lasso, seed + 1)
+        rate, steps = s.calibration_learning_rate, s.max_calibration_steps
+        calibration = TrainSettings(rate, steps, s.lasso, seed + 2, warmup_steps=10)
+        return [
+            Phase("learn", scenes(3), learning, learned),
+            Phase("consolidate", scenes(s.consolidation_boxes), consolidation),
+            Phase("calibrate", scenes(FULL_SIZE), calibration, calibrated),
+        ]
+
+    def tuning(
+        self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
+    ) -> list[Phase]:
+        """Arithmetic alone, then the mixture; with ``corpus_only`` the first of them."""
+        s = EntityTuning(**self.settings["common"], **self.settings[role])
+        packer = EntityPacker(tokenizer, FULL_SIZE)
+        arithmetic_batch = instruction_sampler(tokenizer, corpus, s.corpus_batch)
+        settings = TrainSettings(s.corpus_learning_rate, s.corpus_steps, s.corpus_lasso, seed + 3)
+        first = Phase("arithmetic", arithmetic_batch, settings)
+        if corpus_only:
+            return [first]
+        # an in-domain share of p means p / (1 - p) prompts for every instruction; a scene holds seven prompts
+        n_scenes = int(s.corpus_batch * s.in_domain_share / (1 - s.in_domain_share) / FULL_SIZE)
+
+        def mixture(rng: np.random.Generator) -> list[PackedBatch]:
+            scenes = packer.random_scenes(rng, n_scenes, FULL_SIZE)
+            return [*arithmetic_batch(rng), packer.pack(*scenes, s.scaffold_layer)]
+
+        rate, at_full_size = s.mixture_learning_rate, accuracy_on(packer, FULL_SIZE, seed)
+        settings = TrainSettings(rate, s.max_mixture_steps, s.lasso, seed + 4, warmup_steps=10)
+        reached = StopRule(at_full_size, s.target_accuracy, every=2, n_final=s.validation_prompts)
+        return [first, Phase("mixture", mixture, settings, reached)]
+
+    def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
+        """Accuracy on 500 fresh scenes of full size, one prompt a box."""
+        packer = EntityPacker(tokenizer, FULL_SIZE)
+        return {"accuracy": accuracy_on(packer, FULL_SIZE, seed + 7)(model, 500 * FULL_SIZE)}
+
+
+def scene_sampler(packer: EntityPacker, sizes: range, tokens_per_step: int, scaffold_layer: int) -> Sampler:
+    """One batch a step, of scenes of one size drawn from ``sizes``, of about ``tokens_per_step`` tokens."""
+    n_boxes = np.array(sizes)
+
+    def sample(rng: np.random.Generator) -> list[PackedBatch]:
+        k = int(rng.choice(n_boxes))
+        objects, letters = packer.random_scenes(rng, max(1, tokens_per_step // packer.packed_length(k)), k)
+        return [packer.pack(objects, letters, scaffold_layer)]
+
+    return sample
+
+
+def accuracy_on(packer: EntityPacker, n_boxes: int, seed: int) -> Callable[[Any, int], float]:
+    """``accuracy(model, n)`` over the first n prompts of a fixed stream of random scenes."""
+    chunk = 50  # scenes a batch
+
+    def accuracy(model, n: int) -> float:
+        rng = np.random.default_rng([seed, n_boxes])
+        n_batches = -(-n // (chunk * n_boxes))
+        batches = [packer.pack(*packer.random_scenes(rng, chunk, n_boxes)) for _ in range(n_batches)]
+        return answer_accuracy(model, batches, n)
+
+    return accuracy

@@ -1,0 +1,131 @@
+"""The mini family of a task: three base models from scratch, then all of them tuned, side by side."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from circuit_distillation.models.loading import Checkpoint, load_checkpoint, save_checkpoint
+from circuit_distillation.models.mini import MINI_SIZES, build_model, build_tokenizer
+from circuit_distillation.tasks.corpus import Instruction
+from circuit_distillation.training.belief_recipe import BeliefRecipe
+from circuit_distillation.training.corpus_scores import corpus_scores
+from circuit_distillation.training.entity_recipe import EntityRecipe
+from circuit_distillation.training.recipe import Recipe, run_phases
+
+Record = dict[str, Any]
+# What is tuned: name -> (role, corpus alone); the longest first, so that no worker is left alone at the end.
+TUNED = {
+    "large": ("large", False),
+    "corpus_only": ("large", True),
+    "medium": ("medium", False),
+    "small": ("small", False),
+}
+RECIPES: dict[str, Callable[[dict[str, Any]], Recipe]] = {"entity": EntityRecipe, "tom": BeliefRecipe}
+
+
+def recipe_of(task: str, parameters: dict[str, Any]) -> Recipe:
+    """The recipe of a task, from its block of the parameters; ValueError for a task without one."""
+    if task not in RECIPES or task not in parameters:
+        raise ValueError(f"no mini-family recipe for task {task!r}: there is one for {', '.join(RECIPES)}")
+    return RECIPES[task](parameters[task])
+
+
+def pretrain(task: str, role: str, seed: int, parameters: dict[str, Any]) -> tuple[Checkpoint, Record]:
+    """One base model from scratch, with its accuracies on fresh prompts and a summary of every phase."""
+    recipe = recipe_of(task, parameters)
+    tokenizer = build_tokenizer(recipe.words())
+    model = build_model(role, tokenizer, role_seed(role, seed))
+    started = time.perf_counter()
+    phases = run_phases(model, recipe.pretraining(tokenizer, role, role_seed(role, seed)), f"base {role}")
+    record = {"role": role, "seconds": time.perf_counter() - started, "phases": phases}
+    return Checkpoint(model, tokenizer), record | recipe.accuracies(model, tokenizer, seed)
+
+
+def tune(
+    base: Checkpoint,
+    task: str,
+    role: str,
+    seed: int,
+    parameters: dict[str, Any],
+    corpus: Sequence[Instruction],
+    held_out: Sequence[Instruction],
+    corpus_only: bool = False,
+) -> tuple[Checkpoint, Record]:
+    """Tune a base in place on the corpus and (unless ``corpus_only``) at most half in-domain prompts."""
+    recipe = recipe_of(task, parameters)
+    model, tokenizer = base.model, base.tokenizer
+    started = time.perf_counter()
+    label = f"tuned {role}{' (corpus alone)' if corpus_only else ''}"
+    stages = recipe.tuning(tokenizer, role, role_seed(role, seed), corpus, corpus_only)
+    phases = run_phases(model, stages, label)
+    record = {"role": role, "seconds": time.perf_counter() - started, "phases": phases}
+    scores = corpus_scores(model, tokenizer, held_out)
+    return Checkpoint(model, tokenizer), record | scores | recipe.accuracies(model, tokenizer, seed)
+
+
+def role_seed(role: str, seed: int) -> int:
+    """A seed of its own for every role, so that no two models of a family see the same data."""
+    return 1000 * seed + list(MINI_SIZES).index(role)
+
+
+def pretrain_family(task: str, seed: int, parameters: dict[str, Any]) -> tuple:
+    """Base models small, medium and large, and the record of all three, one process a role."""
+    jobs = {role: partial(pretrain, task, role, seed, parameters) for role in reversed(MINI_SIZES)}
+    results = side_by_side(jobs, parameters["max_workers"])
+    record = {"task": task, "seed": seed, "roles": {role: results[role][1] for role in MINI_SIZES}}
+    return *(results[role][0] for role in MINI_SIZES), record
+
+
+def tune_family(
+    bases: dict[str, Checkpoint],
+    corpus: Sequence[Instruction],
+    held_out: Sequence[Instruction],
+    parameters: dict[str, Any],
+    task: str,
+    seed: int,
+) -> tuple:
+    """Tuned small, medium and large, the large one tuned on the corpus alone, and the record of all four."""
+    with tempfile.TemporaryDirectory() as folder:
+        jobs = {}
+        for name, (role, corpus_only) in TUNED.items():
+            path = Path(folder) / name
+            save_checkpoint(bases[role], path)
+            common = (task, role, seed, parameters, corpus, held_out)
+            jobs[name] = partial(_tune_stored, path, *common, corpus_only)
+        results = side_by_side(jobs, parameters["max_workers"])
+    record = {"task": task, "seed": seed, "models": {name: results[name][1] for name in TUNED}}
+    return *(results[name][0] for name in (*MINI_SIZES, "corpus_only")), record
+
+
+def _tune_stored(path: Path, *arguments) -> tuple[Checkpoint, Record]:
+    return tune(load_checkpoint(path), *arguments)
+
+
+def side_by_side(jobs: dict[str, Callable], max_workers: int) -> dict[str, tuple[Checkpoint, Record]]:
+    """Run jobs that give (checkpoint, record) in spawned processes of one thread each.
+
+    Checkpoints come back as folders, not as pickled models. The first error of a job is raised.
+    """
+    if max_workers < 1:
+        raise ValueError(f"max_workers must be at least 1, got {max_workers}")
+    with tempfile.TemporaryDirectory() as folder:
+        with ProcessPoolExecutor(max_workers, mp_context=get_context("spawn")) as pool:
+            futures = {name: pool.submit(_run_job, job, Path(folder) / name) for name, job in jobs.items()}
+            records = {name: future.result() for name, future in futures.items()}
+        return {name: (load_checkpoint(Path(folder) / name), records[name]) for name in jobs}
+
+
+def _run_job(job: Callable[[], tuple[Checkpoint, Record]], folder: Path) -> Record:
+    torch.set_num_threads(1)
+    checkpoint, record = job()
+    save_checkpoint(checkpoint, folder)
+    return record
