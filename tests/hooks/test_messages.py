@@ -1,0 +1,56 @@
+"""Bad input stops a run with one line, before any work and before MLflow opens a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from circuit_distillation.hooks.artifacts import MissingArtifactError
+from circuit_distillation.hooks.parameters import InvalidParameterError
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(data_root: Path, pipelines: list[str] | None = None, **parameters) -> None:
+    bootstrap_project(ROOT)
+    given = {"data_root": str(data_root), **parameters}
+    with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
+        session.run(pipeline_names=pipelines)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"tsk": "tom"}, "unknown parameter `tsk`: did you mean `task`?"),
+        ({"task": "tomm"}, "parameter `task` = 'tomm': input should be 'entity' or 'tom'"),
+        ({"distillation": {"epoch": 3}}, "unknown parameter `distillation.epoch`: did you mean `epochs`?"),
+        ({"experiment": "../x"}, "parameter `experiment` = '../x'"),
+    ],
+)
+def test_a_bad_parameter_is_one_line_and_leaves_nothing(tmp_path, parameters, message):
+    with pytest.raises(InvalidParameterError) as caught:
+        run(tmp_path, **parameters)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("*"))
+
+
+def test_a_missing_artifact_names_the_commands_that_make_it(tmp_path):
+    with pytest.raises(MissingArtifactError) as caught:
+        run(tmp_path, ["head_mapping"], task="tom")
+    text = str(caught.value)
+    assert "large.tuned.circuit" in text and "\n" not in text
+    assert "kedro run --pipelines data_generation,pretraining,teacher_tuning,circuit_discovery" in text
+    assert "task=tom" in text and "--only-missing-outputs" in text
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "mlflow" not in path.name]
+
+
+def test_no_mlflow_run_is_left_by_a_missing_artifact(tmp_path):
+    import mlflow
+
+    with pytest.raises(MissingArtifactError):
+        run(tmp_path, ["distillation"])
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    assert mlflow.search_runs(search_all_experiments=True).empty

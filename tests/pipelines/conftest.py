@@ -1,0 +1,25 @@
+"""Kedro sessions on the small configuration, in a data folder of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def run_kedro() -> Callable[..., dict]:
+    """run_kedro(data_root, pipelines=[...], only_missing_outputs=False, **runtime parameters)."""
+    bootstrap_project(ROOT)
+
+    def run(data_root: Path, pipelines: list[str] | None = None, only_missing_outputs: bool = False, **parameters):
+        given = {"data_root": str(data_root), **parameters}
+        with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
+            return session.run(pipeline_names=pipelines, only_missing_outputs=only_missing_outputs)
+
+    return run

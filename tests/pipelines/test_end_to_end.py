@@ -1,0 +1,104 @@
+"""The whole paper on the small configuration, once for each task, from nothing to the page."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from circuit_distillation import grid
+from circuit_distillation.models.loading import load_checkpoint
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory, run_kedro):
+    """A data folder in which both tasks have run."""
+    root = tmp_path_factory.mktemp("data")
+    for task in ("entity", "tom"):
+        run_kedro(root, task=task)
+    return root
+
+
+def reporting(root):
+    return root / "08_reporting" / "mini"
+
+
+@pytest.mark.parametrize("task", ["entity", "tom"])
+def test_every_model_has_predictions_for_every_test_example(data_root, task):
+    grid.select(task)
+    test = pd.read_parquet(data_root / f"03_primary/mini/seed0/{task}/test.parquet")
+    for role, arm in grid.measured():
+        frame = pd.read_parquet(data_root / f"07_model_output/mini/seed0/{task}/paper/{role}.{arm}.predictions.parquet")
+        assert frame["example_id"].tolist() == test["example_id"].tolist()
+        assert {"full_correct", "circuit_correct", "random_00_correct", "random_02_correct"} <= set(frame)
+
+
+@pytest.mark.parametrize("task", ["entity", "tom"])
+def test_only_the_circuit_heads_of_a_circuit_arm_moved(data_root, task):
+    models = data_root / f"06_models/mini/seed0/{task}"
+    mapping = json.loads((data_root / f"05_model_input/mini/seed0/{task}/paper/small_mapping.json").read_text())
+    heads = {tuple(head) for head in mapping["student_heads"]}
+    base = load_checkpoint(models / "base" / "small").model
+    student = load_checkpoint(models / "paper" / "small.circuit_ce_align_cka").model
+    width = base.config.head_dim
+    moved = set()
+    for (name, before), after in zip(base.named_parameters(), student.parameters(), strict=True):
+        changed = before != after
+        if name.endswith("q_proj.weight"):
+            layer = int(name.split(".")[2])
+            moved |= {(layer, int(row) // width) for row in changed.any(1).nonzero()}
+        elif not any(part in name for part in ("k_proj", "v_proj", "o_proj")):
+            assert not changed.any(), name
+    assert moved == heads
+
+
+def test_tables_show_what_the_predictions_say(data_root):
+    table = pd.read_csv(reporting(data_root) / "table3.csv", keep_default_na=False)
+    row = table[(table.model == "Base-S") & (table.loss == "CE + Align CKA")].iloc[0]
+    frame = pd.read_parquet(
+        data_root / "07_model_output/mini/seed0/entity/paper/small.circuit_ce_align_cka.predictions.parquet"
+    )
+    assert float(row.full_model) == pytest.approx(frame.full_correct.mean())
+    assert float(row.circuit) == pytest.approx(frame.circuit_correct.mean())
+    randoms = frame[[name for name in frame if name.startswith("random_") and name.endswith("_correct")]]
+    assert float(row.random_circuit) == pytest.approx(randoms.mean().mean())
+    assert float(row.paper_full_model) == 0.77
+
+
+def test_results_hold_both_tasks_and_the_page_shows_them(data_root):
+    results = pd.read_parquet(reporting(data_root) / "results.parquet")
+    assert set(results.task) == {"entity", "tom"}
+    page = (reporting(data_root) / "report.html").read_text()
+    assert "Entity tracking" in page and "Theory of mind" in page
+    assert len(list((reporting(data_root) / "figures").glob("*_ce_loss_*.svg"))) == 4
+    significance = pd.read_csv(reporting(data_root) / "significance.csv")
+    assert (significance.p_holm >= significance.p - 1e-12).all()
+    assert {f"circuit_ce_align_cka vs {arm}" for arm in ("circuit_ce", "full_ce")} <= set(significance.comparison)
+
+
+def test_a_second_run_for_what_is_missing_does_nothing(data_root, run_kedro):
+    before = {path: path.stat().st_mtime_ns for path in data_root.rglob("*") if path.is_file()}
+    run_kedro(data_root, only_missing_outputs=True, task="tom")
+    changed = {p for p, time in before.items() if p.stat().st_mtime_ns != time and "mlflow" not in p.name}
+    assert not changed
+
+
+def test_mlflow_has_a_parent_and_a_child_for_every_model(data_root):
+    import mlflow
+
+    mlflow.set_tracking_uri(f"sqlite:///{data_root}/mlflow.db")
+    runs = mlflow.search_runs(search_all_experiments=True)
+    names = runs["tags.mlflow.runName"].tolist()
+    assert names.count("small/circuit_ce_align_cka") == 2  # one for each task
+    child = runs[runs["tags.mlflow.runName"] == "small/circuit_ce_align_cka"].iloc[0]
+    assert child["tags.mlflow.parentRunId"] in set(runs.run_id)
+    assert np.isfinite(child["metrics.full_accuracy"]) and np.isfinite(child["metrics.ce"])
+
+
+def test_the_same_command_gives_the_same_tables(data_root, run_kedro, tmp_path):
+    run_kedro(tmp_path, ["data_generation"], task="tom")
+    for name in ("train", "test", "discovery_corrupt", "corpus_train"):
+        path = f"03_primary/mini/seed0/tom/{name}.parquet"
+        assert pd.read_parquet(tmp_path / path).equals(pd.read_parquet(data_root / path))

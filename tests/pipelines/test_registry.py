@@ -1,0 +1,64 @@
+"""The pipelines as Kedro sees them: every dataset is in the catalog, the grid follows the task."""
+
+from __future__ import annotations
+
+import pytest
+from kedro.framework.project import pipelines
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+
+from circuit_distillation import grid
+from circuit_distillation.pipelines.data_generation.nodes import SPLITS
+
+from .conftest import ROOT
+
+
+@pytest.fixture
+def context(tmp_path, request):
+    """The context of a task's session."""
+    bootstrap_project(ROOT)
+    given = {"data_root": str(tmp_path), "task": request.param}
+    with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
+        yield session.load_context()
+
+
+@pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
+def test_no_dataset_falls_through_to_memory(context):
+    catalog = context.catalog
+    for name, pipeline in pipelines.items():
+        names = [n for n in pipeline.datasets() if n != "parameters" and not n.startswith("params:")]
+        missing = [n for n in names if n not in catalog]
+        assert not missing, f"{name} uses datasets that the catalog does not have"
+        assert all(type(catalog.get(n)).__name__ != "MemoryDataset" for n in names)
+
+
+@pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
+def test_paths_differ_between_all_datasets(context):
+    catalog, names = context.catalog, pipelines["__default__"].datasets()
+    paths = [str(catalog.get(n)._filepath) for n in names if n != "parameters" and not n.startswith("params:")]
+    assert len(paths) == len(set(paths))
+
+
+@pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
+def test_every_arm_is_a_namespace(context):
+    names = {node.namespace for node in pipelines["distillation"].nodes}
+    assert {f"{role}.{arm}" for role in grid.STUDENTS for arm in grid.PAPER_ARMS} <= names
+    goat = any("goat" in str(name) for name in names)
+    assert goat == (context.params["task"] == "entity")
+
+
+@pytest.mark.parametrize("context", ["tom"], indirect=True)
+def test_what_changes_an_artifact_is_in_its_path(context):
+    def path(name: str) -> str:
+        return str(context.catalog.get(name)._filepath)
+
+    assert all("mini/seed0/tom" in path(f"examples.{split}") for split in SPLITS)
+    assert "mini/seed0/tom/paper" in path("small.circuit_ce.student")
+    assert "mini/seed0/tom/paper" in path("small.mapping")
+    assert "/paper/" not in path("small.base.circuit") and "/paper/" not in path("tuned.large")
+
+
+def test_default_pipeline_holds_all_others(tmp_path):
+    bootstrap_project(ROOT)
+    nodes = {node.name for name, pipeline in pipelines.items() if name != "__default__" for node in pipeline.nodes}
+    assert nodes == {node.name for node in pipelines["__default__"].nodes}
