@@ -16,12 +16,12 @@ from circuit_distillation.circuits.block import (
     normed_input,
     output_by_head,
     project,
-    residual_dtype,
-    weight_dtype,
+    token_bytes,
 )
 from circuit_distillation.circuits.layers import LayerState, layer_states, rope_of, run_layer
+from circuit_distillation.circuits.precision import WorkingLayers, compute_dtype
 from circuit_distillation.circuits.prefix_sharing import SharedPrompts
-from circuit_distillation.models.architecture import architecture, decoder_layers
+from circuit_distillation.models.architecture import architecture
 
 Streams = tuple[
     Tensor | None, Tensor
@@ -35,9 +35,9 @@ class Sweep(ABC):
     examples: Tensor  # indices of the prompts, [row], in the order of the results
 
     def __init__(self, model: nn.Module, means: Tensor, budget: int, n_streams: int, tokens: int, keys: int):
-        self.model, self.layers, self.arch = model, decoder_layers(model), architecture(model)
-        self.means = means.to(residual_dtype(model))
-        self.size = max(1, budget // 4 // (n_streams * tokens * self._token_bytes(keys)))
+        self.model, self.layers, self.arch = model, WorkingLayers(model), architecture(model)
+        self.means = means.to(compute_dtype(model))
+        self.size = max(1, budget // 4 // (n_streams * tokens * token_bytes(model, keys)))
 
     def run(self, answer_ids: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
         """Yields (heads, log-probability of the answer, top token), the last two [head, row]; the last head
@@ -61,14 +61,8 @@ class Sweep(ABC):
     def clean_bytes(model: nn.Module) -> int:
         """Bytes of one token's recorded states."""
         arch = architecture(model)
-        widths = (arch.n_heads + 2 * arch.n_kv_heads) * arch.d_head * weight_dtype(model).itemsize
-        return arch.n_layers * (widths + arch.d_model * residual_dtype(model).itemsize)
-
-    def _token_bytes(self, keys: int) -> int:
-        """Scratch bytes of one token of one stream: residuals, q, k, v, z and attention weights, with
-        copies."""
-        heads = self.arch.n_heads * (5 * self.arch.d_head * weight_dtype(self.model).itemsize + 16 * keys)
-        return heads + 4 * self.arch.d_model * residual_dtype(self.model).itemsize
+        width = (arch.n_heads + 2 * arch.n_kv_heads) * arch.d_head + arch.d_model
+        return arch.n_layers * width * compute_dtype(model).itemsize
 
     def _ablate(
         self, index: int, state: LayerState, heads: list[int], start: int, where: Tensor | None
@@ -80,7 +74,7 @@ class Sweep(ABC):
         """
         layer, residual = self.layers[index], state.residual
         means = self.means[index, start : start + residual.shape[2], heads]  # [t, head, d_head]
-        shift = means - state.z[:, :, :, heads].to(residual.dtype)
+        shift = means - state.z[:, :, :, heads]
         shift = shift if where is None else shift * where[:, None, :, None, None]
         after = (residual + attention_output(layer, state.z))[:, :, :, None] + output_by_head(
             layer, shift, heads

@@ -2,8 +2,8 @@
 anywhere.
 
 They use the model's own modules and copy the arithmetic of eager attention in transformers (softmax in
-float32, then cast), so that a run put together from them equals the model to rounding. Residual streams of
-half-precision models are carried in float32; everything else has the dtype of the weights.
+float32, then cast), so that a run put together from them equals the model to rounding. Layers come from
+precision.WorkingLayers.
 
 Shapes: streams x are [n, s, t, d]: n prompts, s streams that share a prompt's earlier tokens, t tokens, width
 d.
@@ -11,35 +11,33 @@ d.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from circuit_distillation.circuits.cost import add_macs
+from circuit_distillation.circuits.precision import compute_dtype, unembedding
+from circuit_distillation.models.architecture import architecture
 
 KeyValue = tuple[Tensor, Tensor]
 # Scratch memory of one MLP or unembedding call: on a CPU little more than its caches hold, on a GPU enough to
 # fill it.
 SCRATCH_BYTES = {"cpu": 2**24, "cuda": 2**30}
-
-
-def weight_dtype(model: nn.Module) -> torch.dtype:
-    return model.model.embed_tokens.weight.dtype
-
-
-def residual_dtype(model: nn.Module) -> torch.dtype:
-    """float64 for float64 models, else float32."""
-    return torch.float64 if weight_dtype(model) == torch.float64 else torch.float32
+# Logits get a multiple: with few rows a product is bound by reading the large unembedding matrix.
+UNEMBED_BYTES_FACTOR = 4
 
 
 def embed(model: nn.Module, ids: Tensor) -> Tensor:
-    return model.model.embed_tokens(ids).to(residual_dtype(model))
+    return model.model.embed_tokens(ids).to(compute_dtype(model))
 
 
 def rotary(model: nn.Module, n_tokens: int) -> KeyValue:
     """cos and sin of positions 0 .. n_tokens - 1, each [position, 1, d_head]."""
-    weight = model.model.embed_tokens.weight
-    positions = torch.arange(n_tokens, device=weight.device)[None]
-    cos, sin = model.model.rotary_emb(weight[:1], position_ids=positions)
+    like = torch.empty(0, dtype=compute_dtype(model), device=model.lm_head.weight.device)
+    positions = torch.arange(n_tokens, device=like.device)[None]
+    cos, sin = model.model.rotary_emb(like, position_ids=positions)
     return cos[0, :, None], sin[0, :, None]
 
 
@@ -63,7 +61,7 @@ def project(layer: nn.Module, normed: Tensor, which: str, rope: KeyValue) -> Ten
 
 
 def normed_input(layer: nn.Module, x: Tensor) -> Tensor:
-    return layer.input_layernorm(x).to(layer.self_attn.q_proj.weight.dtype)
+    return layer.input_layernorm(x)
 
 
 def attend(
@@ -95,11 +93,10 @@ def attend(
 
 
 def attention_output(layer: nn.Module, z: Tensor) -> Tensor:
-    """o_proj of head outputs [..., head, d_head], in float32 at least."""
+    """o_proj of head outputs [..., head, d_head]."""
     linear = layer.self_attn.o_proj
     add_macs(z.numel() * linear.out_features)
-    out = linear(z.flatten(-2))
-    return out if out.dtype == torch.float64 else out.float()
+    return linear(z.flatten(-2))
 
 
 def output_by_head(layer: nn.Module, z: Tensor, heads: list[int] | None = None) -> Tensor:
@@ -108,7 +105,7 @@ def output_by_head(layer: nn.Module, z: Tensor, heads: list[int] | None = None) 
 
     z holds all heads of the layer, or those in `heads`.
     """
-    weight = layer.self_attn.o_proj.weight.unflatten(1, (-1, z.shape[-1])).to(z.dtype)
+    weight = layer.self_attn.o_proj.weight.unflatten(1, (-1, z.shape[-1]))
     weight = weight if heads is None else weight[:, heads]
 
     add_macs(z.numel() * len(weight))
@@ -119,43 +116,48 @@ def scratch_bytes(device: torch.device) -> int:
     return SCRATCH_BYTES.get(device.type, SCRATCH_BYTES["cuda"])
 
 
+def token_bytes(model: nn.Module, keys: int) -> int:
+    """Memory of one token of one stream inside a layer: residuals, q, k, v, z, attention to `keys`, with
+    copies."""
+    arch, size = architecture(model), compute_dtype(model).itemsize
+    heads = arch.n_heads * (8 * arch.d_head * size + keys * (4 * size + 4))
+    return heads + 4 * arch.d_model * size
+
+
 def add_mlp(layer: nn.Module, x: Tensor) -> Tensor:
     """x + MLP(norm(x)), a bounded number of rows at a time (the MLP works token by token). x may be changed
     in place."""
     rows = x.reshape(-1, x.shape[-1])
     width = layer.mlp.gate_proj.out_features
     add_macs(3 * rows.numel() * width)
-    dtype = layer.mlp.gate_proj.weight.dtype
-    for part in rows.split(max(1, scratch_bytes(x.device) // (3 * width * dtype.itemsize))):
-        part += layer.mlp(layer.post_attention_layernorm(part).to(dtype))
+    for part in rows.split(max(1, scratch_bytes(x.device) // (3 * width * x.dtype.itemsize))):
+        part += layer.mlp(layer.post_attention_layernorm(part))
     return rows.view(x.shape)
 
 
 def answer_log_probs(model: nn.Module, x: Tensor, answer_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probability of the answer and the top token, both [...], of final residuals x [..., d].
 
-    answer_ids is broadcast to x without its last dimension. A bounded number of rows is unembedded at a time.
+    answer_ids is broadcast to x without its last dimension.
     """
-    rows = x.reshape(-1, x.shape[-1])
     answers = answer_ids.expand(x.shape[:-1]).reshape(-1)
-    vocab = model.lm_head.weight.shape[0]
-    size = max(1, scratch_bytes(x.device) // (3 * vocab * x.dtype.itemsize))
-    parts = [_score_rows(model, *part) for part in zip(rows.split(size), answers.split(size), strict=True)]
-    add_macs(rows.numel() * vocab)
-    log_probs, tops = (torch.cat(column).view(x.shape[:-1]) for column in zip(*parts, strict=True))
-    return log_probs, tops
+    log_prob = torch.empty(answers.shape, dtype=x.dtype, device=x.device)
+    top = torch.empty_like(answers)
+    for rows, logits in last_logits(model, x.reshape(-1, x.shape[-1])):
+        chosen = logits.gather(1, answers[rows, None])[:, 0]
+        log_prob[rows] = chosen - logits.logsumexp(dim=1)
+        top[rows] = logits.argmax(dim=1)
+    return log_prob.view(x.shape[:-1]), top.view(x.shape[:-1])
 
 
-def last_logits(model: nn.Module, rows: Tensor) -> Tensor:
-    """Logits of final residuals, [row, d] to [row, vocab], in float32 at least."""
-    logits = model.lm_head(model.model.norm(rows).to(model.lm_head.weight.dtype))
-    return logits if logits.dtype == torch.float64 else logits.float()
-
-
-def _score_rows(model: nn.Module, rows: Tensor, answers: Tensor) -> tuple[Tensor, Tensor]:
-    logits = last_logits(model, rows)
-    chosen = logits.gather(1, answers[:, None])[:, 0]
-    return chosen - logits.logsumexp(dim=1), logits.argmax(dim=1)
+def last_logits(model: nn.Module, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
+    """Logits of final residuals [row, d], a bounded number of rows at a time: yields (rows, [row, vocab])."""
+    weight = unembedding(model)
+    add_macs(len(x) * weight.numel())
+    size = max(1, UNEMBED_BYTES_FACTOR * scratch_bytes(x.device) // (3 * len(weight) * x.dtype.itemsize))
+    for start in range(0, len(x), size):
+        rows = slice(start, start + size)
+        yield rows, F.linear(model.model.norm(x[rows]), weight, model.lm_head.bias)
 
 
 def _scores(q: Tensor, k: Tensor) -> Tensor:

@@ -18,13 +18,13 @@ from circuit_distillation.circuits.block import (
     attention_output,
     embed,
     normed_input,
-    residual_dtype,
     rotate,
 )
 from circuit_distillation.circuits.cost import add_macs
 from circuit_distillation.circuits.layers import rope_of
+from circuit_distillation.circuits.precision import WorkingLayers, compute_dtype
 from circuit_distillation.circuits.prefix_sharing import SharedPrompts
-from circuit_distillation.models.architecture import architecture, decoder_layers
+from circuit_distillation.models.architecture import architecture
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class MeanModel:
     them."""
 
     def __init__(self, model: nn.Module, means: Tensor):
-        self.model, self.arch, self.layers = model, architecture(model), decoder_layers(model)
-        self.means = means.to(residual_dtype(model))
+        self.model, self.arch, self.layers = model, architecture(model), WorkingLayers(model)
+        self.means = means.to(compute_dtype(model))
         # What all heads at their means add to the residual stream, [layer, position, d].
-        in_weights = means.to(decoder_layers(model)[0].self_attn.o_proj.weight.dtype)
-        self.constant = [attention_output(layer, z) for layer, z in zip(self.layers, in_weights, strict=True)]
+
+        self.constant = [attention_output(layer, z) for layer, z in zip(self.layers, self.means, strict=True)]
 
     def final_residuals(self, batch: SharedPrompts, circuit: Circuit) -> Tensor:
         """Residuals of the last tokens after all layers, [n, s, d]."""
@@ -129,13 +129,9 @@ class MeanModel:
         """Adds kept heads' difference from their means to the constant, then the MLP. where is [n, s, t, kept
         head]."""
         layer, stop = self.layers[index], start + x.shape[2]
-        shift = z.to(x.dtype) - self.means[index, start:stop, heads]
+        shift = z - self.means[index, start:stop, heads]
         shift = shift if where is None else shift * where[..., None]
-        weight = (
-            layer.self_attn.o_proj.weight.unflatten(1, (self.arch.n_heads, -1))[:, heads]
-            .flatten(1)
-            .to(x.dtype)
-        )
+        weight = layer.self_attn.o_proj.weight.unflatten(1, (self.arch.n_heads, -1))[:, heads].flatten(1)
         add_macs(shift.numel() * len(weight))
         return add_mlp(layer, x + self.constant[index][start:stop] + F.linear(shift.flatten(-2), weight))
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.circuits.block import KeyValue, residual_dtype, weight_dtype
+from circuit_distillation.circuits.block import KeyValue, token_bytes
 from circuit_distillation.circuits.cost import forward_macs
 from circuit_distillation.circuits.layers import layer_states
+from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.prompts import prompt_lengths
 from circuit_distillation.models.architecture import architecture
 
@@ -59,7 +60,9 @@ class PatchingRuns:
         self.model, self.clean_ids, self.corrupt_ids = model, clean_ids, corrupt_ids
         self.clean_start, self.corrupt_start = clean_start, corrupt_start
         self.budget = int(memory_budget_mb * 2**20)
-        per_example = self._cache_bytes() + self._stream_bytes()
+        n_tokens = clean_ids.shape[1]
+        working = max(self._stream_bytes(), n_tokens * token_bytes(model, n_tokens))
+        per_example = self._cache_bytes() + working
         size = max(1, int(self.budget / 4 // per_example))
         self.chunks = torch.arange(len(clean_ids), device=clean_ids.device).split(size)
         self._kept: dict[int, tuple[CleanRun, list[Tensor]]] = {}
@@ -112,15 +115,18 @@ class PatchingRuns:
         n_tokens = self.clean_ids.shape[1]
         kept, kept_corrupt = n_tokens - self.clean_start, n_tokens - self.corrupt_start
         width = arch.n_heads * arch.d_head
-        weights = kept * width + kept_corrupt * width + 2 * n_tokens * arch.n_kv_heads * arch.d_head
-        residuals = kept * arch.d_model * residual_dtype(self.model).itemsize
-        return arch.n_layers * (weights * weight_dtype(self.model).itemsize + residuals)
+        numbers = (
+            kept * (width + arch.d_model)
+            + kept_corrupt * width
+            + 2 * n_tokens * arch.n_kv_heads * arch.d_head
+        )
+        return arch.n_layers * numbers * compute_dtype(self.model).itemsize
 
     def _stream_bytes(self) -> int:
         """Bytes that the perturbed streams of all senders of one example take (two copies), and what
         receivers read."""
         arch = architecture(self.model)
-        return 3 * (arch.n_total_heads + 1) * arch.d_model * residual_dtype(self.model).itemsize
+        return 3 * (arch.n_total_heads + 1) * arch.d_model * compute_dtype(self.model).itemsize
 
 
 def prefix(run: CleanRun, layer: int, rows: Tensor, end: int) -> KeyValue | None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.circuits.block import last_logits, residual_dtype, scratch_bytes
+from circuit_distillation.circuits.block import last_logits, token_bytes
 from circuit_distillation.circuits.circuit_forward import Circuit, MeanModel
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.mean_ablation import check_means
+from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.prefix_sharing import share_beginnings
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
 from circuit_distillation.models.architecture import Architecture, architecture
@@ -86,7 +87,7 @@ def circuits_outputs(
     parsed = [_parse(arch, heads, input_ids, lengths, positions or {}) for heads in given]
     outputs = _Outputs(model, len(parsed), len(input_ids), answer_ids, candidate_ids)
     mean_model = MeanModel(model, means)
-    budget = int(memory_budget_mb * 2**20) // (2 * _token_bytes(arch, input_ids.shape[1]))
+    budget = int(memory_budget_mb * 2**20) // (2 * token_bytes(model, input_ids.shape[1]))
     for batch in share_beginnings(input_ids, lengths, _shareable(parsed, lengths)):
         for part in batch.split(max(1, budget)):
             for index, circuit in enumerate(parsed):
@@ -145,11 +146,6 @@ def _shareable(circuits: Sequence[Circuit], lengths: Tensor) -> Tensor:
     return limits
 
 
-def _token_bytes(arch: Architecture, n_tokens: int) -> int:
-    """Scratch bytes of one token of a circuit forward in float64, an upper bound."""
-    return 8 * (4 * arch.d_model + arch.n_heads * (8 * arch.d_head + 4 * n_tokens))
-
-
 class _Outputs:
     """Collects predictions, and what was asked beside, of [circuit, example]."""
 
@@ -171,12 +167,11 @@ class _Outputs:
         self.best = None if candidate_ids is None else torch.zeros_like(self.top)
         self.log_prob = None
         if answer_ids is not None:
-            self.log_prob = torch.zeros(shape, dtype=residual_dtype(model), device=device)
+            self.log_prob = torch.zeros(shape, dtype=compute_dtype(model), device=device)
 
     def add(self, circuit: int, examples: Tensor, residuals: Tensor) -> None:
-        size = max(1, scratch_bytes(residuals.device) // (3 * self.model.lm_head.weight.shape[0] * 8))
-        for part, rows in zip(examples.split(size), residuals.split(size), strict=True):
-            logits = last_logits(self.model, rows)
+        for rows, logits in last_logits(self.model, residuals):
+            part = examples[rows]
             self.top[circuit, part] = logits.argmax(dim=1)
             if self.best is not None:
                 candidates = self.candidate_ids[part]

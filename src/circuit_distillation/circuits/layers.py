@@ -18,7 +18,7 @@ from circuit_distillation.circuits.block import (
     project,
     rotary,
 )
-from circuit_distillation.models.architecture import decoder_layers
+from circuit_distillation.circuits.precision import WorkingLayers
 
 Edit = Callable[[Tensor], Tensor]
 
@@ -43,7 +43,7 @@ def layer_states(
     earlier: by layer, keys and values [n, p, kv_head, d_head] of the p tokens before them, shared by the s
     streams. Padding on the right needs no mask: no earlier token sees it.
     """
-    layers = decoder_layers(model)
+    layers = WorkingLayers(model)
     p = 0 if earlier is None else earlier[0][0].shape[1]
     rope = rope_of(model, p, p + token_ids.shape[2])
     x = embed(model, token_ids)

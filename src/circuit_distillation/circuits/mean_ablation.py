@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from circuit_distillation.circuits.ablation_sweep import ShareSweep, SuffixSweep, Sweep
-from circuit_distillation.circuits.block import residual_dtype
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.layers import layer_states
+from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.prefix_sharing import share_beginnings
 from circuit_distillation.circuits.prompts import (
     Position,
@@ -73,7 +73,7 @@ def head_means(
         means = (totals.sum(dim=1, keepdim=True) / real.sum()).expand(shape)
     else:
         means = totals / real.sum(dim=0)[:, None, None]
-    return means.to(residual_dtype(model)).contiguous()
+    return means.to(compute_dtype(model)).contiguous()
 
 
 @torch.no_grad()
@@ -101,7 +101,7 @@ def head_effects(
     check_means(model, means, int(lengths.max()))
     budget = int(memory_budget_mb * 2**20)
     shape = (arch.n_total_heads + 1, len(input_ids))
-    log_prob = torch.zeros(shape, dtype=residual_dtype(model), device=input_ids.device)
+    log_prob = torch.zeros(shape, dtype=compute_dtype(model), device=input_ids.device)
     correct = torch.zeros(shape, dtype=torch.bool, device=input_ids.device)
     for sweep in _sweeps(model, input_ids, lengths, means, positions, budget):
         for heads, log_probs, tops in sweep.run(answer_ids):

@@ -21,8 +21,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.circuits.block import answer_log_probs, residual_dtype
+from circuit_distillation.circuits.block import answer_log_probs
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, PatchingRuns
+from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.progress import ScoreRecord
 from circuit_distillation.circuits.prompts import (
     Position,
@@ -116,7 +117,7 @@ def new_record(
     key."""
     shape = (architecture(model).n_total_heads, n_examples)
     return ScoreRecord(
-        shape, residual_dtype(model), model.lm_head.weight.device, path=path, key=key, label=label
+        shape, compute_dtype(model), model.lm_head.weight.device, path=path, key=key, label=label
     )
 
 

@@ -10,11 +10,12 @@ from collections.abc import Iterator
 
 from torch import Tensor, nn
 
-from circuit_distillation.circuits.block import answer_log_probs, residual_dtype, weight_dtype
+from circuit_distillation.circuits.block import answer_log_probs, token_bytes
 from circuit_distillation.circuits.clean_runs import CleanRun, prefix
 from circuit_distillation.circuits.layers import Edit, rope_of, run_layer
+from circuit_distillation.circuits.precision import WorkingLayers
 from circuit_distillation.circuits.receivers import Receivers
-from circuit_distillation.models.architecture import architecture, decoder_layers
+from circuit_distillation.models.architecture import architecture
 
 
 class ReceiverSuffix:
@@ -22,18 +23,15 @@ class ReceiverSuffix:
 
     def __init__(self, model: nn.Module, clean: CleanRun, start: int, last: int, receivers: Receivers):
         self.model, self.clean, self.receivers = model, clean, receivers
-        self.arch, self.layers = architecture(model), decoder_layers(model)
+        self.arch, self.layers = architecture(model), WorkingLayers(model)
         self.start, self.last = start, last
         self.n_padding = clean.k[0].shape[1] - 1 - last
         self.rope = rope_of(model, start, last + 1)
 
     @property
     def bytes_per_stream(self) -> int:
-        """Scratch bytes of one sender of one example: residuals, q, k, v, z and attention weights, with
-        copies."""
-        tokens, keys = self.last + 1 - self.start, self.clean.k[0].shape[1]
-        heads = self.arch.n_heads * (5 * self.arch.d_head * weight_dtype(self.model).itemsize + 16 * keys)
-        return tokens * (heads + 4 * self.arch.d_model * residual_dtype(self.model).itemsize)
+        """Scratch bytes of one sender of one example."""
+        return (self.last + 1 - self.start) * token_bytes(self.model, self.clean.k[0].shape[1])
 
     def blocks(self, size: int) -> Iterator[tuple[slice, int]]:
         """Yields (senders, first layer to run), at most `size` senders at a time.

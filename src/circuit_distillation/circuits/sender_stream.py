@@ -19,12 +19,11 @@ from circuit_distillation.circuits.block import (
     normed_input,
     output_by_head,
     project,
-    residual_dtype,
     rotary,
 )
 from circuit_distillation.circuits.clean_runs import CleanRun
+from circuit_distillation.circuits.precision import WorkingLayers
 from circuit_distillation.circuits.receivers import Receivers
-from circuit_distillation.models.architecture import decoder_layers
 
 
 def sender_streams(
@@ -43,19 +42,20 @@ def sender_streams(
     [n, sender, slot, d_head], of the senders in layers below r.
     """
     n = torch.arange(len(positions), device=positions.device)
-    layers = decoder_layers(model)
+    layers = WorkingLayers(model)
     rope = rotary(model, clean.k[0].shape[1])
     rope_here = tuple(part[positions + clean.start][:, None] for part in rope)  # [n, 1, 1, d_head]
     streams = clean.residual[0][n, positions][None]  # [1 + senders so far, n, d]
     recorded = {}
     last = len(layers) if receivers is None else receivers.layers[-1] + 1
-    for index, layer in enumerate(layers[:last]):
+    for index in range(last):
+        layer = layers[index]
         if receivers is not None and index in receivers.heads:
             recorded[index] = _read(layer, streams[1:], receivers, index, rope_here)
             if index == last - 1:
                 return recorded
         z = clean.z[index][n, positions]
-        shift = corrupt_z[index][n, corrupt_positions].to(residual_dtype(model)) - z.to(residual_dtype(model))
+        shift = corrupt_z[index][n, corrupt_positions] - z
         attention = attention_output(layer, z)
         senders = (
             clean.residual[index][n, positions] + attention + output_by_head(layer, shift).transpose(0, 1)

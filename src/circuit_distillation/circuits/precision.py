@@ -1,0 +1,49 @@
+"""The precision of the engine: float64 models in float64, all others in float32, whatever their weights are.
+
+Scores of single heads are small (0.001 to 0.1 in log-probability), so that activations in half precision
+would bury them. The weights of a half-precision model stay as they are; a float32 copy of the one layer in
+work is made.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.models.architecture import decoder_layers
+
+
+def compute_dtype(model: nn.Module) -> torch.dtype:
+    return torch.float64 if model.lm_head.weight.dtype == torch.float64 else torch.float32
+
+
+class WorkingLayers:
+    """A model's decoder layers in its compute dtype: its own, or a copy of the one asked for last."""
+
+    def __init__(self, model: nn.Module):
+        self._layers = decoder_layers(model)
+        self._copies = model.lm_head.weight.dtype != compute_dtype(model)
+        self._held: tuple[int, nn.Module] | None = None
+
+    def __len__(self) -> int:
+        return len(self._layers)
+
+    def __iter__(self) -> Iterator[nn.Module]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> nn.Module:
+        if not self._copies:
+            return self._layers[index]
+        index %= len(self)
+        if self._held is None or self._held[0] != index:
+            self._held = None  # frees the previous copy before the next is made
+            self._held = (index, copy.deepcopy(self._layers[index]).float())
+        return self._held[1]
+
+
+def unembedding(model: nn.Module) -> Tensor:
+    """The unembedding matrix [vocab, d] in the compute dtype (a copy for a half-precision model)."""
+    return model.lm_head.weight.to(compute_dtype(model))
