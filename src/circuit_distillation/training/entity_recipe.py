@@ -1,4 +1,4 @@
-"""How the mini family learns entity tracking: small scenes first, then as much of the task as a role is to know.
+"""How the mini family learns entity tracking: small scenes first, then as much of the task as its role needs.
 
 Base models: *learn* on scenes of two or three boxes with the scaffold; *consolidate* under a strong group
 lasso, so that few heads carry the task; *calibrate* with a small learning rate on scenes up to full size,
@@ -67,7 +67,7 @@ class EntityTuning:
 
 
 class EntityRecipe:
-    """The recipe of task ``entity``; ``settings``: a block of parameters with ``common`` and a block a role."""
+    """The recipe of task ``entity``; ``settings``: parameters, ``common`` and a block a role."""
 
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings

@@ -1,0 +1,111 @@
+"""The whole way from words to tuned models, with a few steps a phase."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import numpy as np
+import pytest
+import torch
+
+from circuit_distillation.tasks import arithmetic
+from circuit_distillation.tasks.corpus import hold_out
+from circuit_distillation.training.entity_recipe import EntityRecipe
+from circuit_distillation.training.family import (
+    pretrain,
+    pretrain_family,
+    role_seed,
+    side_by_side,
+    tune,
+    tune_family,
+)
+
+COMMON = dict(
+    learned_accuracy=0.0,
+    max_learning_steps=30,
+    learning_lasso=0.1,
+    consolidation_steps=1,
+    consolidation_boxes=2,
+    lasso=0.1,
+    calibration_learning_rate=1e-4,
+    max_calibration_steps=2,
+    tokens_per_step=100,
+    validation_prompts=350,
+    learning_rate=1e-3,
+    scaffold_layer=1,
+    target_accuracy=0.0,
+)
+PRETRAINING = {"max_workers": 2, "entity": {"common": COMMON, "small": {}, "medium": {}, "large": {}}}
+TUNING_COMMON = dict(
+    corpus_learning_rate=1e-3,
+    corpus_steps=2,
+    corpus_batch=14,
+    corpus_lasso=0.0,
+    mixture_learning_rate=1e-4,
+    max_mixture_steps=2,
+    in_domain_share=0.5,
+    lasso=0.1,
+    scaffold_layer=1,
+    target_accuracy=0.0,
+    validation_prompts=350,
+)
+TUNING = {"max_workers": 2, "entity": {"common": TUNING_COMMON, "small": {}, "medium": {}, "large": {}}}
+CORPUS, HELD_OUT = hold_out(arithmetic.generate(200, seed=0, max_digits=1), 0.2)
+
+
+@pytest.fixture(scope="module")
+def base():
+    return pretrain("entity", "small", 0, PRETRAINING)
+
+
+def test_a_base_goes_through_its_phases_and_is_the_same_again(base):
+    checkpoint, record = base
+    assert [phase["phase"] for phase in record["phases"]] == ["learn", "consolidate", "calibrate"]
+    assert 0 <= record["accuracy"] <= 1
+    again, _ = pretrain("entity", "small", 0, PRETRAINING)
+    assert torch.equal(again.model.lm_head.weight, checkpoint.model.lm_head.weight)
+
+
+def test_every_role_and_seed_has_data_of_its_own():
+    assert len({role_seed(role, seed) for role in ("small", "medium", "large") for seed in range(20)}) == 60
+
+
+def test_tuning_mixes_at_most_half_in_domain_prompts_and_reports_the_corpus(base):
+    phases = EntityRecipe(TUNING["entity"]).tuning(base[0].tokenizer, "small", 0, CORPUS, corpus_only=False)
+    batches = phases[1].sample(np.random.default_rng(0))
+    prompts = {target.name: len(target.labels) for batch in batches for target in batch.targets}
+    assert prompts["answer"] <= batches[0].input_ids.shape[0] == 14
+    _, record = tune(base[0], "entity", "small", 0, TUNING, CORPUS, HELD_OUT, corpus_only=True)
+    assert [phase["phase"] for phase in record["phases"]] == ["arithmetic"]
+    assert record["corpus_n"] == len(HELD_OUT)
+    assert set(record["corpus_exact_by_kind"]) <= set(arithmetic.PARTS)
+
+
+def test_more_than_half_in_domain_is_refused(base):
+    settings = {"entity": {"common": TUNING_COMMON | {"in_domain_share": 0.6}, "small": {}}}
+    with pytest.raises(ValueError, match="at most 0.5, got 0.6"):
+        tune(base[0], "entity", "small", 0, settings, CORPUS, HELD_OUT)
+
+
+def test_an_unknown_task_is_refused():
+    with pytest.raises(ValueError, match="there is one for entity, tom"):
+        pretrain("chess", "small", 0, PRETRAINING)
+
+
+def test_processes_give_what_a_direct_call_gives_and_pass_errors_on(base):
+    results = side_by_side({"small": partial(pretrain, "entity", "small", 0, PRETRAINING)}, max_workers=1)
+    direct, _ = pretrain("entity", "small", 0, PRETRAINING)
+    assert torch.equal(results["small"][0].model.lm_head.weight, direct.model.lm_head.weight)
+    with pytest.raises(ValueError, match="no mini-family recipe"):
+        side_by_side({"bad": partial(pretrain, "chess", "small", 0, PRETRAINING)}, max_workers=1)
+
+
+def test_a_family_is_three_bases_and_four_tuned_models():
+    *bases, record = pretrain_family("entity", 0, PRETRAINING)
+    assert [b.model.config.num_hidden_layers for b in bases] == [4, 6, 8]
+    assert set(record["roles"]) == {"small", "medium", "large"}
+    roles = dict(zip(("small", "medium", "large"), bases, strict=True))
+    *tuned, record = tune_family(roles, CORPUS, HELD_OUT, TUNING, "entity", 0)
+    assert [t.model.config.num_hidden_layers for t in tuned] == [4, 6, 8, 8]
+    assert not torch.equal(tuned[2].model.lm_head.weight, tuned[3].model.lm_head.weight)
+    assert [len(record["models"][name]["phases"]) for name in ("small", "large", "corpus_only")] == [2, 2, 1]
