@@ -64,6 +64,7 @@ class Stage(Strict):
     receiver_input: Literal["q", "k", "v"] | None = None
     n_heads: int = Count
     min_drop: float = Field(ge=0)
+    z: float = Field(ge=0)
 
 
 class Minimality(Strict):

@@ -83,13 +83,24 @@ def _by_patching(
     groups = {name: stage.heads for name, stage in found.stages.items() if stage.heads}
     means = head_means(model, reference.input_ids)
 
+    roles = {stage["name"]: stage["sender"] for stage in settings["stages"]}
+
     def accuracy(circuits: list[dict[str, list[Head]]]) -> list[float]:
-        kept = [sorted({head for heads in groups.values() for head in heads}) for groups in circuits]
-        top = circuits_outputs(model, encoded.input_ids, kept, means).predictions
+        # As Prakash et al. measure it: each head only at its role's position, everything else at its mean.
+        kept = [_by_role(groups, roles) for groups in circuits]
+        top = circuits_outputs(model, encoded.input_ids, kept, means, positions=encoded.positions).predictions
         return (top == encoded.answer_ids).double().mean(dim=1).tolist()
 
     pruned = prune(groups, accuracy, threshold=settings["minimality"]["threshold"], order=list(groups)[::-1]).kept
     return found, sorted({head for heads in pruned.values() for head in heads}), pruned
+
+
+def _by_role(groups: Mapping[str, Sequence[Head]], roles: Mapping[str, str]) -> dict[str, list[Head]]:
+    """Heads by the role of their position; stages at one position are joined."""
+    joined: dict[str, list[Head]] = {}
+    for name, heads in groups.items():
+        joined.setdefault(roles[name], []).extend(heads)
+    return joined
 
 
 def _by_ablation(model: torch.nn.Module, encoded: Encoded, reference: Encoded, fraction: float) -> Discovery:
