@@ -5,9 +5,10 @@
 The students have the shapes of Llama-3.2-1B and 3B, the teacher that of Llama-3.1-8B, with every width and
 the vocabulary divided by 8 (4 for memory, where activations would otherwise hide the weights), so that
 layers, heads and the ratio of teacher to student stay. Random weights; 11 % of the student's heads, drawn
-over all layers, are the circuit. Steps are those of `training.distill`, timed by itself; arms take turns, and
-ratios are of medians. Peak memory is that of a process of its own for each arm, above what it held before it
-made the model. Writes results/distillation.csv and .md beside this file.
+over all layers, are the circuit. Steps are those of `training.distill`, in CPU seconds of its one thread
+(wall seconds on an idle machine); arms take turns, and ratios are of medians. Peak memory is that of a
+process of its own for each arm, above what it held before it made the model. Writes results/distillation.csv
+and .md beside this file.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ SHAPES = {  # layers, width, MLP width, query heads, key/value heads
     "8B": (32, 4096, 14336, 32, 8),
 }
 BATCH, TOKENS, SHARE = 8, 75, 0.11
-TURNS, STEPS = 3, 4  # the first step of a turn, which allocates the optimizer, is not counted
-TIMED = ("full_ce", "circuit_ce", "circuit_align_cka", "circuit_ce_align_cka")
+TURNS, STEPS = 3, 4  # of a turn, neither the first step (it allocates) nor the last (it validates) counts
+TIMED = ("full_ce", "circuit_ce", "circuit_ce_align_cka")
 RESULTS = Path(__file__).parent / "results"
 
 
@@ -77,12 +78,21 @@ def prompts(n: int, scale: int) -> Encoded:
 
 
 def run_arm(arm: str, student, splits, heads, pairs) -> list[float]:
-    """Seconds of the counted steps of one turn."""
+    """CPU seconds of the counted steps of one turn."""
     settings = DistillationSettings(epochs=1, batch_size=BATCH, evaluate_every=10**6, warmup_steps=0)
-    history = distill(
-        student, *splits, arm=arm, heads=heads, pairs=pairs, settings=settings, progress_bar=False
+    clock = []
+    distill(
+        student,
+        *splits,
+        arm=arm,
+        heads=heads,
+        pairs=pairs,
+        settings=settings,
+        on_step=lambda row: clock.append(time.process_time()),
+        progress_bar=False,
     )
-    return history["seconds"].diff().iloc[1:].tolist()
+    # The last step ends with a validation; leave it out.
+    return [after - before for before, after in zip(clock[:-2], clock[1:-1])]
 
 
 def time_teacher(teacher, batch: Encoded, sites) -> list[float]:
@@ -90,11 +100,11 @@ def time_teacher(teacher, batch: Encoded, sites) -> list[float]:
     seconds = []
     with torch.no_grad(), RecordedFeatures(teacher, sites) as recorded:
         for _ in range(STEPS):
-            started = time.perf_counter()
+            started = time.process_time()
             hidden = teacher.model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
             teacher.lm_head(hidden[:, -1]).argmax(-1)
             recorded.at(batch.positions["last"][:, None])
-            seconds.append(time.perf_counter() - started)
+            seconds.append(time.process_time() - started)
     return seconds[1:]
 
 
@@ -178,7 +188,8 @@ def report(table: pd.DataFrame) -> str:
         "Shapes of Llama-3.2-1B and 3B (students) and Llama-3.1-8B (teacher) with random weights, widths and",
         f"vocabulary divided by {TIME_SCALE} for time and by {MEMORY_SCALE} for memory; {BATCH} prompts of",
         f"{TOKENS} tokens a step, float32, {100 * SHARE:.0f} % of the student's heads drawn over all layers.",
-        f"Medians of {TURNS * (STEPS - 1)} steps, arms in turns; torch {torch.__version__},",
+        f"Medians of the CPU seconds of {TURNS * (STEPS - 2)} steps, arms in turns;",
+        f"torch {torch.__version__},",
         f"{torch.get_num_threads()} thread, {platform.machine()} CPU.",
         "Made by `python -m benchmarks.distillation`.",
         "",
@@ -198,10 +209,13 @@ def main() -> None:
     if len(sys.argv) == 3:
         print(json.dumps(measure_memory(*sys.argv[1:])))
         return
-    table = pd.DataFrame([row for shape in ("1B", "3B") for row in rows_of(shape)])
+    rows: list[dict[str, object]] = []
     RESULTS.mkdir(exist_ok=True)
-    table.to_csv(RESULTS / "distillation.csv", index=False)
-    (RESULTS / "distillation.md").write_text(report(table))
+    for shape in ("1B", "3B"):
+        rows += rows_of(shape)
+        table = pd.DataFrame(rows)
+        table.to_csv(RESULTS / "distillation.csv", index=False)
+        (RESULTS / "distillation.md").write_text(report(table))
     print(report(table))
 
 
