@@ -52,7 +52,7 @@ class DataGeneration(Strict):
 
     groups: dict[Literal["entity", "tom"], dict[str, int]]
     task_options: dict[Literal["entity", "tom"], dict[str, Any]]
-    corpus: Corpus
+    corpus: dict[Literal["entity", "tom"], Corpus]
 
 
 class Stage(Strict):

@@ -24,8 +24,9 @@ from circuit_distillation.circuits.evaluation import circuits_outputs
 from circuit_distillation.circuits.mean_ablation import head_means
 from circuit_distillation.circuits.minimality import prune
 from circuit_distillation.models.architecture import architecture
-from circuit_distillation.models.encoding import Encoded, Question, encode
+from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.tasks.example import Example
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,15 +34,15 @@ if TYPE_CHECKING:
 
 def find_circuit(
     checkpoint: Checkpoint,
-    examples: Sequence[Question],
-    corrupted: Sequence[Question],
-    means: Sequence[Question],
+    examples: Sequence[Example],
+    corrupted: Sequence[Example],
+    means: Sequence[Example],
     settings: Mapping[str, Any],
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """(scores, circuit): a frame with layer, head, stage, score, stderr, and the circuit in JSON types.
 
     `settings["method"]` is "path_patching" (stages, then minimality pruning; the corrupted prompts are used) or
-    "mean_ablation" (the `fraction` of all heads whose ablation costs the answer most log-probability).
+    "mean_ablation" (the `fraction` of all heads whose ablation costs the answer most log-probability in some cell).
     """
     n = settings["n_examples"]
     encoded = encode(checkpoint.tokenizer, examples[:n])
@@ -50,7 +51,8 @@ def find_circuit(
         there = encode(checkpoint.tokenizer, corrupted[:n])
         found, heads, stages = _by_patching(checkpoint.model, encoded, there, reference, settings)
     else:
-        found = _by_ablation(checkpoint.model, encoded, reference, settings["fraction"])
+        cells = [example.cell for example in examples[:n]]
+        found = _by_ablation(checkpoint.model, encoded, reference, settings["fraction"], cells)
         heads, stages = found.heads, {name: stage.heads for name, stage in found.stages.items()}
     total = architecture(checkpoint.model).n_total_heads
     circuit = {
@@ -103,16 +105,33 @@ def _by_role(groups: Mapping[str, Sequence[Head]], roles: Mapping[str, str]) -> 
     return joined
 
 
-def _by_ablation(model: torch.nn.Module, encoded: Encoded, reference: Encoded, fraction: float) -> Discovery:
+def _by_ablation(
+    model: torch.nn.Module, encoded: Encoded, reference: Encoded, fraction: float, cells: Sequence[str]
+) -> Discovery:
+    """Heads whose ablation lowers the answer's log-probability most, on the cell where it does so most.
+
+    A head that decides for "unknown" helps one cell and harms another; over all examples its effects cancel.
+    """
     n_total = architecture(model).n_total_heads
     with counted() as cost:
         effects = layout_effects(model, encoded, reference)
+    change = effects.log_prob - effects.base_log_prob
     stage = Stage("mean_ablation", "", n_heads=math.ceil(round(fraction * n_total, 9)))
-    result = select_heads(effects.log_prob - effects.base_log_prob, stage)
+    result = select_heads(_worst_cell(change, cells), stage)
     lengths = encoded.attention_mask.sum(1).tolist()
     unit = sum(forward_macs(model, length) for length in lengths) / len(lengths)
     totals = SearchCost(cost.macs / unit, len(lengths) * (n_total + 1), cost.seconds)
     return Discovery({stage.name: result}, totals)
+
+
+def _worst_cell(change: torch.Tensor, cells: Sequence[str]) -> torch.Tensor:
+    """For each head the changes [layer, head, example] on the cell with the lowest mean; cells are cut to one size."""
+    names = sorted(set(cells))
+    size = min(cells.count(name) for name in names)
+    rows = [torch.tensor([i for i, cell in enumerate(cells) if cell == name][:size]) for name in names]
+    by_cell = torch.stack([change[..., index] for index in rows])  # [cell, layer, head, size]
+    worst = by_cell.mean(-1).argmin(0)  # [layer, head]
+    return by_cell.gather(0, worst[None, :, :, None].expand(1, *change.shape[:2], size))[0]
 
 
 def _score_frame(stages: Mapping[str, StageResult]) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from circuit_distillation.tasks import arithmetic, instructions
 from circuit_distillation.tasks.corpus import Instruction, hold_out
 
-HELD_OUT = 0.05  # share of all contents that no training item may have
+HELD_OUT = 0.15  # share of all contents that no training item may have
 
 
 def make_corpus(

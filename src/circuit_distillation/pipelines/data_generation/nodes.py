@@ -25,5 +25,5 @@ def generate_corpus(parameters: DataGeneration, task: str, seed: int) -> tuple:
 
     from circuit_distillation.tasks.corpora import make_corpus
 
-    parts = make_corpus(task, seed=seed, **parameters.corpus.model_dump())
+    parts = make_corpus(task, seed=seed, **parameters.corpus[task].model_dump())
     return tuple(pd.DataFrame([vars(item) for item in part]) for part in parts)
