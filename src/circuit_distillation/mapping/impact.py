@@ -8,30 +8,34 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FORMS = ("difference", "ratio")
-MEASURES = ("logprob", "accuracy", "logit_diff")
-_FIELDS = {"logprob": "log_prob", "accuracy": "correct", "logit_diff": "logit_diff"}
+# P as a parameter names it -> the column of ablation effects that holds it per example
+FIELDS = {"logprob": "log_prob", "accuracy": "correct", "logit_diff": "logit_diff"}
 
 Floats = NDArray[np.float64]
 
 
-def performance(per_example: Mapping[str, ArrayLike], measure: str = "logprob") -> Floats:
-    """P, the performance of a model, as the mean over examples (the last axis).
+def performance(columns: Mapping[str, ArrayLike], measure: str = "logprob") -> Floats:
+    """P, the performance of a model, as the mean over examples (the last axis) of `per_example`.
 
-    `per_example` holds `log_prob` (nats of the answer, for "logprob"), `correct` (0 or 1, for "accuracy")
-    or `logit_diff` (answer minus the best other candidate), each [..., example]; the result is [...]: a
-    scalar for the whole model, [layer, head] for ablation effects.
+    A scalar for the whole model, [layer, head] for ablation effects.
     """
-    if measure not in MEASURES:
-        raise ValueError(f"performance {measure!r} is unknown; choose one of {', '.join(MEASURES)}")
-    field = _FIELDS[measure]
-    if field not in per_example:
+    return per_example(columns, measure).mean(axis=-1)
+
+
+def per_example(columns: Mapping[str, ArrayLike], measure: str) -> Floats:
+    """P of every example, [..., example], from its column: `log_prob` (nats of the answer, for "logprob"),
+    `correct` (0 or 1, for "accuracy") or `logit_diff` (answer minus the best other candidate)."""
+    if measure not in FIELDS:
+        raise ValueError(f"performance {measure!r} is unknown; choose one of {', '.join(FIELDS)}")
+    field = FIELDS[measure]
+    if field not in columns:
         raise ValueError(
-            f"performance {measure!r} needs {field!r} per example; recorded are {sorted(per_example)}"
+            f"performance {measure!r} needs {field!r} per example; recorded are {sorted(columns)}"
         )
-    values = as_finite(per_example[field], field)
+    values = as_finite(columns[field], field)
     if values.ndim == 0 or values.shape[-1] == 0:
         raise ValueError(f"{field!r} has no examples to average over; give an array [..., example]")
-    return values.mean(axis=-1)
+    return values
 
 
 def student_impact(base: ArrayLike, ablated: ArrayLike, form: str = "difference") -> Floats:

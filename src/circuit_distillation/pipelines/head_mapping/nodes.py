@@ -17,19 +17,18 @@ def map_heads(
     seed: int,
 ) -> dict:
     """The mapping of one student: pairs, control pairs, ties, distinct teacher heads."""
-    from circuit_distillation.mapping.build import Effects, build_mapping, features_from_frame
+    from circuit_distillation.mapping.build import MappingSettings, build_mapping
+    from circuit_distillation.mapping.effects import Effects, features_from_frame
 
-    settings = parameters.model_dump(exclude={"fraction"})
-    features = None
+    outputs = None
     if parameters.rule == "cka":
-        features = features_from_frame(student_features), features_from_frame(teacher_features)
+        outputs = features_from_frame(student_features), features_from_frame(teacher_features)
+    chosen = parameters.model_dump() | {"fraction": parameters.fraction[task], "seed": seed}
     return build_mapping(
         Effects.from_frame(student_effects),
         Effects.from_frame(teacher_effects),
-        teacher_circuit,
         student_circuit,
-        fraction=parameters.fraction[task],
-        settings=settings,
-        seed=seed,
-        features=features,
+        teacher_circuit,
+        MappingSettings(**chosen),
+        outputs=outputs,
     )

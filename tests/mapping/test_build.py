@@ -1,0 +1,244 @@
+"""From effects to the mapping, on effects small enough to follow by hand."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from circuit_distillation.mapping.build import MappingSettings, build_mapping
+from circuit_distillation.mapping.effects import Effects, features_from_frame
+
+EXAMPLES = ["e-1", "e-2", "e-3", "e-4"]
+GROUPS = {"e-1": "s-1", "e-2": "s-1", "e-3": "s-2", "e-4": "s-2"}
+# Log-probabilities by head and example. Drops from the base's mean -1: 0.5, 0, 0.25, 0.125.
+STUDENT_BASE = [-1.0, -1.0, -1.0, -1.0]
+STUDENT = {
+    (0, 0): [-1.5, -1.5, -1.5, -1.5],
+    (0, 1): [-1.0, -1.0, -1.0, -1.0],
+    (1, 0): [-1.5, -1.0, -1.5, -1.0],
+    (1, 1): [-1.0, -1.25, -1.0, -1.25],
+}
+# Drops from the student's mean -1: 0.5, 0.25, 0.0, -0.25; from the teacher's own mean -0.5: 0.5 more each.
+TEACHER_BASE = [-0.5, -0.5, -0.5, -0.5]
+TEACHER = {
+    (0, 0): [-1.5, -1.5, -1.5, -1.5],
+    (0, 1): [-1.0, -1.5, -1.0, -1.5],
+    (1, 0): [-1.25, -0.75, -1.25, -0.75],
+    (1, 1): [-0.75, -0.75, -0.75, -0.75],
+}
+CIRCUITS = (
+    {"role": "small", "heads": [[1, 1]], "model_hash": "aa"},
+    {"role": "large", "heads": [[1, 0], [0, 1], [0, 0]], "model_hash": "bb"},
+)
+RULES = ["nearest", "one_to_one", "profile", "cka", "random"]
+
+
+def frame(base: list[float], heads: dict, column: str = "log_prob") -> pd.DataFrame:
+    """Rows as `ablation_frames` stores them, in no helpful order."""
+    rows = [
+        {"layer": layer, "head": head, "example_id": name, "group_id": GROUPS[name], column: value}
+        for (layer, head), values in {(-1, -1): base, **heads}.items()
+        for name, value in zip(EXAMPLES, values, strict=True)
+    ]
+    return pd.DataFrame(rows).sample(frac=1, random_state=3)
+
+
+def effects(column: str = "log_prob") -> tuple[Effects, Effects]:
+    return (
+        Effects.from_frame(frame(STUDENT_BASE, STUDENT, column)),
+        Effects.from_frame(frame(TEACHER_BASE, TEACHER, column)),
+    )
+
+
+def mapped(*, sides=None, circuits=CIRCUITS, outputs=None, **settings) -> dict:
+    chosen = MappingSettings(**{"fraction": 0.5, **settings})
+    return build_mapping(*(sides or effects()), *circuits, chosen, outputs=outputs)
+
+
+def pairs(made: dict, name: str = "pairs") -> list:
+    return [(tuple(pair["student"]), tuple(pair["teacher"])) for pair in made[name]]
+
+
+def head_outputs() -> tuple[dict, dict]:
+    """Teacher (0, 1) is student (0, 0) rotated and teacher (1, 0) is student (1, 0) rotated."""
+    rng = np.random.default_rng(0)
+    student = {head: rng.normal(size=(4, 2)) for head in STUDENT}
+    turn = np.array([[0.0, 2.0], [-2.0, 0.0]])
+    teacher = {head: rng.normal(size=(4, 2)) for head in TEACHER}
+    teacher |= {(0, 1): student[0, 0] @ turn, (1, 0): student[1, 0] @ turn}
+    return student, teacher
+
+
+def test_equations_3_to_5_by_hand() -> None:
+    made = mapped()
+    assert made["student_heads"] == [[0, 0], [1, 0]]  # half of four heads, the largest drops
+    assert made["n_student_heads_total"] == 4 and made["role"] == "small"
+    assert pairs(made) == [((0, 0), (0, 0)), ((1, 0), (0, 1))]
+    assert [pair["student_impact"] for pair in made["pairs"]] == [0.5, 0.25]
+    assert [pair["teacher_impact"] for pair in made["pairs"]] == [0.5, 0.25]
+    assert [pair["distance"] for pair in made["pairs"]] == [0.0, 0.0]
+    assert made["distinct_teacher_heads"] == 2 and made["ties"] == []
+
+
+def test_the_teachers_own_baseline_shifts_equation_4() -> None:
+    made = mapped(baseline="teacher")  # teacher impacts 1, 0.75, 0.5
+    assert pairs(made) == [((0, 0), (1, 0)), ((1, 0), (1, 0))]
+    assert [pair["teacher_impact"] for pair in made["pairs"]] == [0.5, 0.5]
+    assert [pair["distance"] for pair in made["pairs"]] == [0.0, 0.25]
+    assert made["baseline"] == "teacher" and made["distinct_teacher_heads"] == 1
+
+
+def test_one_to_one_shares_no_teacher_head() -> None:
+    # Distances 0.5, 0.25, 0 and 0.75, 0.5, 0.25: every assignment onto the last two costs 0.5.
+    assert pairs(mapped(baseline="teacher", rule="one_to_one")) == [((0, 0), (0, 1)), ((1, 0), (1, 0))]
+
+
+def test_the_printed_ratio_sends_every_head_to_one() -> None:
+    made = mapped(student_form="ratio")  # -1 / -1.5 and -1 / -1.25, beyond every teacher impact
+    assert [pair["student_impact"] for pair in made["pairs"]] == pytest.approx([2 / 3, 0.8])
+    assert pairs(made) == [((0, 0), (0, 0)), ((1, 0), (0, 0))]
+    assert made["student_heads"] == [[0, 0], [1, 0]]  # H_s goes by the difference all the same
+    assert made["form"] == "ratio"
+
+
+def test_profiles_are_matched_by_the_pattern_over_examples() -> None:
+    # Student (1, 0) falls on examples 1 and 3, as teacher (1, 0) does; (0, 1) falls on the others.
+    made = mapped(rule="profile")
+    assert pairs(made)[1] == ((1, 0), (1, 0))
+    assert made["pairs"][1]["distance"] == pytest.approx(0.0, abs=1e-12)
+    assert "stability" not in made["pairs"][0]
+
+
+def test_cka_matches_rotated_outputs() -> None:
+    made = mapped(rule="cka", outputs=head_outputs())
+    assert pairs(made) == [((0, 0), (0, 1)), ((1, 0), (1, 0))]
+    assert [pair["distance"] for pair in made["pairs"]] == pytest.approx([0.0, 0.0], abs=1e-12)
+
+
+def test_the_random_rule_follows_the_seed() -> None:
+    drawn = [pairs(mapped(rule="random", seed=seed)) for seed in range(8)]
+    assert drawn[3] == pairs(mapped(rule="random", seed=3))
+    assert len({tuple(draw) for draw in drawn}) > 1
+    assert all({teacher for _, teacher in draw} <= {(0, 0), (0, 1), (1, 0)} for draw in drawn)
+
+
+@pytest.mark.parametrize(("measure", "column"), [("accuracy", "correct"), ("logit_diff", "logit_diff")])
+def test_every_performance_measure_reads_its_column(measure: str, column: str) -> None:
+    made = mapped(sides=effects(column), performance=measure)
+    assert pairs(made) == pairs(mapped()) and made["performance"] == measure
+
+
+def test_accuracy_counts_right_answers() -> None:
+    right = {"base": [True, True, True, True], (0, 0): [False, True, True, False]}
+    side = Effects.from_frame(frame(right["base"], {(0, 0): right[0, 0]}, "correct"))
+    circuit = {"role": "small", "heads": [[0, 0]], "model_hash": "cc"}
+    made = mapped(sides=(side, side), circuits=(circuit, circuit), performance="accuracy")
+    assert made["pairs"][0]["student_impact"] == 0.5
+
+
+def test_a_discovered_circuit_takes_the_place_of_the_largest_impacts() -> None:
+    made = mapped(student_heads="discovered")
+    assert made["student_heads"] == [[1, 1]]
+    assert pairs(made) == [((1, 1), (0, 1))]  # 0.125 lies as near 0.25 as 0: the lowest index wins
+    assert made["ties"] == [{"student": [1, 1], "teachers": [[0, 1], [1, 0]]}]
+
+
+@pytest.mark.parametrize(
+    ("source", "pool"), [("circuit", {(0, 0), (0, 1), (1, 0)}), ("any_head", set(TEACHER))]
+)
+def test_control_pairs_keep_the_students_and_avoid_their_heads(source: str, pool: set) -> None:
+    seen = set()
+    for seed in range(12):
+        made = mapped(random_from=source, seed=seed)
+        control = pairs(made, "random_pairs")
+        assert [student for student, _ in control] == [(0, 0), (1, 0)]
+        assert all(own != other for own, other in zip(pairs(made), control, strict=True))
+        seen |= {teacher for _, teacher in control}
+    assert seen == pool
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_is_stored_is_complete_json(rule: str) -> None:
+    made = mapped(rule=rule, outputs=head_outputs(), seed=5)
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert set(made) == {
+        *("role", "student_heads", "n_student_heads_total", "rule", "form", "baseline", "performance"),
+        *("pairs", "ties", "distinct_teacher_heads", "n_pairs", "random_pairs", "parameters", "hashes"),
+    }
+    fields = {"student", "teacher", "student_impact", "teacher_impact", "distance"}
+    assert all(fields <= set(pair) for pair in made["pairs"] + made["random_pairs"])
+    assert made["n_pairs"] == len(made["pairs"]) == len(made["random_pairs"]) == 2
+    assert (made["rule"], made["hashes"]) == (rule, {"student": "aa", "teacher": "bb"})
+    assert made["parameters"] == {
+        "fraction": 0.5,
+        "student_form": "difference",
+        "baseline": "student",
+        "performance": "logprob",
+        "rule": rule,
+        "student_heads": "top_impact",
+        "random_from": "circuit",
+        "seed": 5,
+    }
+
+
+@pytest.mark.parametrize("rule", ["nearest", "one_to_one"])
+def test_pairs_that_every_scene_supports_are_stable(rule: str) -> None:
+    assert [pair["stability"] for pair in mapped(rule=rule)["pairs"]] == [1.0, 1.0]
+
+
+def test_stored_outputs_are_one_matrix_a_head_in_one_order_of_examples() -> None:
+    rows = [
+        {"layer": 0, "head": head, "example_id": name, "z": np.array([10.0 * head, index])}
+        for head in (1, 0)
+        for index, name in enumerate(EXAMPLES)
+    ]
+    found = features_from_frame(pd.DataFrame(rows).sample(frac=1, random_state=1))
+    assert set(found) == {(0, 0), (0, 1)}
+    assert found[0, 1].tolist() == [[10.0, 0.0], [10.0, 1.0], [10.0, 2.0], [10.0, 3.0]]
+
+
+@pytest.mark.parametrize("setting", ["baseline", "student_heads", "random_from"])
+def test_unknown_settings_are_refused(setting: str) -> None:
+    with pytest.raises(ValueError, match=f"{setting} 'other' is unknown; choose one of"):
+        MappingSettings(fraction=0.5, **{setting: "other"})
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rule": "closest"}, "matching rule 'closest'"),
+        ({"student_form": "quotient"}, "form 'quotient'"),
+        ({"performance": "f1"}, "performance 'f1'"),
+        ({"performance": "logit_diff"}, "needs 'logit_diff' per example; recorded are .'log_prob'."),
+        ({"fraction": 0.0}, "must lie in"),
+        ({"rule": "cka"}, "needs features"),
+    ],
+)
+def test_steps_refuse_what_they_cannot_do(settings: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        mapped(**settings)
+
+
+def test_effects_that_lack_or_repeat_rows_are_refused() -> None:
+    whole = frame(STUDENT_BASE, STUDENT)
+    without_base = whole[whole["layer"] >= 0]
+    repeated = pd.concat([whole.iloc[1:], whole.iloc[1:2]])
+    for broken in (whole.iloc[1:], without_base, repeated):
+        with pytest.raises(ValueError, match="make them anew"):
+            Effects.from_frame(broken)
+
+
+def test_effects_of_other_examples_or_models_are_refused() -> None:
+    student, teacher = effects()
+    renamed = frame(TEACHER_BASE, TEACHER)
+    renamed["example_id"] += "-x"
+    with pytest.raises(ValueError, match="different examples"):
+        mapped(sides=(student, Effects.from_frame(renamed)))
+    foreign = CIRCUITS[1] | {"heads": [[7, 0]]}
+    with pytest.raises(ValueError, match=r"head \(7, 0\) lies outside \(2, 2\)"):
+        mapped(circuits=(CIRCUITS[0], foreign))
+    with pytest.raises(ValueError, match="no heads"):
+        mapped(circuits=(CIRCUITS[0], CIRCUITS[1] | {"heads": []}))
