@@ -51,14 +51,15 @@ class BeliefTuning:
     """Settings of one role's tuned model."""
 
     tuning_templates: dict[str, float]
-    corpus_learning_rate: float
-    corpus_steps: int
+    learning_rate: float
     corpus_batch: int
-    mixture_learning_rate: float
-    max_mixture_steps: int
+    corpus_only_steps: int
     in_domain_share: float
     lasso: float
     target_accuracy: float
+    must_reach_target: bool
+    min_steps: int
+    max_steps: int
     validation_prompts: int
 
     def __post_init__(self) -> None:
@@ -95,13 +96,12 @@ class BeliefRecipe:
     def tuning(
         self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
     ) -> list[Phase]:
-        """Instructions alone, then the mixture; with ``corpus_only`` the first of them."""
+        """Instructions and stories in one mixture; with ``corpus_only`` instructions alone."""
         s = BeliefTuning(**self.settings["common"], **self.settings[role])
         instruction_batch = instruction_sampler(tokenizer, corpus, s.corpus_batch)
-        settings = TrainSettings(s.corpus_learning_rate, s.corpus_steps, s.lasso, seed + 3)
-        first = Phase("instructions", instruction_batch, settings)
         if corpus_only:
-            return [first]
+            settings = TrainSettings(s.learning_rate, s.corpus_only_steps, s.lasso, seed + 3)
+            return [Phase("instructions", instruction_batch, settings)]
         packer = BeliefPacker(self.task, tokenizer, s.tuning_templates, SCAFFOLD)
         # an in-domain share of p means p / (1 - p) prompts for every instruction; a story holds four prompts
         n_stories = int(s.corpus_batch * s.in_domain_share / (1 - s.in_domain_share) / len(QUESTIONS))
@@ -110,15 +110,18 @@ class BeliefRecipe:
         def mixture(rng: np.random.Generator) -> list[PackedBatch]:
             return [*instruction_batch(rng), *belief_batch(rng)]
 
-        settings = TrainSettings(s.mixture_learning_rate, s.max_mixture_steps, s.lasso, seed + 4)
         reached = StopRule(
             worst_cell_on(BeliefPacker(self.task, tokenizer, equal_shares(TEST_TEMPLATES)), seed),
             s.target_accuracy,
             every=10,
+            first_step=s.min_steps,
             n_coarse=400,
             n_final=s.validation_prompts,
+            required=s.must_reach_target,
         )
-        return [first, Phase("mixture", mixture, settings, reached)]
+        return [
+            Phase("mixture", mixture, TrainSettings(s.learning_rate, s.max_steps, s.lasso, seed + 4), reached)
+        ]
 
     def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
         """Accuracy on 720 fresh stories of the test templates: balanced over the cells, by cell, and by
