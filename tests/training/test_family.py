@@ -41,6 +41,7 @@ TUNING_COMMON = dict(
     corpus_steps=2,
     corpus_batch=14,
     corpus_lasso=0.0,
+    rehearsal_share=0.2,
     mixture_learning_rate=1e-4,
     max_mixture_steps=2,
     in_domain_share=0.5,
@@ -50,7 +51,8 @@ TUNING_COMMON = dict(
     validation_prompts=350,
 )
 TUNING = {"max_workers": 2, "entity": {"common": TUNING_COMMON, "small": {}, "medium": {}, "large": {}}}
-CORPUS, HELD_OUT = hold_out(arithmetic.generate(200, seed=0, max_digits=1), 0.2)
+CORPUS, _PROBLEMS = hold_out(arithmetic.generate(200, seed=0, max_digits=1), 0.2)
+HELD_OUT = {"unseen_problems": _PROBLEMS}
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +74,10 @@ def test_every_role_and_seed_has_data_of_its_own():
 
 def test_tuning_mixes_at_most_half_in_domain_prompts_and_reports_the_corpus(base):
     phases = EntityRecipe(TUNING["entity"]).tuning(base[0].tokenizer, "small", 0, CORPUS, corpus_only=False)
-    batches = phases[1].sample(np.random.default_rng(0))
-    prompts = {target.name: len(target.labels) for batch in batches for target in batch.targets}
-    assert prompts["answer"] <= batches[0].input_ids.shape[0] == 14
+    for phase, most in zip(phases, (3, 14), strict=True):  # 0.2 and 0.5 beside 14 instructions
+        instructions, scenes = phase.sample(np.random.default_rng(0))
+        assert instructions.input_ids.shape[0] == 14
+        assert 0 < len(scenes.targets[0].labels) <= most
     _, record = tune(base[0], "entity", "small", 0, TUNING, CORPUS, HELD_OUT, corpus_only=True)
     assert [phase["phase"] for phase in record["phases"]] == ["arithmetic"]
     assert record["corpus_n"] == len(HELD_OUT)

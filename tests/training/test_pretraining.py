@@ -20,7 +20,7 @@ from circuit_distillation.training.pretraining import (
 
 TOKENIZER = build_tokenizer(EntityTracking().vocabulary())
 PACKER = EntityPacker(TOKENIZER, max_boxes=3)
-SAMPLE = scene_sampler(PACKER, range(2, 4), tokens_per_step=150, scaffold_layer=1)
+SAMPLE = scene_sampler(PACKER, range(2, 4), 1, lambda k: 12 // k)
 
 
 def fresh():
