@@ -80,8 +80,8 @@ def test_tuning_mixes_at_most_half_in_domain_prompts_and_reports_the_corpus(base
         assert 0 < len(scenes.targets[0].labels) <= most
     _, record = tune(base[0], "entity", "small", 0, TUNING, CORPUS, HELD_OUT, corpus_only=True)
     assert [phase["phase"] for phase in record["phases"]] == ["arithmetic"]
-    assert record["corpus_n"] == len(HELD_OUT)
-    assert set(record["corpus_exact_by_kind"]) <= set(arithmetic.PARTS)
+    assert record["corpus"]["unseen_problems"]["corpus_n"] == len(_PROBLEMS)
+    assert set(record["corpus"]["unseen_problems"]["corpus_exact_by_kind"]) <= set(arithmetic.PARTS)
 
 
 def test_more_than_half_in_domain_is_refused(base):

@@ -42,7 +42,7 @@ def find_circuit(
     """(scores, circuit): a frame with layer, head, stage, score, stderr, and the circuit in JSON types.
 
     `settings["method"]` is "path_patching" (stages, then minimality pruning; the corrupted prompts are used) or
-    "mean_ablation" (the `fraction` of all heads whose ablation costs the answer most log-probability in some cell).
+    "mean_ablation" (the `fraction` of all heads whose ablation moves the answer's log-probability most).
     """
     n = settings["n_examples"]
     encoded = encode(checkpoint.tokenizer, examples[:n])
@@ -51,8 +51,7 @@ def find_circuit(
         there = encode(checkpoint.tokenizer, corrupted[:n])
         found, heads, stages = _by_patching(checkpoint.model, encoded, there, reference, settings)
     else:
-        cells = [example.cell for example in examples[:n]]
-        found = _by_ablation(checkpoint.model, encoded, reference, settings["fraction"], cells)
+        found = _by_ablation(checkpoint.model, encoded, reference, settings["fraction"])
         heads, stages = found.heads, {name: stage.heads for name, stage in found.stages.items()}
     total = architecture(checkpoint.model).n_total_heads
     circuit = {
@@ -71,6 +70,7 @@ def find_circuit(
 def _by_patching(
     model: torch.nn.Module, encoded: Encoded, corrupted: Encoded, reference: Encoded, settings: Mapping[str, Any]
 ) -> tuple[Discovery, list[Head], dict[str, list[Head]]]:
+    _check_one_layout(encoded, corrupted, reference)
     found = discover(
         model,
         encoded.input_ids,
@@ -84,7 +84,6 @@ def _by_patching(
     )
     groups = {name: stage.heads for name, stage in found.stages.items() if stage.heads}
     means = head_means(model, reference.input_ids)
-
     roles = {stage["name"]: stage["sender"] for stage in settings["stages"]}
 
     def accuracy(circuits: list[dict[str, list[Head]]]) -> list[float]:
@@ -97,6 +96,13 @@ def _by_patching(
     return found, sorted({head for heads in pruned.values() for head in heads}), pruned
 
 
+def _check_one_layout(*prompts: Encoded) -> None:
+    """Positions and means are shared by all prompts of a search: ValueError if their lengths differ."""
+    lengths = sorted({length for part in prompts for length in part.attention_mask.sum(1).tolist()})
+    if len(lengths) > 1:
+        raise ValueError(f"path patching needs prompts of one layout, not of {lengths} tokens: choose templates")
+
+
 def _by_role(groups: Mapping[str, Sequence[Head]], roles: Mapping[str, str]) -> dict[str, list[Head]]:
     """Heads by the role of their position; stages at one position are joined."""
     joined: dict[str, list[Head]] = {}
@@ -105,33 +111,20 @@ def _by_role(groups: Mapping[str, Sequence[Head]], roles: Mapping[str, str]) -> 
     return joined
 
 
-def _by_ablation(
-    model: torch.nn.Module, encoded: Encoded, reference: Encoded, fraction: float, cells: Sequence[str]
-) -> Discovery:
-    """Heads whose ablation lowers the answer's log-probability most, on the cell where it does so most.
+def _by_ablation(model: torch.nn.Module, encoded: Encoded, reference: Encoded, fraction: float) -> Discovery:
+    """Heads whose ablation moves the answer's log-probability most, up or down; scores are minus the mean move.
 
-    A head that decides for "unknown" helps one cell and harms another; over all examples its effects cancel.
+    A head that decides for "unknown" helps one cell and harms another: its mean effect cancels, its size does not.
     """
     n_total = architecture(model).n_total_heads
     with counted() as cost:
         effects = layout_effects(model, encoded, reference)
-    change = effects.log_prob - effects.base_log_prob
     stage = Stage("mean_ablation", "", n_heads=math.ceil(round(fraction * n_total, 9)))
-    result = select_heads(_worst_cell(change, cells), stage)
+    result = select_heads(-(effects.log_prob - effects.base_log_prob).abs(), stage)
     lengths = encoded.attention_mask.sum(1).tolist()
     unit = sum(forward_macs(model, length) for length in lengths) / len(lengths)
     totals = SearchCost(cost.macs / unit, len(lengths) * (n_total + 1), cost.seconds)
     return Discovery({stage.name: result}, totals)
-
-
-def _worst_cell(change: torch.Tensor, cells: Sequence[str]) -> torch.Tensor:
-    """For each head the changes [layer, head, example] on the cell with the lowest mean; cells are cut to one size."""
-    names = sorted(set(cells))
-    size = min(cells.count(name) for name in names)
-    rows = [torch.tensor([i for i, cell in enumerate(cells) if cell == name][:size]) for name in names]
-    by_cell = torch.stack([change[..., index] for index in rows])  # [cell, layer, head, size]
-    worst = by_cell.mean(-1).argmin(0)  # [layer, head]
-    return by_cell.gather(0, worst[None, :, :, None].expand(1, *change.shape[:2], size))[0]
 
 
 def _score_frame(stages: Mapping[str, StageResult]) -> pd.DataFrame:

@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 from circuit_distillation.tasks import arithmetic, instructions
-from circuit_distillation.tasks.corpus import Instruction, hold_out
+from circuit_distillation.tasks.corpus import Instruction, hold_out, is_held_out
 
-HELD_OUT = 0.15  # share of all contents that no training item may have
+PROBLEMS = 0.15  # share of all contents (an arithmetic problem, an instruction) that no training item may have
+PROMPTS = 0.1  # share of all other prompts that no training item may have
 
 
-def make_corpus(
-    task: str, n_train: int, n_heldout: int, seed: int, max_digits: int
-) -> tuple[list[Instruction], list[Instruction]]:
-    """`n_train` items to tune on and `n_heldout` to test on, no content in both, no held-out content twice.
+@dataclass(frozen=True)
+class Corpus:
+    """Items to tune on, and two kinds of held-out items, none of them twice.
 
-    ValueError if the generator has too few different held-out contents.
+    `unseen_prompts` ask known contents in words that training does not have; `unseen_problems` have contents of their
+    own. For instructions the content is the prompt.
     """
-    train, heldout, batch = [], {}, max(1000, n_train)
-    for attempt in range(20):
-        drawn = _generate(task, batch, seed * 1000 + attempt, max_digits)
-        kept, out = hold_out(drawn, HELD_OUT)
-        train += kept[: n_train - len(train)]
-        heldout |= {item.content: item for item in out if item.content not in heldout}
-        if len(train) == n_train and len(heldout) >= n_heldout:
-            return train, list(heldout.values())[:n_heldout]
-    raise ValueError(
-        f"only {len(heldout)} of {n_heldout} held-out items of the {task} corpus differ: "
-        "ask for fewer or raise max_digits"
-    )
+
+    train: list[Instruction]
+    unseen_prompts: list[Instruction]
+    unseen_problems: list[Instruction]
+
+
+def make_corpus(task: str, n_train: int, n_heldout: int, seed: int, max_digits: int) -> Corpus:
+    """`n_train` items to tune on and at most `n_heldout` of each held-out kind (small grids have fewer problems).
+
+    ValueError if not even ten problems can be held out.
+    """
+    drawn = _generate(task, 2 * n_train + 20 * n_heldout, seed, max_digits)
+    known, other = hold_out(drawn, PROBLEMS)
+    train, unseen = _split_prompts(known)
+    if len(train) < n_train:
+        raise ValueError(f"only {len(train)} of {n_train} training items could be drawn: ask for fewer")
+    train = train[:n_train]
+    contents = {item.content for item in train}
+    prompts = {item.prompt: item for item in unseen if task == "tom" or item.content in contents}
+    problems = {item.content: item for item in other}
+    if len(problems) < 10:
+        raise ValueError(f"only {len(problems)} {task} problems can be held out: raise max_digits or n_heldout")
+    return Corpus(train, list(prompts.values())[:n_heldout], list(problems.values())[:n_heldout])
+
+
+def _split_prompts(items: list[Instruction]) -> tuple[list[Instruction], list[Instruction]]:
+    """(rest, held out) by the prompt's text."""
+    by_prompt = [replace(item, content=f"prompt {item.prompt}") for item in items]
+    held = [is_held_out(item, PROMPTS) for item in by_prompt]
+    rest = [item for item, out in zip(items, held, strict=True) if not out]
+    return rest, [item for item, out in zip(items, held, strict=True) if out]
 
 
 def _generate(task: str, n: int, seed: int, max_digits: int) -> list[Instruction]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
@@ -57,7 +57,7 @@ def tune(
     seed: int,
     parameters: dict[str, Any],
     corpus: Sequence[Instruction],
-    held_out: Sequence[Instruction],
+    held_out: Mapping[str, Sequence[Instruction]],
     corpus_only: bool = False,
 ) -> tuple[Checkpoint, Record]:
     """Tune a base in place on the corpus and (unless ``corpus_only``) at most half in-domain prompts."""
@@ -68,8 +68,8 @@ def tune(
     stages = recipe.tuning(tokenizer, role, role_seed(role, seed), corpus, corpus_only)
     phases = run_phases(model, stages, label)
     record = {"role": role, "seconds": time.perf_counter() - started, "phases": phases}
-    scores = corpus_scores(model, tokenizer, held_out)
-    return Checkpoint(model, tokenizer), record | scores | recipe.accuracies(model, tokenizer, seed)
+    record["corpus"] = {kind: corpus_scores(model, tokenizer, items) for kind, items in held_out.items()}
+    return Checkpoint(model, tokenizer), record | recipe.accuracies(model, tokenizer, seed)
 
 
 def role_seed(role: str, seed: int) -> int:
@@ -88,7 +88,7 @@ def pretrain_family(task: str, seed: int, parameters: dict[str, Any]) -> tuple:
 def tune_family(
     bases: dict[str, Checkpoint],
     corpus: Sequence[Instruction],
-    held_out: Sequence[Instruction],
+    held_out: Mapping[str, Sequence[Instruction]],
     parameters: dict[str, Any],
     task: str,
     seed: int,

@@ -20,10 +20,13 @@ def generate_examples(parameters: DataGeneration, task: str, seed: int) -> tuple
 
 
 def generate_corpus(parameters: DataGeneration, task: str, seed: int) -> tuple:
-    """Training and held-out items of the tuning corpus: arithmetic or instructions."""
+    """The tuning corpus, arithmetic or instructions: training items, and held-out ones by `held_out`."""
     import pandas as pd
 
     from circuit_distillation.tasks.corpora import make_corpus
 
-    parts = make_corpus(task, seed=seed, **parameters.corpus[task].model_dump())
-    return tuple(pd.DataFrame([vars(item) for item in part]) for part in parts)
+    corpus = make_corpus(task, seed=seed, **parameters.corpus[task].model_dump())
+    held_out = [
+        {**vars(item), "held_out": kind} for kind in ("unseen_prompts", "unseen_problems") for item in getattr(corpus, kind)
+    ]
+    return pd.DataFrame([vars(item) for item in corpus.train]), pd.DataFrame(held_out)
