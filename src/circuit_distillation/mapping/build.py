@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from circuit_distillation.mapping.effects import Effects, Head
-from circuit_distillation.mapping.impact import per_example, performance, student_impact, teacher_impact
+from circuit_distillation.mapping.impact import per_example, student_impact, teacher_impact
 from circuit_distillation.mapping.match import Features, head_distances, match_heads
 from circuit_distillation.mapping.pairs import random_pairs
 from circuit_distillation.mapping.record import mapping_record, pair_stability
@@ -142,11 +142,11 @@ def _sides(
 
 
 def _relevant_heads(student: Effects, circuit: Mapping[str, Any], settings: MappingSettings) -> list[Head]:
-    """H_s. The heads of largest impact are those of largest difference, whatever form equation 3 has."""
+    """H_s. Impact is the mean size of a head's effect on an example: one that helps a cell and harms another counts."""
     if settings.student_heads == "discovered":
         return discovered(circuit)
-    base, ablated = (performance(side, settings.performance) for side in (student.base, student.ablated))
-    return top_impact(student_impact(base, ablated), settings.fraction)
+    base, ablated = (per_example(side, settings.performance) for side in (student.base, student.ablated))
+    return top_impact(np.abs(base - ablated).mean(axis=-1), settings.fraction)
 
 
 def _control_pairs(
