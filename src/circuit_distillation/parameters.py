@@ -110,7 +110,7 @@ class HeadMapping(Strict):
 
     student_form: Literal["difference", "ratio"]
     baseline: Literal["student", "teacher"]
-    performance: Literal["logprob", "accuracy"]
+    performance: Literal["logprob", "accuracy", "logit_diff"]
     rule: Literal["nearest", "one_to_one", "profile", "cka", "random"]
     student_heads: Literal["top_impact", "discovered"]
     fraction: dict[Literal["entity", "tom"], float]

@@ -25,11 +25,22 @@ def test_path_patching_scores_are_the_same():
 def test_ablation_effects_are_the_same():
     model, ids, answers = tiny_model(), tiny_prompts(), torch.arange(5)
     means = head_means(model, tiny_prompts(seed=3))
-    positions = [-1, torch.tensor([3, 4, 5, 6, 7])]
-    expected = head_effects(model, ids, answers, means, positions=positions)
-    found = head_effects_in_processes(model, ids, answers, means, positions=positions, n_processes=2)
+    options = {"positions": [-1, torch.tensor([3, 4, 5, 6, 7])], "candidate_ids": tiny_prompts(5, 3, seed=4)}
+    expected = head_effects(model, ids, answers, means, **options)
+    found = head_effects_in_processes(model, ids, answers, means, n_processes=2, **options)
     for name, values in vars(expected).items():
         torch.testing.assert_close(getattr(found, name), values, rtol=0, atol=1e-9)
+
+
+@pytest.mark.slow
+def test_effects_without_candidates_have_no_logit_differences():
+    model, ids, answers = tiny_model(), tiny_prompts(), torch.arange(5)
+    means = head_means(model, tiny_prompts(seed=3))
+    found = head_effects_in_processes(model, ids, answers, means, n_processes=2)
+    assert found.logit_diff is None and found.base_logit_diff is None
+    torch.testing.assert_close(
+        found.log_prob, head_effects(model, ids, answers, means).log_prob, rtol=0, atol=1e-9
+    )
 
 
 def test_more_processes_than_examples_raise():

@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from naive.ablation import naive_head_effects, naive_last_logits, naive_means
+from naive.ablation import (
+    naive_head_effects,
+    naive_head_logits,
+    naive_last_logits,
+    naive_logit_diffs,
+    naive_means,
+)
 from naive.tiny_models import STYLES, tiny_model, tiny_prompts
 
 from circuit_distillation.circuits.mean_ablation import head_effects, head_means
@@ -69,6 +75,31 @@ def test_equals_one_hooked_forward_a_head(style: str, lengths: str, shared: bool
     assert torch.equal(found.base_correct, base.argmax(-1) == ANSWERS)
 
 
+# The answer is in another column each time, or missing (example 4); examples name a token twice.
+CANDIDATES = torch.tensor([[3, 5, 7], [2, 17, 9], [8, 8, 39], [1, 0, 0], [4, 30, 12], [8, 3, 8]])
+
+
+@pytest.mark.parametrize("lengths", LENGTHS)
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("positions", [None, [-1]])
+def test_logit_differences_equal_the_hooked_ones(lengths: str, shared: bool, positions: list | None) -> None:
+    model, sizes = tiny_model(), LENGTHS[lengths]
+    ids = _scenes() if shared else tiny_prompts(N, T)
+    means = naive_means(model, tiny_prompts(8, T, 5), torch.full((8,), T))
+    everywhere = torch.ones(N, T, dtype=torch.bool)
+    ablated = everywhere if positions is None else torch.arange(T) == sizes[:, None] - 1
+    expected = naive_logit_diffs(naive_head_logits(model, ids, means, sizes, ablated), ANSWERS, CANDIDATES)
+    base = naive_logit_diffs(naive_last_logits(model, ids, sizes), ANSWERS, CANDIDATES)
+    options = {"attention_mask": _mask(sizes), "positions": positions}
+    found = head_effects(model, ids, ANSWERS, means, candidate_ids=CANDIDATES, **options)
+    assert (expected - base).abs().max() > 1e-3
+    torch.testing.assert_close(found.logit_diff, expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found.base_logit_diff, base, rtol=0, atol=1e-9)
+    without = head_effects(model, ids, ANSWERS, means, **options)
+    assert without.logit_diff is None and without.base_logit_diff is None
+    assert torch.equal(found.log_prob, without.log_prob)
+
+
 @pytest.mark.parametrize("positions", [None, [-1]])
 def test_small_memory_budgets_give_the_same_effects(positions: list[int] | None) -> None:
     model, ids = tiny_model(), _scenes()
@@ -95,6 +126,12 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         head_effects(model, ids, ANSWERS, means, positions=[])
     with pytest.raises(ValueError, match="outside some prompt"):
         head_effects(model, ids, ANSWERS, means, positions=[9])
+    with pytest.raises(ValueError, match=r"candidate_ids must be \[example, candidate\]"):
+        head_effects(model, ids, ANSWERS, means, candidate_ids=CANDIDATES[:2])
+    with pytest.raises(ValueError, match="candidate_ids must lie in 0 .. 39"):
+        head_effects(model, ids, ANSWERS, means, candidate_ids=CANDIDATES + 1)
+    with pytest.raises(ValueError, match="a candidate other than the answer"):
+        head_effects(model, ids, ANSWERS, means, candidate_ids=ANSWERS[:, None])
     with pytest.raises(ValueError, match="trim the padding"):
         head_means(model, ids, attention_mask=_mask(torch.full((N,), 8)))
     with pytest.raises(ValueError, match="scope"):

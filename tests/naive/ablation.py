@@ -30,12 +30,12 @@ def naive_means(model: nn.Module, ids: Tensor, lengths: Tensor) -> Tensor:
     return torch.stack(rows, dim=1)
 
 
-def naive_head_effects(
-    model: nn.Module, ids: Tensor, answers: Tensor, means: Tensor, lengths: Tensor, ablated: Tensor
-) -> tuple[Tensor, Tensor]:
-    """(log-probability, top token), each [layer, head, example]; ablated is bool [example, position]."""
+def naive_head_logits(
+    model: nn.Module, ids: Tensor, means: Tensor, lengths: Tensor, ablated: Tensor
+) -> Tensor:
+    """Last logits [layer, head, example, vocab] with a head ablated; ablated is bool [example, position]."""
     arch = architecture(model)
-    log_probs, tops = [], []
+    logits = []
     for layer in range(arch.n_layers):
         for head in range(arch.n_heads):
 
@@ -48,11 +48,27 @@ def naive_head_effects(
                 )
                 return z
 
-            logits = naive_last_logits(model, ids, lengths, ablate)
-            log_probs.append(logits.log_softmax(-1)[torch.arange(len(ids)), answers])
-            tops.append(logits.argmax(-1))
-    shape = (arch.n_layers, arch.n_heads, -1)
-    return torch.stack(log_probs).view(shape), torch.stack(tops).view(shape)
+            logits.append(naive_last_logits(model, ids, lengths, ablate))
+    return torch.stack(logits).unflatten(0, (arch.n_layers, arch.n_heads))
+
+
+def naive_head_effects(
+    model: nn.Module, ids: Tensor, answers: Tensor, means: Tensor, lengths: Tensor, ablated: Tensor
+) -> tuple[Tensor, Tensor]:
+    """(log-probability, top token), each [layer, head, example]; ablated is bool [example, position]."""
+    logits = naive_head_logits(model, ids, means, lengths, ablated)
+    return logits.log_softmax(-1)[..., torch.arange(len(ids)), answers], logits.argmax(-1)
+
+
+def naive_logit_diffs(logits: Tensor, answers: Tensor, candidates: Tensor) -> Tensor:
+    """The answer's logit minus that of the best other candidate, [..., example], of logits [..., example,
+    vocab]."""
+    differences = [
+        logits[..., row, answer]
+        - torch.stack([logits[..., row, other] for other in others if other != answer]).amax(0)
+        for row, (answer, others) in enumerate(zip(answers.tolist(), candidates.tolist(), strict=True))
+    ]
+    return torch.stack(differences, dim=-1)
 
 
 def naive_circuit_logits(

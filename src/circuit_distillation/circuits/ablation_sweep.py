@@ -11,7 +11,6 @@ from torch import Tensor, nn
 from circuit_distillation.circuits.block import (
     KeyValue,
     add_mlp,
-    answer_log_probs,
     attention_output,
     normed_input,
     output_by_head,
@@ -39,23 +38,21 @@ class Sweep(ABC):
         self.means = means.to(compute_dtype(model))
         self.size = max(1, budget // 4 // (n_streams * tokens * token_bytes(model, keys)))
 
-    def run(self, answer_ids: Tensor) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """Yields (heads, log-probability of the answer, top token), the last two [head, row]; the last head
-        is none."""
-        answers = answer_ids[self.examples]
-        log_prob, top = answer_log_probs(self.model, self._clean_end(), answers)
-        yield slice(-1, None), log_prob[None], top[None]
-        n_heads = self.arch.n_heads
-        for low in range(0, self.arch.n_total_heads, self.size):
-            high = min(self.arch.n_total_heads, low + self.size)
+    def run(self) -> Iterator[tuple[slice, Tensor]]:
+        """Yields (heads, final residuals [head, row, d] of the last tokens with each of them ablated).
+
+        The head after the last is none.
+        """
+        n_heads, n_total = self.arch.n_heads, self.arch.n_total_heads
+        yield slice(n_total, n_total + 1), self._clean_end()[None]
+        for low in range(0, n_total, self.size):
+            high = min(n_total, low + self.size)
             streams: Streams | None = None
             for index in range(low // n_heads, len(self.layers)):
                 streams = None if streams is None else self._advance(index, streams)
                 heads = [head for head in range(n_heads) if low <= index * n_heads + head < high]
                 streams = _join(streams, self._begin(index, heads)) if heads else streams
-            final = streams[1].transpose(0, 1).reshape(high - low, -1, self.arch.d_model)
-            log_prob, top = answer_log_probs(self.model, final, answers)
-            yield slice(low, high), log_prob, top
+            yield slice(low, high), streams[1].transpose(0, 1).reshape(high - low, -1, self.arch.d_model)
 
     @staticmethod
     def clean_bytes(model: nn.Module) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,8 +24,9 @@ def ablation_frames(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(effects, features) of every head on every example.
 
-    Effects: layer, head, example_id, group_id, log_prob, correct, the answer's log-probability and whether it
-    is the top token with this head at its mean; rows with layer and head -1 are the unablated model.
+    Effects: layer, head, example_id, group_id and, with this head at its mean, log_prob (of the answer),
+    correct (whether the answer is the top token) and logit_diff (the answer's logit minus that of the best
+    other candidate); rows with layer and head -1 are the unablated model.
     Features: layer, head, example_id, z, the head's output at the last token (a list of d_head numbers).
     """
     encoded = encode(checkpoint.tokenizer, examples)
@@ -36,13 +38,15 @@ def layout_effects(model: torch.nn.Module, encoded: Encoded, reference: Encoded)
     """Effects of ablating each head, with the means of each example's own layout in `reference`."""
     parts, rows = [], []
     for layout, theirs in paired_layouts(encoded, reference):
-        means = head_means(model, theirs.encoded.input_ids)
-        parts.append(head_effects(model, layout.encoded.input_ids, layout.encoded.answer_ids, means))
+        part, means = layout.encoded, head_means(model, theirs.encoded.input_ids)
+        parts.append(
+            head_effects(model, part.input_ids, part.answer_ids, means, candidate_ids=part.candidate_ids)
+        )
         rows.append(layout.rows)
     order = torch.cat(rows).argsort()
-    fields = ("log_prob", "correct", "base_log_prob", "base_correct")
+    names = [field.name for field in fields(HeadEffects)]
     return HeadEffects(
-        *(torch.cat([getattr(part, field) for part in parts], -1)[..., order] for field in fields)
+        **{name: torch.cat([getattr(part, name) for part in parts], -1)[..., order] for name in names}
     )
 
 
@@ -59,6 +63,7 @@ def _effect_frame(effects: HeadEffects, examples: Sequence[Question]) -> pd.Data
             "group_id": [example.group_id for example in examples] * (n_layers * n_heads + 1),
             "log_prob": _column(effects.base_log_prob, effects.log_prob),
             "correct": _column(effects.base_correct, effects.correct),
+            "logit_diff": _column(effects.base_logit_diff, effects.logit_diff),
         }
     )
 
@@ -70,15 +75,23 @@ def _column(base: torch.Tensor, ablated: torch.Tensor) -> np.ndarray:
 def _feature_frame(model: torch.nn.Module, encoded: Encoded, examples: Sequence[Question]) -> pd.DataFrame:
     import pandas as pd
 
-    z = head_outputs(model, encoded.input_ids, attention_mask=encoded.attention_mask)
-    last = z[:, torch.arange(len(examples)), encoded.positions["last"]]  # [layer, example, head, d_head]
-    last = last.transpose(1, 2).flatten(0, 2).float().cpu().numpy()  # [layer * head * example, d_head]
-    layer, head = np.divmod(np.arange(z.shape[0] * z.shape[3]), z.shape[3])
+    last = _last_head_outputs(model, encoded)
+    n_layers, n, n_heads, _ = last.shape
+    layer, head = np.divmod(np.arange(n_layers * n_heads), n_heads)
     return pd.DataFrame(
         {
-            "layer": layer.repeat(len(examples)),
-            "head": head.repeat(len(examples)),
+            "layer": layer.repeat(n),
+            "head": head.repeat(n),
             "example_id": [example.example_id for example in examples] * len(layer),
-            "z": list(last),
+            "z": list(last.transpose(1, 2).flatten(0, 2).float().cpu().numpy()),
         }
     )
+
+
+def _last_head_outputs(model: torch.nn.Module, encoded: Encoded, batch_size: int = 64) -> torch.Tensor:
+    """z at the last token, [layer, example, head, d_head]; other tokens are dropped batch by batch."""
+    parts = []
+    for rows in torch.arange(len(encoded.input_ids)).split(batch_size):
+        z = head_outputs(model, encoded.input_ids[rows], attention_mask=encoded.attention_mask[rows])
+        parts.append(z[:, torch.arange(len(rows)), encoded.positions["last"][rows]])
+    return torch.cat(parts, dim=1)

@@ -15,7 +15,7 @@ from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effect
 from circuit_distillation.circuits.path_patching import score_heads
 from circuit_distillation.models.processes import ModelOnDisk, run_in_processes
 
-PER_EXAMPLE = ("attention_mask", "corrupt_position", "receiver_position")
+PER_EXAMPLE = ("attention_mask", "candidate_ids", "corrupt_position", "receiver_position")
 
 
 def score_heads_in_processes(
@@ -47,7 +47,10 @@ def head_effects_in_processes(
     if options.get("positions") is not None:
         options["positions"] = tuple(options["positions"])
     shares = _sweep(head_effects, model, (input_ids, answer_ids), (means,), options, n_processes)
-    return HeadEffects(*(torch.cat(parts, dim=-1) for parts in zip(*(vars(s).values() for s in shares))))
+    scores = {name: [getattr(share, name) for share in shares] for name in vars(shares[0])}
+    return HeadEffects(
+        **{name: None if parts[0] is None else torch.cat(parts, dim=-1) for name, parts in scores.items()}
+    )
 
 
 def _sweep(
@@ -97,4 +100,4 @@ def _share_here(
     result = sweep(stored.load().to(device), *map(cut, per_example), *moved, **options)
     if isinstance(result, Tensor):
         return result.cpu()
-    return type(result)(*(part.cpu() for part in vars(result).values()))
+    return type(result)(*(part if part is None else part.cpu() for part in vars(result).values()))

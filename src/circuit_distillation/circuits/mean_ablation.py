@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from circuit_distillation.circuits.ablation_sweep import ShareSweep, SuffixSweep, Sweep
+from circuit_distillation.circuits.block import last_logits
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.layers import layer_states
 from circuit_distillation.circuits.precision import compute_dtype
@@ -37,6 +38,9 @@ class HeadEffects:
     correct: Tensor  # [layer, head, example], bool: the answer is the top token of the whole vocabulary
     base_log_prob: Tensor  # [example], without ablation
     base_correct: Tensor  # [example]
+    # Given candidates, the answer's logit minus that of the best other candidate; else None.
+    logit_diff: Tensor | None = None  # [layer, head, example]
+    base_logit_diff: Tensor | None = None  # [example]
 
 
 @torch.no_grad()
@@ -85,30 +89,25 @@ def head_effects(
     *,
     attention_mask: Tensor | None = None,
     positions: Sequence[Position] | None = None,
+    candidate_ids: Tensor | None = None,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
 ) -> HeadEffects:
     """Replaces z of each head in turn by its mean and scores the answer after the last token.
 
     input_ids and attention_mask (right padding) are [example, position], answer_ids [example], means [layer,
     position, head, d_head] of `head_means`. positions None ablates at every position; a list of ints or
-    [example] tensors ablates at those positions at once. Beside the weights and the result at most
-    `memory_budget_mb` MB are used, or what one head of one prompt needs if that is more, plus
-    block.SCRATCH_BYTES.
+    [example] tensors ablates at those positions at once. candidate_ids, [example, candidate], asks for logit
+    differences too. Beside the weights and the result at most `memory_budget_mb` MB are used, or what one
+    head of one prompt needs if that is more, plus block.SCRATCH_BYTES.
     """
     lengths = prompt_lengths(model, input_ids, attention_mask)
-    arch = architecture(model)
-    check_answers(answer_ids, input_ids, arch.vocab_size)
+    check_answers(answer_ids, input_ids, architecture(model).vocab_size)
     check_means(model, means, int(lengths.max()))
-    budget = int(memory_budget_mb * 2**20)
-    shape = (arch.n_total_heads + 1, len(input_ids))
-    log_prob = torch.zeros(shape, dtype=compute_dtype(model), device=input_ids.device)
-    correct = torch.zeros(shape, dtype=torch.bool, device=input_ids.device)
-    for sweep in _sweeps(model, input_ids, lengths, means, positions, budget):
-        for heads, log_probs, tops in sweep.run(answer_ids):
-            log_prob[heads, sweep.examples] = log_probs
-            correct[heads, sweep.examples] = tops == answer_ids[sweep.examples]
-    by_head = (arch.n_layers, arch.n_heads, -1)
-    return HeadEffects(log_prob[:-1].view(by_head), correct[:-1].view(by_head), log_prob[-1], correct[-1])
+    scores = _Scores(model, answer_ids, candidate_ids)
+    for sweep in _sweeps(model, input_ids, lengths, means, positions, int(memory_budget_mb * 2**20)):
+        for heads, residuals in sweep.run():
+            scores.add(heads, sweep.examples, residuals)
+    return scores.effects()
 
 
 def check_means(model: nn.Module, means: Tensor, n_tokens: int) -> None:
@@ -148,3 +147,52 @@ def _sweeps(
             yield SuffixSweep(
                 model, ids[part, :length], part, start, ablated[part, start:length], means, budget
             )
+
+
+class _Scores:
+    """Collects [head, example] scores; the head after the last stands for no ablation."""
+
+    def __init__(self, model: nn.Module, answer_ids: Tensor, candidate_ids: Tensor | None):
+        self.model, self.answer_ids, self.candidate_ids = model, answer_ids, candidate_ids
+        shape, device = (architecture(model).n_total_heads + 1, len(answer_ids)), answer_ids.device
+        self.log_prob = torch.zeros(shape, dtype=compute_dtype(model), device=device)
+        self.correct = torch.zeros(shape, dtype=torch.bool, device=device)
+        self.logit_diff = None
+        if candidate_ids is not None:
+            _check_candidates(candidate_ids, answer_ids, architecture(model).vocab_size)
+            self.logit_diff = torch.zeros_like(self.log_prob)
+
+    def add(self, heads: slice, examples: Tensor, residuals: Tensor) -> None:
+        """Enters the scores of final residuals [head, row, d] of `examples`, [row]."""
+        index = torch.arange(heads.start, heads.stop, device=examples.device)
+        index, examples = index.repeat_interleave(len(examples)), examples.repeat(len(index))
+        for rows, logits in last_logits(self.model, residuals.flatten(0, 1)):
+            at, answers = (index[rows], examples[rows]), self.answer_ids[examples[rows], None]
+            answer = logits.gather(1, answers)
+            self.log_prob[at] = answer[:, 0] - logits.logsumexp(dim=1)
+            self.correct[at] = logits.argmax(dim=1) == answers[:, 0]
+            if self.logit_diff is not None:
+                candidates = self.candidate_ids[examples[rows]]
+                others = logits.gather(1, candidates).masked_fill(candidates == answers, -torch.inf)
+                self.logit_diff[at] = answer[:, 0] - others.amax(dim=1)
+
+    def effects(self) -> HeadEffects:
+        arch = architecture(self.model)
+        found = (self.log_prob, self.correct, self.logit_diff)
+        ablated = [
+            None if scores is None else scores[:-1].view(arch.n_layers, arch.n_heads, -1) for scores in found
+        ]
+        base = [None if scores is None else scores[-1] for scores in found]
+        return HeadEffects(*ablated[:2], *base[:2], ablated[2], base[2])
+
+
+def _check_candidates(candidate_ids: Tensor, answer_ids: Tensor, vocab_size: int) -> None:
+    if candidate_ids.ndim != 2 or len(candidate_ids) != len(answer_ids):
+        raise ValueError(
+            f"candidate_ids must be [example, candidate] for {len(answer_ids)} examples, not "
+            f"{list(candidate_ids.shape)}"
+        )
+    if candidate_ids.numel() and (candidate_ids.max() >= vocab_size or candidate_ids.min() < 0):
+        raise ValueError(f"candidate_ids must lie in 0 .. {vocab_size - 1}")
+    if not (candidate_ids != answer_ids[:, None]).any(dim=1).all():
+        raise ValueError("a logit difference needs a candidate other than the answer in every example")
