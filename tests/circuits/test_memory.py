@@ -13,7 +13,7 @@ from circuit_distillation.circuits.evaluation import circuits_outputs
 from circuit_distillation.circuits.mean_ablation import head_effects, head_means
 from circuit_distillation.circuits.path_patching import score_heads
 
-N, T = 24, 16
+N, T = 16, 16
 BUDGETS_MB = (0.5, 2.0)
 SCRATCH = 2**18
 
@@ -67,7 +67,7 @@ def _searches() -> dict[str, Callable[[float], object]]:
 def test_the_budget_bounds_what_a_search_allocates(search: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(block.SCRATCH_BYTES, "cpu", SCRATCH)
     run = _searches()[search]
-    results = 12 * 24 * 8 * 4  # the scores themselves, and copies while they are entered
+    results = 12 * 16 * 8 * 4  # the scores themselves, and copies while they are entered
     peaks = [_peak(lambda budget=budget: run(budget)) for budget in BUDGETS_MB]
     for peak, budget in zip(peaks, BUDGETS_MB, strict=True):
         assert peak <= budget * 2**20 + SCRATCH + results

@@ -166,3 +166,11 @@ def test_half_precision_weights_are_computed_with_in_float32(path: str) -> None:
     assert all(weight.dtype == torch.bfloat16 for weight in half.parameters())
     assert found.dtype == torch.float32
     torch.testing.assert_close(found, score_heads(half.float(), **_prompts(), **options), rtol=0, atol=1e-6)
+
+
+def test_weights_that_a_projection_does_not_use_alone_are_refused() -> None:
+    model = tiny_model()
+    linear = model.model.layers[1].self_attn.o_proj
+    linear.forward = lambda x: 2 * type(linear).forward(linear, x)
+    with pytest.raises(ValueError, match="merge"):
+        score_heads(model, **_prompts(), sender_position=-1)

@@ -25,6 +25,9 @@ KeyValue = tuple[Tensor, Tensor]
 # Scratch memory of one MLP or unembedding call: on a CPU little more than its caches hold, on a GPU enough to
 # fill it.
 SCRATCH_BYTES = {"cpu": 2**24, "cuda": 2**30}
+# Streams that run together get this multiple: larger batches were slower on a CPU, since they leave its
+# caches.
+BLOCK_FACTOR = 8
 # Logits get a multiple: with few rows a product is bound by reading the large unembedding matrix.
 UNEMBED_BYTES_FACTOR = 4
 
@@ -43,8 +46,12 @@ def rotary(model: nn.Module, n_tokens: int) -> KeyValue:
 
 def rotate(x: Tensor, rope: KeyValue) -> Tensor:
     """Rotary embedding of x, [..., t, heads, d_head], at the positions that `rope` is of."""
-    first, second = x.chunk(2, dim=-1)
-    return x * rope[0] + torch.cat((-second, first), dim=-1) * rope[1]
+    cos, sin = rope
+    half = x.shape[-1] // 2
+    out = x * cos
+    out[..., :half].addcmul_(x[..., half:], sin[..., :half], value=-1)
+    out[..., half:].addcmul_(x[..., :half], sin[..., half:])
+    return out
 
 
 def project(layer: nn.Module, normed: Tensor, which: str, rope: KeyValue) -> Tensor:
@@ -114,6 +121,12 @@ def output_by_head(layer: nn.Module, z: Tensor, heads: list[int] | None = None) 
 
 def scratch_bytes(device: torch.device) -> int:
     return SCRATCH_BYTES.get(device.type, SCRATCH_BYTES["cuda"])
+
+
+def block_bytes(budget: int, device: torch.device) -> int:
+    """Memory for the streams that run through the layers together: a part of the budget, no more than runs
+    well."""
+    return min(budget // 4, BLOCK_FACTOR * scratch_bytes(device))
 
 
 def token_bytes(model: nn.Module, keys: int) -> int:

@@ -25,6 +25,7 @@ class WorkingLayers:
 
     def __init__(self, model: nn.Module):
         self._layers = decoder_layers(model)
+        _refuse_replaced_forwards(self._layers)
         self._copies = model.lm_head.weight.dtype != compute_dtype(model)
         self._held: tuple[int, nn.Module] | None = None
 
@@ -47,3 +48,13 @@ class WorkingLayers:
 def unembedding(model: nn.Module) -> Tensor:
     """The unembedding matrix [vocab, d] in the compute dtype (a copy for a half-precision model)."""
     return model.lm_head.weight.to(compute_dtype(model))
+
+
+def _refuse_replaced_forwards(layers: nn.ModuleList) -> None:
+    """The engine reads parts of the projections' weights, so these must be all that the projections use."""
+    for layer in layers:
+        for name, linear in layer.self_attn.named_children():
+            if "forward" in vars(linear):
+                raise ValueError(
+                    f"{name} has a forward of its own: merge head slices before using the circuit engine"
+                )

@@ -1,0 +1,135 @@
+r"""Times the backward search on the shapes of Llama-3.2-1B, 3.2-3B and 3.1-8B, random weights.
+
+    python -m benchmarks.large_shapes                                          # 1B, Value Fetcher, 32
+    prompts, CPU python -m benchmarks.large_shapes --shape 8b --prompts 300 --stages 4 --device cuda --dtype
+    bfloat16 \ --memory-budget-mb 40000
+
+Writes benchmarks/results/large_shapes_{shape}_{device}.md. Peak memory is that of the process (CPU) or of the
+CUDA allocator. Half-precision weights are computed with in float32; on a GPU in TF32.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from benchmarks.setting import RESULTS, machine, random_prompts
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
+from circuit_distillation.circuits.cost import forward_macs
+from circuit_distillation.circuits.discovery import Discovery, Stage, discover
+
+SHAPES = {
+    "1b": {
+        "hidden_size": 2048,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 16,
+        "num_attention_heads": 32,
+        "head_dim": 64,
+        "tie_word_embeddings": True,
+    },
+    "3b": {
+        "hidden_size": 3072,
+        "intermediate_size": 8192,
+        "num_hidden_layers": 28,
+        "num_attention_heads": 24,
+        "head_dim": 128,
+        "tie_word_embeddings": True,
+    },
+    "8b": {
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "head_dim": 128,
+        "tie_word_embeddings": False,
+    },
+}
+VOCABULARY, KV_HEADS, N_TOKENS = 128256, 8, 54
+# Numbers of receivers as in the published Llama-7B search.
+STAGES = [
+    Stage("value_fetcher", "last", n_heads=58, n_receivers=20),
+    Stage("position_transmitter", "last", ("value_fetcher",), "q", n_heads=10, n_receivers=5),
+    Stage("position_detector", "query_label", ("position_transmitter",), "v", n_heads=25, n_receivers=10),
+    Stage("structure_reader", "previous_label", ("position_detector",), "v", n_heads=5),
+]
+
+
+def main() -> None:
+    options = _options()
+    where = machine() if options.device == "cpu" else torch.cuda.get_device_name()
+    if options.device == "cuda":
+        torch.set_float32_matmul_precision("high")
+    model = _model(options.shape, options.device, getattr(torch, options.dtype))
+    prompts = random_prompts(VOCABULARY, options.prompts, N_TOKENS)
+    # The label of the queried box stands at one of seven places in the scene.
+    positions = {"last": -1, "query_label": -3, "previous_label": 6 + 7 * (torch.arange(options.prompts) % 7)}
+    start = time.perf_counter()
+    found = discover(
+        model,
+        *(ids.to(options.device) for ids in (prompts.clean, prompts.corrupt, prompts.answers)),
+        STAGES[: options.stages],
+        positions,
+        progress=True,
+        memory_budget_mb=options.memory_budget_mb,
+    )
+    _write(options, where, found, time.perf_counter() - start, _flops(model))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--shape", choices=SHAPES, default="1b")
+    parser.add_argument("--prompts", type=int, default=32)
+    parser.add_argument("--stages", type=int, default=1, help="of the four, from the Value Fetcher on")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the weights")
+    parser.add_argument("--memory-budget-mb", type=float, default=MEMORY_BUDGET_MB)
+    return parser.parse_args()
+
+
+def _model(shape: str, device: str, dtype: torch.dtype) -> PreTrainedModel:
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=VOCABULARY,
+        num_key_value_heads=KV_HEADS,
+        max_position_embeddings=4096,
+        dtype=dtype,
+        **SHAPES[shape],
+    )
+    with torch.device(device):
+        return LlamaForCausalLM(config).to(dtype).eval()
+
+
+def _flops(model: PreTrainedModel) -> float:
+    """Floating-point operations of one forward-equivalent."""
+    return 2 * forward_macs(model, N_TOKENS)
+
+
+def _write(options: argparse.Namespace, where: str, found: Discovery, elapsed: float, flops: float) -> None:
+    if options.device == "cuda":
+        peak = torch.cuda.max_memory_allocated() / 2**30
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    cost = found.cost
+    lines = [
+        f"Shape {options.shape}, {options.prompts} prompts of {N_TOKENS} tokens, {options.dtype} weights; "
+        f"{where}.",
+        "",
+        "| stages | seconds | peak memory, GiB | forward-equivalents | naive forwards | TFLOP/s |",
+        "|---|---|---|---|---|---|",
+        f"| {', '.join(found.stages)} | {elapsed:.1f} | {peak:.1f} | {cost.forward_equivalents:.0f} | "
+        f"{cost.naive_forward_equivalents:.0f} | {cost.forward_equivalents * flops / elapsed / 1e12:.3f} |",
+    ]
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"large_shapes_{options.shape}_{options.device}.md"
+    path.write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""The model, prompts and timing that every benchmark shares."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+RESULTS = Path(__file__).parent / "results"
+N_PROMPTS, N_TOKENS, N_QUERIES, QUERY_TOKENS = 8, 64, 7, 4
+
+
+@dataclass(frozen=True)
+class Prompts:
+    clean: Tensor  # [example, position]
+    corrupt: Tensor
+    answers: Tensor  # [example]
+
+
+def small_model(vocab_size: int = 1000) -> PreTrainedModel:
+    """8 layers x 8 heads, 4 key/value heads, d 256, MLP 1024, float32, eager attention; random weights."""
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=vocab_size,
+        hidden_size=256,
+        intermediate_size=1024,
+        num_hidden_layers=8,
+        num_attention_heads=8,
+        num_key_value_heads=4,
+        head_dim=32,
+        attn_implementation="eager",
+        tie_word_embeddings=False,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+def random_prompts(vocab_size: int, n: int = N_PROMPTS, length: int = N_TOKENS) -> Prompts:
+    generator = torch.Generator().manual_seed(1)
+    clean, corrupt = (torch.randint(4, vocab_size, (n, length), generator=generator) for _ in range(2))
+    return Prompts(clean, corrupt, torch.randint(4, vocab_size, (n,), generator=generator))
+
+
+def scene_prompts(vocab_size: int) -> Prompts:
+    """Eight scenes with seven queries each: prompts of a scene differ in their last four tokens."""
+    single = random_prompts(vocab_size)
+    shared = [
+        ids[:, :-QUERY_TOKENS].repeat_interleave(N_QUERIES, dim=0) for ids in (single.clean, single.corrupt)
+    ]
+    ends = random_prompts(vocab_size, N_PROMPTS * N_QUERIES, QUERY_TOKENS)
+    return Prompts(
+        torch.cat((shared[0], ends.clean), dim=1), torch.cat((shared[1], ends.corrupt), dim=1), ends.answers
+    )
+
+
+def seconds(work: Callable[[], object], repeats: int) -> float:
+    """Median wall-clock seconds of `repeats` runs after one warm-up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def machine() -> str:
+    """What the numbers were measured on, one line."""
+    name = platform.processor() or platform.machine()
+    cpu = Path("/proc/cpuinfo")
+    if cpu.exists():
+        models = [
+            line.split(":", 1)[1].strip() for line in cpu.read_text().splitlines() if "model name" in line
+        ]
+        name = models[0] if models else name
+    load = os.getloadavg()[0]
+    return (
+        f"{name}, {os.cpu_count()} CPUs, {torch.get_num_threads()} thread(s), PyTorch {torch.__version__}, "
+        f"load average {load:.1f} at the start"
+    )
