@@ -12,6 +12,7 @@ from circuit_distillation.circuits.block import (
     KeyValue,
     add_mlp,
     attention_output,
+    block_bytes,
     normed_input,
     output_by_head,
     project,
@@ -36,7 +37,8 @@ class Sweep(ABC):
     def __init__(self, model: nn.Module, means: Tensor, budget: int, n_streams: int, tokens: int, keys: int):
         self.model, self.layers, self.arch = model, WorkingLayers(model), architecture(model)
         self.means = means.to(compute_dtype(model))
-        self.size = max(1, budget // 4 // (n_streams * tokens * token_bytes(model, keys)))
+        block = block_bytes(budget, means.device)
+        self.size = max(1, block // (n_streams * tokens * token_bytes(model, keys)))
 
     def run(self) -> Iterator[tuple[slice, Tensor]]:
         """Yields (heads, final residuals [head, row, d] of the last tokens with each of them ablated).
