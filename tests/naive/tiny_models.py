@@ -29,6 +29,8 @@ def tiny_model(
     n_layers: int = 3,
     n_heads: int = 4,
     n_kv_heads: int = 2,
+    vocab_size: int = 40,
+    n_positions: int = 64,
     seed: int = 0,
     **options: object,
 ) -> PreTrainedModel:
@@ -36,14 +38,14 @@ def tiny_model(
     torch.manual_seed(seed)
     config_class, model_class = STYLES[style]
     config = config_class(
-        vocab_size=40,
+        vocab_size=vocab_size,
         hidden_size=24,
         intermediate_size=32,
         num_hidden_layers=n_layers,
         num_attention_heads=n_heads,
         num_key_value_heads=n_kv_heads,
         head_dim=8,
-        max_position_embeddings=64,
+        max_position_embeddings=n_positions,
         pad_token_id=0,
         attn_implementation="eager",
         tie_word_embeddings=False,

@@ -82,5 +82,10 @@ def _replace_folder(source: Path, target: Path) -> None:
         return
     aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
     os.replace(target, aside / "old")
-    os.replace(source, target)
-    shutil.rmtree(aside)
+    try:
+        os.replace(source, target)
+    except OSError:
+        os.replace(aside / "old", target)
+        raise
+    finally:
+        shutil.rmtree(aside)

@@ -127,8 +127,11 @@ def save_signals(signals: TeacherSignals, path: str | Path) -> None:
     metadata = {name: getattr(signals, name) for name in ("rows", "teacher_hash", "data_hash")}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    save_file(tensors, beside, metadata=metadata)
-    os.replace(beside, path)
+    try:
+        save_file(tensors, beside, metadata=metadata)
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def load_signals(path: str | Path) -> TeacherSignals:
