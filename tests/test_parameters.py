@@ -62,6 +62,6 @@ def test_a_fault_is_one_line_with_the_remedy(shipped, path, value, message):
 
 
 def test_a_missing_key_is_named(shipped):
-    del shipped["distillation"]["steps"]
-    with pytest.raises(ParameterError, match="`distillation.steps` is missing"):
+    del shipped["distillation"]["epochs"]
+    with pytest.raises(ParameterError, match="`distillation.epochs` is missing"):
         validate(shipped)

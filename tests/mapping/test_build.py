@@ -100,7 +100,7 @@ def test_the_printed_ratio_sends_every_head_to_one() -> None:
     made = mapped(student_form="ratio")  # -1 / -1.5 and -1 / -1.25, beyond every teacher impact
     assert [pair["student_impact"] for pair in made["pairs"]] == pytest.approx([2 / 3, 0.8])
     assert pairs(made) == [((0, 0), (0, 0)), ((1, 0), (0, 0))]
-    assert made["student_heads"] == [[0, 0], [1, 0]]  # H_s goes by the difference all the same
+    assert made["student_heads"] == [[0, 0], [1, 0]]  # H_s goes by differences all the same
     assert made["form"] == "ratio"
 
 
@@ -137,6 +137,14 @@ def test_accuracy_counts_right_answers() -> None:
     circuit = {"role": "small", "heads": [[0, 0]], "model_hash": "cc"}
     made = mapped(sides=(side, side), circuits=(circuit, circuit), performance="accuracy")
     assert made["pairs"][0]["student_impact"] == 0.5
+
+
+def test_a_head_that_helps_some_examples_and_harms_others_is_relevant() -> None:
+    torn = STUDENT | {(0, 1): [-2.0, 0.0, -2.0, 0.0]}  # no effect on average, the largest on each example
+    student = Effects.from_frame(frame(STUDENT_BASE, torn))
+    made = mapped(sides=(student, effects()[1]), fraction=0.25)
+    assert made["student_heads"] == [[0, 1]]
+    assert made["pairs"][0]["student_impact"] == 0.0 and pairs(made) == [((0, 1), (1, 0))]
 
 
 def test_a_discovered_circuit_takes_the_place_of_the_largest_impacts() -> None:

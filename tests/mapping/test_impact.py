@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuit_distillation.mapping.impact import performance, student_impact, teacher_impact
+from circuit_distillation.mapping.impact import per_example, student_impact, teacher_impact
 
 values = st.lists(st.floats(-5, 5, allow_nan=False), min_size=1, max_size=12)
 
@@ -44,10 +44,10 @@ def test_a_larger_loss_is_a_larger_impact() -> None:
         (lambda: student_impact(1.0, [0.0], "ratio"), "divides by a performance of 0"),
         (lambda: student_impact(1.0, [float("nan")]), "not finite"),
         (lambda: teacher_impact(float("inf"), [0.0]), "not finite"),
-        (lambda: performance({"log_prob": [1.0]}, "f1"), "logprob, accuracy, logit_diff"),
-        (lambda: performance({"log_prob": [1.0]}, "accuracy"), "needs 'correct'"),
-        (lambda: performance({"correct": []}, "accuracy"), "no examples"),
-        (lambda: performance({"correct": 1.0}, "accuracy"), "no examples"),
+        (lambda: per_example({"log_prob": [1.0]}, "f1"), "logprob, accuracy, logit_diff"),
+        (lambda: per_example({"log_prob": [1.0]}, "accuracy"), "needs 'correct'"),
+        (lambda: per_example({"correct": []}, "accuracy"), "no examples"),
+        (lambda: per_example({"correct": 1.0}, "accuracy"), "no examples"),
     ],
 )
 def test_bad_input_says_what_to_do(call, message: str) -> None:
@@ -55,8 +55,8 @@ def test_bad_input_says_what_to_do(call, message: str) -> None:
         call()
 
 
-def test_performance_is_the_mean_over_examples() -> None:
-    effects = {"log_prob": np.arange(12.0).reshape(2, 2, 3), "correct": np.array([True, False, True, True])}
-    assert performance(effects, "logprob").tolist() == [[1.0, 4.0], [7.0, 10.0]]
-    assert performance(effects, "accuracy") == 0.75
-    assert performance({"logit_diff": [2.0, 4.0]}, "logit_diff") == 3.0
+def test_every_measure_has_its_column() -> None:
+    columns = {"log_prob": [[-1.0, -2.0]], "correct": [[True, False]], "logit_diff": [[2.0, 4.0]]}
+    assert per_example(columns, "logprob").tolist() == [[-1.0, -2.0]]
+    assert per_example(columns, "accuracy").tolist() == [[1.0, 0.0]]
+    assert per_example(columns, "logit_diff").tolist() == [[2.0, 4.0]]

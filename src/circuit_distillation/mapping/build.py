@@ -142,7 +142,8 @@ def _sides(
 
 
 def _relevant_heads(student: Effects, circuit: Mapping[str, Any], settings: MappingSettings) -> list[Head]:
-    """H_s. Impact is the mean size of a head's effect on an example: one that helps a cell and harms another counts."""
+    """H_s. Here impact is the mean size of a head's effect on an example, whatever form equation 3 has: a
+    head that helps one cell and harms another counts."""
     if settings.student_heads == "discovered":
         return discovered(circuit)
     base, ablated = (per_example(side, settings.performance) for side in (student.base, student.ablated))

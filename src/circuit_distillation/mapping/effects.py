@@ -36,8 +36,8 @@ class Effects:
         doubled = ordered.duplicated(["layer", "head", "example_id"]).any()
         if len(base) == 0 or doubled or len(heads) != np.prod(shape):
             raise ValueError(
-                f"ablation effects hold {len(heads)} rows of heads and {len(base)} without ablation, not one a "
-                "head and example: make them anew"
+                f"ablation effects have {len(heads)} rows with a head ablated and {len(base)} without, not "
+                "one a head and example: make them anew"
             )
         recorded = [column for column in FIELDS.values() if column in frame.columns]
         return cls(

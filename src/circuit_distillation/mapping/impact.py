@@ -14,17 +14,12 @@ FIELDS = {"logprob": "log_prob", "accuracy": "correct", "logit_diff": "logit_dif
 Floats = NDArray[np.float64]
 
 
-def performance(columns: Mapping[str, ArrayLike], measure: str = "logprob") -> Floats:
-    """P, the performance of a model, as the mean over examples (the last axis) of `per_example`.
-
-    A scalar for the whole model, [layer, head] for ablation effects.
-    """
-    return per_example(columns, measure).mean(axis=-1)
-
-
 def per_example(columns: Mapping[str, ArrayLike], measure: str) -> Floats:
-    """P of every example, [..., example], from its column: `log_prob` (nats of the answer, for "logprob"),
-    `correct` (0 or 1, for "accuracy") or `logit_diff` (answer minus the best other candidate)."""
+    """P of every example, [..., example]; the performance of a model is its mean over the last axis.
+
+    `columns` holds `log_prob` (nats of the answer, for "logprob"), `correct` (0 or 1, for "accuracy") or
+    `logit_diff` (answer minus the best other candidate).
+    """
     if measure not in FIELDS:
         raise ValueError(f"performance {measure!r} is unknown; choose one of {', '.join(FIELDS)}")
     field = FIELDS[measure]
