@@ -1,4 +1,4 @@
-"""The circuit of a model on a task, from its prompts: backward path patching with pruning, or ablation ranking."""
+"""The circuit of a model on a task, from its prompts: path patching with pruning, or ablation ranking."""
 
 from __future__ import annotations
 
@@ -41,8 +41,9 @@ def find_circuit(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """(scores, circuit): a frame with layer, head, stage, score, stderr, and the circuit in JSON types.
 
-    `settings["method"]` is "path_patching" (stages, then minimality pruning; the corrupted prompts are used) or
-    "mean_ablation" (the `fraction` of all heads whose ablation moves the answer's log-probability most).
+    `settings["method"]` is "path_patching" (stages, then minimality pruning; the corrupted prompts are used)
+    or "mean_ablation" (the `fraction` of all heads whose ablation moves the answer's log-probability most).
+    ValueError for path patching of prompts that differ in length.
     """
     n = settings["n_examples"]
     encoded = encode(checkpoint.tokenizer, examples[:n])
@@ -93,7 +94,8 @@ def _by_patching(
         return (top == encoded.answer_ids).double().mean(dim=1).tolist()
 
     pruned = prune(groups, accuracy, threshold=settings["minimality"]["threshold"], order=list(groups)[::-1]).kept
-    return found, sorted({head for heads in pruned.values() for head in heads}), pruned
+    stages = {name: pruned.get(name, []) for name in found.stages}  # also those that found nothing
+    return found, sorted({head for heads in stages.values() for head in heads}), stages
 
 
 def _check_one_layout(*prompts: Encoded) -> None:
