@@ -45,6 +45,7 @@ class Corpus(Strict):
     n_train: int = Count
     n_heldout: int = Count
     max_digits: int = Field(ge=1, le=16)
+    kinds: tuple[str, ...] | None
 
 
 class DataGeneration(Strict):

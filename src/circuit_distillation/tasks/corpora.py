@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from circuit_distillation.tasks import arithmetic, instructions
@@ -24,12 +25,16 @@ class Corpus:
     unseen_problems: list[Instruction]
 
 
-def make_corpus(task: str, n_train: int, n_heldout: int, seed: int, max_digits: int) -> Corpus:
-    """`n_train` items to tune on and at most `n_heldout` of each held-out kind (small grids have fewer problems).
+def make_corpus(
+    task: str, n_train: int, n_heldout: int, seed: int, max_digits: int, kinds: Sequence[str] | None = None
+) -> Corpus:
+    """`n_train` items to tune on and at most `n_heldout` of each held-out sort (small grids have fewer problems).
+
+    `kinds` narrows the corpus to some kinds of items; None is all of them.
 
     ValueError if not even ten problems can be held out.
     """
-    drawn = _generate(task, 2 * n_train + 20 * n_heldout, seed, max_digits)
+    drawn = _generate(task, 2 * n_train + 20 * n_heldout, seed, max_digits, kinds)
     known, other = hold_out(drawn, PROBLEMS)
     train, unseen = _split_prompts(known)
     if len(train) < n_train:
@@ -51,9 +56,12 @@ def _split_prompts(items: list[Instruction]) -> tuple[list[Instruction], list[In
     return rest, [item for item, out in zip(items, held, strict=True) if out]
 
 
-def _generate(task: str, n: int, seed: int, max_digits: int) -> list[Instruction]:
+def _generate(
+    task: str, n: int, seed: int, max_digits: int, kinds: Sequence[str] | None
+) -> list[Instruction]:
+    chosen = {} if kinds is None else {"kinds": tuple(kinds)}
     if task == "entity":
-        return arithmetic.generate(n, seed, max_digits)
+        return arithmetic.generate(n, seed, max_digits, **chosen)
     if task == "tom":
-        return instructions.generate(n, seed)
+        return instructions.generate(n, seed, **chosen)
     raise ValueError(f"there is no tuning corpus for task {task!r}; there is entity and tom")
