@@ -14,7 +14,7 @@ run() { # run TASK [kedro options]: lines of progress under the name of the task
     local task="$1"
     shift
     .venv/bin/kedro run --params "task=$task,$one_worker$extra" "$@" 2>&1 |
-        stdbuf -oL tr '\r' '\n' | sed -u -e '/^$/d' -e "s/^/[$task] /"
+        .venv/bin/python -u scripts/prefix_lines.py "[$task]"
 }
 
 run entity --pipelines data_generation    # alone, since it creates MLflow's database

@@ -178,6 +178,17 @@ def validate(raw: dict[str, Any]) -> Parameters:
         raise ParameterError(_explain(faults[0])) from None
 
 
+def check_known(given: dict[str, Any], known: dict[str, Any], path: str = "") -> None:
+    """Every key given at runtime must be one that the files of `conf` have; `ParameterError` names the nearest."""
+    for key, value in given.items():
+        if key not in known:
+            near = get_close_matches(str(key), list(known), n=1, cutoff=0.5)
+            hint = f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(map(str, known))}"
+            raise ParameterError(f"unknown parameter `{path}{key}`: {hint}")
+        if isinstance(value, dict) and isinstance(known[key], dict):
+            check_known(value, known[key], f"{path}{key}.")
+
+
 def _explain(fault: dict[str, Any]) -> str:
     """One line: the key, what is wrong with it, and the nearest right name or the allowed values."""
     path = ".".join(str(part) for part in fault["loc"])

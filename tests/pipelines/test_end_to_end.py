@@ -85,19 +85,29 @@ def test_a_second_run_for_what_is_missing_does_nothing(data_root, run_kedro):
     assert not changed
 
 
+def test_another_experiment_adds_its_rows_and_renews_tables_and_page(data_root, run_kedro):
+    page = (reporting(data_root) / "report.html").stat().st_mtime_ns
+    kept = (data_root / "06_models/mini/seed0/tom/base/small/model.safetensors").stat().st_mtime_ns
+    run_kedro(data_root, only_missing_outputs=True, task="tom", experiment="lambda9", distillation={"cka_weight": 9.0})
+    results = pd.read_parquet(reporting(data_root) / "results.parquet")
+    assert set(results[results.task == "tom"].experiment) == {"paper", "lambda9"}
+    assert (reporting(data_root) / "report.html").stat().st_mtime_ns > page
+    assert (data_root / "06_models/mini/seed0/tom/base/small/model.safetensors").stat().st_mtime_ns == kept
+
+
 def test_mlflow_has_a_parent_and_a_child_for_every_model(data_root):
     import mlflow
 
     mlflow.set_tracking_uri(f"sqlite:///{data_root}/mlflow.db")
     runs = mlflow.search_runs(search_all_experiments=True)
     names = runs["tags.mlflow.runName"].tolist()
-    assert names.count("small/circuit_ce_align_cka") == 2  # one for each task
+    assert names.count("small/circuit_ce_align_cka") == 3  # one for each task and one for the second experiment
     child = runs[runs["tags.mlflow.runName"] == "small/circuit_ce_align_cka"].iloc[0]
     assert child["tags.mlflow.parentRunId"] in set(runs.run_id)
     assert np.isfinite(child["metrics.full_accuracy"]) and np.isfinite(child["metrics.ce"])
 
 
-def test_the_same_command_gives_the_same_tables(data_root, run_kedro, tmp_path):
+def test_the_same_command_gives_the_same_data(data_root, run_kedro, tmp_path):
     run_kedro(tmp_path, ["data_generation"], task="tom")
     for name in ("train", "test", "discovery_corrupt", "corpus_train"):
         path = f"03_primary/mini/seed0/tom/{name}.parquet"

@@ -25,7 +25,14 @@ class ParquetDataset(_ParquetDataset):
 
 
 class CSVDataset(_CSVDataset):
-    """A pandas frame as CSV, for tables that people open."""
+    """A pandas frame as CSV, for tables that people open; see `_is_current` for `newer_than`."""
+
+    def __init__(self, *, filepath: str, newer_than: tuple[str, ...] = (), **arguments: Any) -> None:
+        super().__init__(filepath=filepath, **arguments)
+        self._newer_than = tuple(newer_than)
+
+    def _exists(self) -> bool:
+        return super()._exists() and _is_current(Path(self._filepath), self._newer_than)
 
     def save(self, data: Any) -> None:
         """Write beside, then rename."""
@@ -44,8 +51,24 @@ class JSONDataset(_JSONDataset):
 
 
 class TextDataset(_TextDataset):
-    """A text file, UTF-8."""
+    """A text file, UTF-8; see `_is_current` for `newer_than`."""
+
+    def __init__(self, *, filepath: str, newer_than: tuple[str, ...] = (), **arguments: Any) -> None:
+        super().__init__(filepath=filepath, **arguments)
+        self._newer_than = tuple(newer_than)
+
+    def _exists(self) -> bool:
+        return super()._exists() and _is_current(Path(self._filepath), self._newer_than)
 
     def save(self, data: str) -> None:
         """Write beside, then rename."""
         write_atomically(Path(self._filepath), lambda path: _TextDataset(filepath=str(path)).save(data))
+
+
+def _is_current(path: Path, sources: tuple[str, ...]) -> bool:
+    """Whether a file made from the rows of all runs is newer than they are.
+
+    `sources` are files beside it. A table that is older counts as missing, so that --only-missing-outputs renews it.
+    """
+    made = path.stat().st_mtime_ns
+    return all((path.parent / name).stat().st_mtime_ns <= made for name in sources if (path.parent / name).exists())

@@ -50,7 +50,10 @@ def _train_node(role: str, arm: str) -> Node:
 
 
 def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
-    """Predictions on the test split and the MLflow run. A student's circuit is H_s, the teacher's its own."""
+    """Predictions on the test split and the MLflow run. A student's circuit is H_s, the large model's its own.
+
+    The teacher tuned on its corpus alone is measured on the circuit of the base it was tuned from.
+    """
     cell = f"{role}.{arm}"
     kind = arm if arm in KINDS else "base"
     heads = f"{role}.mapping" if role in STUDENTS else f"{role}.{kind}.circuit"
