@@ -11,6 +11,7 @@ from kedro_datasets.pandas import ParquetDataset as _ParquetDataset
 from kedro_datasets.text import TextDataset as _TextDataset
 
 from circuit_distillation.datasets.atomic import write_atomically
+from circuit_distillation.datasets.rows import RowsDataset
 
 
 class ParquetDataset(_ParquetDataset):
@@ -27,12 +28,14 @@ class ParquetDataset(_ParquetDataset):
 class CSVDataset(_CSVDataset):
     """A pandas frame as CSV, for tables that people open; see `_is_current` for `newer_than`."""
 
-    def __init__(self, *, filepath: str, newer_than: tuple[str, ...] = (), **arguments: Any) -> None:
+    def __init__(
+        self, *, filepath: str, newer_than: tuple[str, ...] = (), scope: dict | None = None, **arguments: Any
+    ) -> None:
         super().__init__(filepath=filepath, **arguments)
-        self._newer_than = tuple(newer_than)
+        self._newer_than, self._scope = tuple(newer_than), scope or {}
 
     def _exists(self) -> bool:
-        return super()._exists() and _is_current(Path(self._filepath), self._newer_than)
+        return super()._exists() and _is_current(Path(self._filepath), self._newer_than, self._scope)
 
     def save(self, data: Any) -> None:
         """Write beside, then rename."""
@@ -53,22 +56,29 @@ class JSONDataset(_JSONDataset):
 class TextDataset(_TextDataset):
     """A text file, UTF-8; see `_is_current` for `newer_than`."""
 
-    def __init__(self, *, filepath: str, newer_than: tuple[str, ...] = (), **arguments: Any) -> None:
+    def __init__(
+        self, *, filepath: str, newer_than: tuple[str, ...] = (), scope: dict | None = None, **arguments: Any
+    ) -> None:
         super().__init__(filepath=filepath, **arguments)
-        self._newer_than = tuple(newer_than)
+        self._newer_than, self._scope = tuple(newer_than), scope or {}
 
     def _exists(self) -> bool:
-        return super()._exists() and _is_current(Path(self._filepath), self._newer_than)
+        return super()._exists() and _is_current(Path(self._filepath), self._newer_than, self._scope)
 
     def save(self, data: str) -> None:
         """Write beside, then rename."""
         write_atomically(Path(self._filepath), lambda path: _TextDataset(filepath=str(path)).save(data))
 
 
-def _is_current(path: Path, sources: tuple[str, ...]) -> bool:
-    """Whether a file made from the rows of all runs is newer than they are.
+def _is_current(path: Path, sources: tuple[str, ...], scope: dict[str, Any]) -> bool:
+    """Whether a file made from the rows of all runs is newer than they are, and they hold rows of this run (`scope`).
 
-    `sources` are files beside it. A table that is older counts as missing, so that --only-missing-outputs renews it.
+    `sources` are tables beside it. Where this fails the file counts as missing: --only-missing-outputs renews it.
     """
     made = path.stat().st_mtime_ns
-    return all((path.parent / name).stat().st_mtime_ns <= made for name in sources if (path.parent / name).exists())
+    for source in (path.parent / name for name in sources):
+        if not source.exists() or source.stat().st_mtime_ns > made:
+            return False
+        if not RowsDataset(str(source), list(scope), scope).exists():
+            return False
+    return True
