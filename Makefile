@@ -8,7 +8,7 @@ export TOKENIZERS_PARALLELISM := false
 KEDRO := .venv/bin/kedro
 PARAMS ?=
 
-.PHONY: help setup run test test-slow lint bench clean-data
+.PHONY: help setup run test test-slow lint clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
