@@ -14,6 +14,19 @@ from circuit_distillation.datasets.atomic import write_atomically
 from circuit_distillation.datasets.rows import RowsDataset
 
 
+class _MadeFromRows:
+    """A file that can be made from the rows of all runs: it exists only while `_is_current` says so."""
+
+    def __init__(
+        self, *, filepath: str, newer_than: tuple[str, ...] = (), scope: dict | None = None, **arguments: Any
+    ) -> None:
+        super().__init__(filepath=filepath, **arguments)
+        self._newer_than, self._scope = tuple(newer_than), scope or {}
+
+    def _exists(self) -> bool:
+        return super()._exists() and _is_current(Path(self._filepath), self._newer_than, self._scope)
+
+
 class ParquetDataset(_ParquetDataset):
     """A pandas frame, without its index."""
 
@@ -25,17 +38,8 @@ class ParquetDataset(_ParquetDataset):
         )
 
 
-class CSVDataset(_CSVDataset):
-    """A pandas frame as CSV, for tables that people open; see `_is_current` for `newer_than`."""
-
-    def __init__(
-        self, *, filepath: str, newer_than: tuple[str, ...] = (), scope: dict | None = None, **arguments: Any
-    ) -> None:
-        super().__init__(filepath=filepath, **arguments)
-        self._newer_than, self._scope = tuple(newer_than), scope or {}
-
-    def _exists(self) -> bool:
-        return super()._exists() and _is_current(Path(self._filepath), self._newer_than, self._scope)
+class CSVDataset(_MadeFromRows, _CSVDataset):
+    """A pandas frame as CSV, for tables that people open."""
 
     def save(self, data: Any) -> None:
         """Write beside, then rename."""
@@ -53,17 +57,8 @@ class JSONDataset(_JSONDataset):
         )
 
 
-class TextDataset(_TextDataset):
-    """A text file, UTF-8; see `_is_current` for `newer_than`."""
-
-    def __init__(
-        self, *, filepath: str, newer_than: tuple[str, ...] = (), scope: dict | None = None, **arguments: Any
-    ) -> None:
-        super().__init__(filepath=filepath, **arguments)
-        self._newer_than, self._scope = tuple(newer_than), scope or {}
-
-    def _exists(self) -> bool:
-        return super()._exists() and _is_current(Path(self._filepath), self._newer_than, self._scope)
+class TextDataset(_MadeFromRows, _TextDataset):
+    """A text file, UTF-8."""
 
     def save(self, data: str) -> None:
         """Write beside, then rename."""
