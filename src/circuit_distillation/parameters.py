@@ -104,6 +104,7 @@ class Evaluation(Strict):
     """How circuits are measured."""
 
     n_random_circuits: int = Field(ge=1, le=1000)
+    n_random_circuits_row: int = Field(ge=1, le=1000)
 
 
 class HeadMapping(Strict):

@@ -32,7 +32,7 @@ def test_every_model_has_predictions_for_every_test_example(data_root, task):
     for role, arm in grid.measured():
         frame = pd.read_parquet(data_root / f"07_model_output/mini/seed0/{task}/paper/{role}.{arm}.predictions.parquet")
         assert frame["example_id"].tolist() == test["example_id"].tolist()
-        assert {"full_correct", "circuit_correct", "random_00_correct", "random_02_correct"} <= set(frame)
+        assert {"full_correct", "circuit_correct", "random_00_correct", "random_01_correct"} <= set(frame)
 
 
 @pytest.mark.parametrize("task", ["entity", "tom"])

@@ -37,7 +37,8 @@ def predict(checkpoint, heads: dict[str, Any], test, means, parameters: Evaluati
     from circuit_distillation.tasks.example import from_frame
 
     kept = [tuple(head) for head in heads.get("student_heads", heads.get("heads"))]
-    return prediction_frame(checkpoint, from_frame(test), from_frame(means), kept, parameters.n_random_circuits, seed)
+    n_random = parameters.n_random_circuits_row
+    return prediction_frame(checkpoint, from_frame(test), from_frame(means), kept, n_random, seed)
 
 
 def _training_prompts(tokenizer, train, parameters: Distillation):
