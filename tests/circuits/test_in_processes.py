@@ -6,9 +6,19 @@ import pytest
 import torch
 from naive.tiny_models import tiny_model, tiny_prompts
 
-from circuit_distillation.circuits.in_processes import head_effects_in_processes, score_heads_in_processes
-from circuit_distillation.circuits.mean_ablation import head_effects, head_means
+from circuit_distillation.circuits.discovery import Stage, discover
+from circuit_distillation.circuits.effects import layout_effects
+from circuit_distillation.circuits.in_processes import score_heads_in_processes
 from circuit_distillation.circuits.path_patching import score_heads
+from circuit_distillation.models.encoding import Encoded
+
+
+def two_layouts(n: int, seed: int) -> Encoded:
+    """Prompts of 6 and of 8 tokens, in turns."""
+    lengths = torch.tensor([6, 8] * n)[:n]
+    mask = (torch.arange(8) < lengths[:, None]).long()
+    ids = tiny_prompts(n, 8, seed)
+    return Encoded(ids * mask, mask, {"last": lengths - 1}, ids[:, 0], ids[:, :3])
 
 
 @pytest.mark.slow
@@ -22,25 +32,26 @@ def test_path_patching_scores_are_the_same():
 
 
 @pytest.mark.slow
-def test_ablation_effects_are_the_same():
-    model, ids, answers = tiny_model(), tiny_prompts(), torch.arange(5)
-    means = head_means(model, tiny_prompts(seed=3))
-    options = {"positions": [-1, torch.tensor([3, 4, 5, 6, 7])], "candidate_ids": tiny_prompts(5, 3, seed=4)}
-    expected = head_effects(model, ids, answers, means, **options)
-    found = head_effects_in_processes(model, ids, answers, means, n_processes=2, **options)
-    for name, values in vars(expected).items():
-        torch.testing.assert_close(getattr(found, name), values, rtol=0, atol=1e-9)
+def test_a_search_finds_the_same_circuit_and_counts_the_work_of_all_processes():
+    stages = [
+        Stage("fetcher", "last", n_heads=2),
+        Stage("transmitter", "last", ("fetcher",), "q", n_heads=2),
+    ]
+    prompts = (tiny_prompts(), tiny_prompts(seed=2), torch.arange(5), stages, {"last": -1})
+    model = tiny_model()
+    one, two = (discover(model, *prompts, n_processes=n) for n in (1, 2))
+    assert one.heads == two.heads
+    for name, stage in one.stages.items():
+        torch.testing.assert_close(two.stages[name].effects, stage.effects, rtol=0, atol=1e-9)
+    assert two.cost.forward_equivalents >= one.cost.forward_equivalents > 0
 
 
 @pytest.mark.slow
-def test_effects_without_candidates_have_no_logit_differences():
-    model, ids, answers = tiny_model(), tiny_prompts(), torch.arange(5)
-    means = head_means(model, tiny_prompts(seed=3))
-    found = head_effects_in_processes(model, ids, answers, means, n_processes=2)
-    assert found.logit_diff is None and found.base_logit_diff is None
-    torch.testing.assert_close(
-        found.log_prob, head_effects(model, ids, answers, means).log_prob, rtol=0, atol=1e-9
-    )
+def test_ablation_effects_are_the_same():
+    model, encoded, reference = tiny_model(), two_layouts(5, seed=1), two_layouts(6, seed=3)
+    one, two = (layout_effects(model, encoded, reference, n_processes=n) for n in (1, 2))
+    for name, values in vars(one).items():
+        torch.testing.assert_close(getattr(two, name), values, rtol=0, atol=1e-9)
 
 
 def test_more_processes_than_examples_raise():

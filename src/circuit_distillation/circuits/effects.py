@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from circuit_distillation.circuits.in_processes import sweep_in_processes
 from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effects, head_means
 from circuit_distillation.models.encoding import Encoded, Question, encode
 from circuit_distillation.models.head_outputs import head_outputs
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def ablation_frames(
-    checkpoint: Checkpoint, examples: Sequence[Question], means: Sequence[Question]
+    checkpoint: Checkpoint, examples: Sequence[Question], means: Sequence[Question], *, n_processes: int = 1
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(effects, features) of every head on every example.
 
@@ -30,12 +31,19 @@ def ablation_frames(
     Features: layer, head, example_id, z, the head's output at the last token (a list of d_head numbers).
     """
     encoded = encode(checkpoint.tokenizer, examples)
-    effects = layout_effects(checkpoint.model, encoded, encode(checkpoint.tokenizer, means))
+    reference = encode(checkpoint.tokenizer, means)
+    effects = layout_effects(checkpoint.model, encoded, reference, n_processes=n_processes)
     return _effect_frame(effects, examples), _feature_frame(checkpoint.model, encoded, examples)
 
 
-def layout_effects(model: torch.nn.Module, encoded: Encoded, reference: Encoded) -> HeadEffects:
+def layout_effects(
+    model: torch.nn.Module, encoded: Encoded, reference: Encoded, *, n_processes: int = 1
+) -> HeadEffects:
     """Effects of ablating each head, with the means of each example's own layout in `reference`."""
+    if n_processes > 1:
+        return _joined(
+            sweep_in_processes(layout_effects, model, (encoded,), (reference,), n_processes=n_processes)
+        )
     parts, rows = [], []
     for layout, theirs in paired_layouts(encoded, reference):
         part, means = layout.encoded, head_means(model, theirs.encoded.input_ids)
@@ -44,10 +52,13 @@ def layout_effects(model: torch.nn.Module, encoded: Encoded, reference: Encoded)
         )
         rows.append(layout.rows)
     order = torch.cat(rows).argsort()
+    return HeadEffects(**{name: values[..., order] for name, values in vars(_joined(parts)).items()})
+
+
+def _joined(parts: Sequence[HeadEffects]) -> HeadEffects:
+    """Effects of all examples from those of some, in order."""
     names = [field.name for field in fields(HeadEffects)]
-    return HeadEffects(
-        **{name: torch.cat([getattr(part, name) for part in parts], -1)[..., order] for name in names}
-    )
+    return HeadEffects(**{name: torch.cat([getattr(part, name) for part in parts], -1) for name in names})
 
 
 def _effect_frame(effects: HeadEffects, examples: Sequence[Question]) -> pd.DataFrame:
