@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -8,8 +7,7 @@ import torch
 from naive.path_patching import naive_scores
 from naive.tiny_models import tiny_model, tiny_prompts
 
-from circuit_distillation.circuits.discovery import Stage, discover, discover_by_ablation, select_heads
-from circuit_distillation.circuits.mean_ablation import head_effects, head_means
+from circuit_distillation.circuits.discovery import Stage, discover, select_heads
 from circuit_distillation.circuits.path_patching import new_record
 from circuit_distillation.circuits.progress import fingerprint
 from circuit_distillation.circuits.receiver_suffix import ReceiverSuffix
@@ -64,20 +62,6 @@ def test_the_cost_is_far_below_one_forward_a_head() -> None:
     assert found.cost.naive_forward_equivalents == pytest.approx(N * (2 + 16 + 32))
     assert 2 * N * 0.7 < found.cost.forward_equivalents < found.cost.naive_forward_equivalents / 3
     assert found.cost.seconds > 0
-    record = json.loads(json.dumps(found.to_dict()))
-    assert record["stages"]["value_fetcher"] == [list(head) for head in found.stages["value_fetcher"].heads]
-
-
-def test_ablation_ranks_by_the_drop_in_log_probability() -> None:
-    model, ids = tiny_model(), tiny_prompts(N, T)
-    means = head_means(model, tiny_prompts(8, T, 5))
-    effects = head_effects(model, ids, ANSWERS, means)
-    drop = (effects.log_prob - effects.base_log_prob).mean(-1)
-    found = discover_by_ablation(model, ids, ANSWERS, means, n_heads=3)
-    assert found.stages["mean_ablation"].heads == [
-        divmod(i, 4) for i in drop.flatten().argsort()[:3].tolist()
-    ]
-    assert found.cost.naive_forward_equivalents == N * 13
 
 
 def test_thresholds_and_standard_errors() -> None:
@@ -100,10 +84,11 @@ def test_an_interrupted_search_goes_on_where_it_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, clean, corrupt = tiny_model(n_layers=4), tiny_prompts(N, T, 1), tiny_prompts(N, T, 2)
-    options = {"corrupt_positions": POSITIONS | {"any": 1}, "checkpoint": tmp_path, "memory_budget_mb": 0.05}
+    folder = tmp_path / "search"
+    options = {"corrupt_positions": POSITIONS | {"any": 1}, "checkpoint": folder, "memory_budget_mb": 0.05}
     search = [model, clean, corrupt, ANSWERS, STAGES, POSITIONS]
     expected = discover(*search, **options)
-    assert list(tmp_path.iterdir()) == []
+    assert not folder.exists()
 
     run, n_runs = ReceiverSuffix.log_probs, []
 
@@ -121,13 +106,15 @@ def test_an_interrupted_search_goes_on_where_it_stopped(
     stop = whole * 2 // 3
     with pytest.raises(KeyboardInterrupt):
         discover(*search, **options)
-    assert (tmp_path / "value_fetcher.safetensors").exists()
+    assert (folder / "value_fetcher.safetensors").exists()
+    (folder / ".value_fetcher.safetensors.1234").touch()  # as a kill in the middle of saving leaves one
     n_runs.clear()
     stop = 0
     found = discover(*search, **options)
     assert len(n_runs) < whole / 2
     for name, stage in expected.stages.items():
         torch.testing.assert_close(found.stages[name].effects, stage.effects, rtol=0, atol=1e-12)
+    assert not folder.exists()
 
 
 def test_a_checkpoint_of_another_search_is_not_used(tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from circuit_distillation.circuits.block import KeyValue, token_bytes
-from circuit_distillation.circuits.cost import forward_macs
 from circuit_distillation.circuits.layers import layer_states
 from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.prompts import prompt_lengths
@@ -92,10 +91,6 @@ class PatchingRuns:
                 f"runs keep positions from {self.clean_start} (clean), {self.corrupt_start} (corrupted) on: "
                 "build PatchingRuns with a smaller clean_start, corrupt_start"
             )
-
-    def naive_macs(self, n_forwards: int) -> float:
-        """MACs of `n_forwards` full forwards of every prompt."""
-        return n_forwards * sum(forward_macs(self.model, n) for n in self.lengths.tolist())
 
     def _record_clean(self, ids: Tensor) -> CleanRun:
         run = CleanRun(self.clean_start, [], [], [], [])

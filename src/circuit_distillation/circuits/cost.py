@@ -9,7 +9,7 @@ product it does.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -26,9 +26,19 @@ class Cost:
     macs: float = 0.0
     seconds: float = 0.0
 
-    def forward_equivalents(self, model: nn.Module, n_tokens: int) -> float:
-        """The work done, in forwards of one prompt of `n_tokens` tokens."""
-        return self.macs / forward_macs(model, n_tokens)
+    def beside_naive(self, model: nn.Module, lengths: Sequence[int], n_forwards: float) -> SearchCost:
+        """This work on prompts of these lengths, beside `n_forwards` full forwards of each of them."""
+        unit = sum(forward_macs(model, length) for length in lengths) / len(lengths)
+        return SearchCost(self.macs / unit, n_forwards * len(lengths), self.seconds)
+
+
+@dataclass(frozen=True)
+class SearchCost:
+    """Work in forwards of one prompt of mean length, beside what one hooked forward (or two) a head costs."""
+
+    forward_equivalents: float
+    naive_forward_equivalents: float
+    seconds: float
 
 
 _CURRENT: ContextVar[Cost | None] = ContextVar("cost", default=None)

@@ -1,21 +1,20 @@
-"""Finding a circuit: the backward search by path patching, stage by stage, and the ranking by mean
-ablation."""
+"""Finding a circuit: the backward search by path patching, stage by stage."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, PatchingRuns
-from circuit_distillation.circuits.cost import counted, forward_macs
-from circuit_distillation.circuits.mean_ablation import head_effects
+from circuit_distillation.circuits.cost import SearchCost, counted
+from circuit_distillation.circuits.in_processes import score_heads_in_processes
 from circuit_distillation.circuits.path_patching import new_record, score_heads
-from circuit_distillation.circuits.progress import fingerprint
+from circuit_distillation.circuits.progress import fingerprint, remove_records
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
 from circuit_distillation.models.architecture import architecture
 
@@ -54,36 +53,16 @@ class StageResult:
 
 
 @dataclass(frozen=True)
-class SearchCost:
-    """Work of a search in forwards of one prompt (of mean length), and what one forward or two a head would
-    cost."""
-
-    forward_equivalents: float
-    naive_forward_equivalents: float
-    seconds: float
-
-
-@dataclass(frozen=True)
 class Discovery:
     """A found circuit."""
 
     stages: dict[str, StageResult]
     cost: SearchCost
-    parameters: dict = field(default_factory=dict)
 
     @property
     def heads(self) -> list[Head]:
         """Distinct heads of all stages, sorted."""
         return sorted({head for stage in self.stages.values() for head in stage.heads})
-
-    def to_dict(self) -> dict:
-        """Heads by stage and in all, parameters and cost, as JSON types."""
-        return {
-            "heads": [list(head) for head in self.heads],
-            "stages": {name: [list(head) for head in stage.heads] for name, stage in self.stages.items()},
-            "parameters": self.parameters,
-            "cost": asdict(self.cost),
-        }
 
 
 def discover(
@@ -101,6 +80,7 @@ def discover(
     checkpoint: Path | None = None,
     progress: bool = False,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
+    n_processes: int = 1,
 ) -> Discovery:
     """Runs the stages in order; each names earlier ones as its receivers. Shapes as in `score_heads`.
 
@@ -108,9 +88,9 @@ def discover(
     stage none of whose receivers was found scores 0 everywhere and keeps no head: small models can lack a
     role.
 
-    checkpoint is a folder: a search interrupted there goes on, when called again with the same model and
-    prompts, after the last finished stage and block of senders; the folder's files are removed at the end.
-    progress shows a bar a stage.
+    checkpoint is a folder of its own: a search interrupted there goes on, when called again with the same
+    model and prompts, after the last finished stage and block of senders; at the end the folder is removed.
+    progress shows a bar a stage. The examples are shared out over `n_processes`; no record is kept then.
     """
     check_stages(stages, positions, corrupt_positions or positions)
     lengths = prompt_lengths(model, clean_ids, attention_mask)
@@ -135,6 +115,22 @@ def discover(
             receivers = _receivers(stage, stages, results)
             if receivers == []:
                 effects = torch.zeros(*_head_grid(model), len(clean_ids), device=clean_ids.device)
+            elif n_processes > 1:
+                effects = score_heads_in_processes(
+                    model,
+                    clean_ids,
+                    corrupt_ids,
+                    answer_ids,
+                    senders[stage.name],
+                    n_processes=n_processes,
+                    attention_mask=attention_mask,
+                    corrupt_position=corrupted[stage.name],
+                    receivers=receivers,
+                    receiver_input=stage.receiver_input,
+                    kv_scope=kv_scope,
+                    score=score,
+                    memory_budget_mb=memory_budget_mb,
+                )
             else:
                 at = (senders[stage.name].tolist(), corrupted[stage.name].tolist())
                 record = new_record(
@@ -160,48 +156,12 @@ def discover(
                     record=record,
                 )
             results[stage.name] = select_heads(effects, stage)
-    for stage in stages if checkpoint is not None else ():
-        _record_path(checkpoint, stage).unlink(missing_ok=True)
+    if checkpoint is not None:
+        remove_records(checkpoint)
     n_forwards = 2 + sum(
         (2 if stage.receivers else 1) * architecture(model).n_total_heads for stage in stages
     )
-    unit = runs.naive_macs(1) / len(clean_ids)
-    totals = SearchCost(cost.macs / unit, runs.naive_macs(n_forwards) / unit, cost.seconds)
-    parameters = {"stages": [asdict(stage) for stage in stages], "kv_scope": kv_scope, "score": score}
-    return Discovery(results, totals, parameters)
-
-
-def discover_by_ablation(
-    model: nn.Module,
-    input_ids: Tensor,
-    answer_ids: Tensor,
-    means: Tensor,
-    *,
-    n_heads: int,
-    attention_mask: Tensor | None = None,
-    positions: Sequence[Position] | None = None,
-    memory_budget_mb: float = MEMORY_BUDGET_MB,
-) -> Discovery:
-    """Keeps the n_heads whose mean ablation lowers the answer's log-probability most. Shapes as in
-    `head_effects`."""
-    lengths = prompt_lengths(model, input_ids, attention_mask).tolist()
-    with counted() as cost:
-        effects = head_effects(
-            model,
-            input_ids,
-            answer_ids,
-            means,
-            attention_mask=attention_mask,
-            positions=positions,
-            memory_budget_mb=memory_budget_mb,
-        )
-    result = select_heads(
-        effects.log_prob - effects.base_log_prob, Stage("mean_ablation", "", n_heads=n_heads)
-    )
-    total = sum(forward_macs(model, length) for length in lengths)
-    naive = len(lengths) * (architecture(model).n_total_heads + 1)
-    totals = SearchCost(cost.macs / total * len(lengths), naive, cost.seconds)
-    return Discovery({"mean_ablation": result}, totals, {"n_heads": n_heads, "score": "log_prob"})
+    return Discovery(results, cost.beside_naive(model, lengths.tolist(), n_forwards))
 
 
 def select_heads(effects: Tensor, stage: Stage) -> StageResult:

@@ -52,14 +52,6 @@ def circuit_predictions(
     return outputs.predictions[0]
 
 
-def circuits_predictions(
-    model: nn.Module, input_ids: Tensor, masks: Tensor, means: Tensor, *, attention_mask: Tensor | None = None
-) -> Tensor:
-    """Top tokens with each of many circuits alone, [circuit, example]; masks [circuit, layer, head] is True
-    where kept."""
-    return circuits_outputs(model, input_ids, masks, means, attention_mask=attention_mask).predictions
-
-
 @torch.no_grad()
 def circuits_outputs(
     model: nn.Module,

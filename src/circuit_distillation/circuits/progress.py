@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import time
 from pathlib import Path
 
@@ -14,6 +15,35 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 SAVE_EVERY_SECONDS = 20.0
+LOG_EVERY_SECONDS = 30.0  # where a bar cannot overwrite itself
+
+
+class Bar:
+    """A progress bar over heads or circuits, with their rate and the time left; without `label` it is silent.
+
+    One of the `total` counts once all of its `n_examples` are done.
+    """
+
+    def __init__(self, label: str | None, total: int, n_examples: int, unit: str = "head"):
+        self._n_examples = n_examples
+        self._bar = tqdm(
+            total=total,
+            desc=label,
+            unit=unit,
+            disable=label is None,
+            mininterval=0.5 if sys.stderr.isatty() else LOG_EVERY_SECONDS,
+            bar_format="{desc}: {percentage:3.0f}%|{bar:20}| {n:.0f}/{total} [{remaining} left, {rate_fmt}]",
+        )
+
+    def __enter__(self) -> Bar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def advance(self, n: float) -> None:
+        """`n` pairs of a head (or circuit) and an example are done."""
+        self._bar.update(n / self._n_examples)
 
 
 class ScoreRecord:
@@ -41,19 +71,13 @@ class ScoreRecord:
             self.changes.copy_(found)
 
     def __enter__(self) -> ScoreRecord:
-        self._bar = tqdm(
-            total=len(self.changes),
-            desc=self._label,
-            unit="head",
-            disable=self._label is None,
-            bar_format="{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total} [{remaining} left, {rate_fmt}]",
-        )
+        self._bar = Bar(self._label, *self.changes.shape)
         self._advance(self.changes)
         self._saved = time.monotonic()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bar.close()
+        self._bar.__exit__()
         self._save()
 
     def to_do(self, heads: slice, rows: Tensor) -> bool:
@@ -68,7 +92,7 @@ class ScoreRecord:
             self._save()
 
     def _advance(self, new: Tensor) -> None:
-        self._bar.update(float((~new.isnan()).sum()) / self.changes.shape[1])
+        self._bar.advance(int((~new.isnan()).sum()))
 
     def _save(self) -> None:
         self._saved = time.monotonic()
@@ -78,6 +102,14 @@ class ScoreRecord:
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
         save_file({"changes": self.changes.contiguous()}, beside, metadata={"key": self._key})
         os.replace(beside, self._path)
+
+
+def remove_records(folder: Path) -> None:
+    """Deletes the records of a finished search, what a kill left of one half written, and the folder."""
+    if folder.exists():
+        for path in folder.glob("*.safetensors*"):
+            path.unlink()
+        folder.rmdir()
 
 
 @torch.no_grad()
