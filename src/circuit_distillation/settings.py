@@ -24,5 +24,6 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "local",
     # "soft": a partial block in another environment or in --params changes only the keys it names.
     "merge_strategy": {"parameters": "soft", "mlflow": "soft"},
+    "config_patterns": {"experiments": ["experiments*"]},
     "custom_resolvers": {"project_path": project_path},
 }

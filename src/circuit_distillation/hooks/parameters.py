@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from kedro.config import MissingConfigException
 from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import PACKAGE_NAME, pipelines
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from circuit_distillation import grid
-from circuit_distillation.parameters import ParameterError, check_known, validate
+from circuit_distillation.parameters import ParameterError, Parameters, validate
 
 
 class InvalidParameterError(KedroCliError):
@@ -20,14 +25,34 @@ class ParameterHooks:
     @hook_impl(tryfirst=True)
     def after_context_created(self, context) -> None:
         """Refuse bad parameters with one line; then let the registry build the grid of this task."""
-        loader = context.config_loader
-        given, loader.runtime_params = loader.runtime_params, {}
-        known = loader["parameters"]
-        loader.runtime_params = given
         try:
-            check_known(given or {}, known)
-            parameters = validate(loader["parameters"])
+            parameters = _checked(context.config_loader)
         except ParameterError as error:
             raise InvalidParameterError(str(error)) from None
         if grid.select(parameters.task, parameters.distillation.extra_arms):
             pipelines.configure(f"{PACKAGE_NAME or 'circuit_distillation'}.pipeline_registry")
+
+
+def _checked(loader) -> Parameters:
+    """The parameters of the files, the preset of the experiment and the command, in this order of rank."""
+    chosen = _read(loader, "parameters").get("experiment")
+    preset = _read(loader, "experiments").get(str(chosen), {})
+    loader.runtime_params = OmegaConf.to_container(OmegaConf.merge(preset, loader.runtime_params or {}))
+    parameters = validate(_read(loader, "parameters"))
+    family = loader["globals"]["family"]
+    if parameters.family.name != family:
+        raise ParameterError(
+            f"parameter `family.name` = {parameters.family.name!r}: folders follow `family: {family}` of globals.yml; "
+            "choose a family by its environment (--env)"
+        )
+    return parameters
+
+
+def _read(loader, key: str) -> dict[str, Any]:
+    """A group of configuration files; `ParameterError` with one line where they cannot be read or merged."""
+    try:
+        return loader[key]
+    except MissingConfigException:
+        raise
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ParameterError(f"conf/ cannot be read: {' '.join(str(error).split())}") from None

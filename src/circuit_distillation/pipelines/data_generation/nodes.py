@@ -13,8 +13,9 @@ def generate_examples(parameters: DataGeneration, task: str, seed: int) -> tuple
     from circuit_distillation.tasks.example import to_frame
     from circuit_distillation.tasks.splits import make_splits
 
-    source = get_task(task, **parameters.task_options[task])
-    splits = make_splits(source, {split: parameters.groups[task][split] for split in SPLITS}, seed)
+    source = get_task(task, **getattr(parameters.task_options, task).model_dump())
+    groups = getattr(parameters.groups, task)
+    splits = make_splits(source, {split: getattr(groups, split) for split in SPLITS}, seed)
     corrupted = source.corrupt(splits["discovery"], seed)
     return *(to_frame(splits[split]) for split in SPLITS), to_frame(corrupted)
 
@@ -25,8 +26,7 @@ def generate_corpus(parameters: DataGeneration, task: str, seed: int) -> tuple:
 
     from circuit_distillation.tasks.corpora import make_corpus
 
-    corpus = make_corpus(task, seed=seed, **parameters.corpus[task].model_dump())
-    held_out = [
-        {**vars(item), "held_out": kind} for kind in ("unseen_prompts", "unseen_problems") for item in getattr(corpus, kind)
-    ]
+    corpus = make_corpus(task, seed=seed, **getattr(parameters.corpus, task).model_dump())
+    kinds = ("unseen_prompts", "unseen_problems")
+    held_out = [{**vars(item), "held_out": kind} for kind in kinds for item in getattr(corpus, kind)]
     return pd.DataFrame([vars(item) for item in corpus.train]), pd.DataFrame(held_out)

@@ -23,7 +23,7 @@ def map_heads(
     outputs = None
     if parameters.rule == "cka":
         outputs = features_from_frame(student_features), features_from_frame(teacher_features)
-    chosen = parameters.model_dump() | {"fraction": parameters.fraction[task], "seed": seed}
+    chosen = parameters.model_dump() | {"fraction": getattr(parameters.fraction, task), "seed": seed}
     return build_mapping(
         Effects.from_frame(student_effects),
         Effects.from_frame(teacher_effects),

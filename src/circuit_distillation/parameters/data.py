@@ -1,0 +1,115 @@
+"""Sizes of the splits, options of the generators, the tuning corpus."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from circuit_distillation.parameters.fields import Count, Strict
+from circuit_distillation.tasks.arithmetic_grid import PARTS
+from circuit_distillation.tasks.instructions import KINDS
+from circuit_distillation.tasks.visibility import MIXES, TEMPLATES
+
+ArithmeticKind = Literal[tuple(PARTS)]
+InstructionKind = Literal[tuple(KINDS)]
+Words = tuple[str, ...]
+
+
+class Splits(Strict):
+    """Scenes or stories a split."""
+
+    train: Count
+    discovery: Count
+    means: Count
+    mapping: Count
+    validation: Count
+    test: Count
+
+
+class Groups(Strict):
+    """Sizes of the splits of each task."""
+
+    entity: Splits
+    tom: Splits
+
+
+class EntityOptions(Strict):
+    """Options of `tasks.entity_tracking.EntityTracking`."""
+
+    n_boxes: Annotated[int, Field(strict=True, ge=2, le=24)] = 7
+    exclude_words: Words = ()
+
+
+class BeliefOptions(Strict):
+    """Options of `tasks.theory_of_mind.TheoryOfMind`."""
+
+    templates: Any = "explicit"
+    instruction: Literal["full", "none"] = "full"
+    corruption: Literal["by_cell", "visibility", "binding"] = "by_cell"
+    exclude_words: Words = ()
+
+    @field_validator("templates")
+    @classmethod
+    def _known(cls, value: Any) -> Any:
+        names = [] if isinstance(value, str) else list(value)
+        if value in list(MIXES) or names and set(names) <= set(TEMPLATES):
+            return value
+        raise ValueError(
+            f"{value!r} is no mix of templates ({', '.join(MIXES)}) and no list of some of {', '.join(TEMPLATES)}"
+        )
+
+
+class TaskOptions(Strict):
+    """What the generator of each task is told."""
+
+    entity: EntityOptions
+    tom: BeliefOptions
+
+
+class Corpus(Strict):
+    """Size of a tuning corpus."""
+
+    n_train: Count
+    n_heldout: Annotated[int, Field(strict=True, ge=10)]
+    max_digits: Annotated[int, Field(strict=True, ge=1, le=16)]
+
+
+class ArithmeticCorpus(Corpus):
+    """Arithmetic after GOAT."""
+
+    kinds: Annotated[tuple[ArithmeticKind, ...], Field(min_length=1)] | None
+
+    @model_validator(mode="after")
+    def _small_enough(self) -> ArithmeticCorpus:
+        for kind in self.kinds or ():
+            least = min(cell.digits for cell in PARTS[kind][2])
+            if least > self.max_digits:
+                raise ValueError(f"kind `{kind}` needs `max_digits` of at least {least}, not {self.max_digits}")
+        return self
+
+
+class InstructionCorpus(Corpus):
+    """Instructions after Alpaca."""
+
+    kinds: Annotated[tuple[InstructionKind, ...], Field(min_length=1)] | None
+
+
+class Corpora(Strict):
+    """What the models of each task are tuned on."""
+
+    entity: ArithmeticCorpus
+    tom: InstructionCorpus
+
+
+class DataGeneration(Strict):
+    """Sizes of the splits and options of the generators."""
+
+    groups: Groups
+    task_options: TaskOptions
+    corpus: Corpora
+
+    def n_prompts(self, task: str, split: str) -> int:
+        """Prompts of a split: one a box of each scene, four a story."""
+        a_group = self.task_options.entity.n_boxes if task == "entity" else 4
+        return a_group * getattr(getattr(self.groups, task), split)

@@ -1,0 +1,243 @@
+"""The family of models, and how the mini family is trained; fields as in the recipes under `training/`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from circuit_distillation.parameters.fields import (
+    Accuracy,
+    Count,
+    CountOrNone,
+    DomainShare,
+    Flag,
+    Label,
+    Name,
+    Rate,
+    Strict,
+    Weight,
+)
+from circuit_distillation.tasks.visibility import TEMPLATES
+
+Template = Literal[tuple(TEMPLATES)]
+DEPTHS = {"small": 4, "medium": 6, "large": 8}  # layers of the mini family
+STORY_PROMPTS = 4
+
+
+class Role(Strict):
+    """A model of the family: its role and its name in tables."""
+
+    name: Literal["small", "medium", "large"]
+    label: Label
+
+
+class Roles(Strict):
+    """The three models of a family; `large` is the teacher."""
+
+    small: Role
+    medium: Role
+    large: Role
+
+    @model_validator(mode="after")
+    def _named_as_their_keys(self) -> Roles:
+        for key in DEPTHS:
+            if getattr(self, key).name != key:
+                raise ValueError(f"`{key}.name` must be `{key}`, the name of its role")
+        labels = [getattr(self, key).label for key in DEPTHS]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"the labels {', '.join(labels)} must differ, or tables cannot tell the roles apart")
+        return self
+
+
+class Family(Strict):
+    """Which models play the roles, and their names in tables."""
+
+    name: Name
+    roles: Roles
+    scaffolded: Flag
+
+
+class ScaffoldedRole(Strict):
+    """What differs between the roles of a scaffolded recipe."""
+
+    scaffold_layer: Annotated[int, Field(strict=True, ge=1)]
+    target_accuracy: Accuracy
+
+
+def check_scaffolds(block: Strict) -> None:
+    """ValueError if an early exit lies behind the last layer of its model."""
+    for role, depth in DEPTHS.items():
+        if getattr(block, role).scaffold_layer >= depth:
+            raise ValueError(f"`{role}.scaffold_layer` must be below {depth}, the number of layers of that model")
+
+
+class EntityPretrainingCommon(Strict):
+    """Entity tracking from scratch: learn, consolidate, calibrate."""
+
+    learned_accuracy: Accuracy
+    max_learning_steps: Count
+    learning_lasso: Weight
+    consolidation_steps: Count
+    consolidation_boxes: Annotated[int, Field(strict=True, ge=2, le=7)]
+    lasso: Weight
+    calibration_learning_rate: Rate
+    max_calibration_steps: Count
+    tokens_per_step: Count
+    validation_prompts: Count
+
+
+class EntityPretrainingRole(ScaffoldedRole):
+    """A base model of entity tracking."""
+
+    learning_rate: Rate
+
+
+class EntityPretraining(Strict):
+    """Base models of entity tracking."""
+
+    common: EntityPretrainingCommon
+    small: EntityPretrainingRole
+    medium: EntityPretrainingRole
+    large: EntityPretrainingRole
+
+    @model_validator(mode="after")
+    def _scaffolds_fit(self) -> EntityPretraining:
+        check_scaffolds(self)
+        return self
+
+
+class LearningRate(Strict):
+    """What differs between the base models of theory of mind."""
+
+    learning_rate: Rate
+
+
+class BeliefPretrainingCommon(Strict):
+    """Theory of mind from scratch."""
+
+    base_templates: dict[Template, Weight]
+    stories_per_step: Count
+    lasso: Weight
+    learned_accuracy: Accuracy
+    min_steps: CountOrNone
+    max_steps: Count
+    validation_prompts: Count
+
+    @model_validator(mode="after")
+    def _fits(self) -> BeliefPretrainingCommon:
+        check_shares("base_templates", self.base_templates)
+        check_steps(self.min_steps, self.max_steps)
+        return self
+
+
+class BeliefPretraining(Strict):
+    """Base models of theory of mind."""
+
+    common: BeliefPretrainingCommon
+    small: LearningRate
+    medium: LearningRate
+    large: LearningRate
+
+
+class Pretraining(Strict):
+    """The bases of the mini family, side by side in `max_workers` processes."""
+
+    max_workers: Count
+    entity: EntityPretraining
+    tom: BeliefPretraining
+
+
+class EntityTuningCommon(Strict):
+    """Arithmetic, then a mixture with scenes."""
+
+    corpus_learning_rate: Rate
+    corpus_steps: Count
+    corpus_batch: Count
+    corpus_lasso: Weight
+    rehearsal_share: DomainShare
+    mixture_learning_rate: Rate
+    max_mixture_steps: Count
+    in_domain_share: DomainShare
+    lasso: Weight
+    validation_prompts: Count
+
+
+class EntityTuning(Strict):
+    """Tuned models of entity tracking."""
+
+    common: EntityTuningCommon
+    small: ScaffoldedRole
+    medium: ScaffoldedRole
+    large: ScaffoldedRole
+
+    @model_validator(mode="after")
+    def _scaffolds_fit(self) -> EntityTuning:
+        check_scaffolds(self)
+        return self
+
+
+class BeliefTuningCommon(Strict):
+    """Instructions and stories in one mixture."""
+
+    tuning_templates: dict[Template, Weight]
+    corpus_batch: Count
+    corpus_only_steps: Count
+    in_domain_share: DomainShare
+    lasso: Weight
+    min_steps: CountOrNone
+    validation_prompts: Count
+
+    @model_validator(mode="after")
+    def _fits(self) -> BeliefTuningCommon:
+        check_shares("tuning_templates", self.tuning_templates)
+        if self.corpus_batch * self.in_domain_share / (1 - self.in_domain_share) < STORY_PROMPTS:
+            raise ValueError(
+                f"`corpus_batch` = {self.corpus_batch} with `in_domain_share` = {self.in_domain_share} leaves no "
+                f"room for one story of {STORY_PROMPTS} prompts: raise one of them"
+            )
+        return self
+
+
+class BeliefTuningRole(LearningRate):
+    """A tuned model of theory of mind."""
+
+    target_accuracy: Accuracy
+    must_reach_target: Flag
+    max_steps: Count
+
+
+class BeliefTuning(Strict):
+    """Tuned models of theory of mind."""
+
+    common: BeliefTuningCommon
+    small: BeliefTuningRole
+    medium: BeliefTuningRole
+    large: BeliefTuningRole
+
+    @model_validator(mode="after")
+    def _steps_fit(self) -> BeliefTuning:
+        for role in DEPTHS:
+            check_steps(self.common.min_steps, getattr(self, role).max_steps, role)
+        return self
+
+
+class TeacherTuning(Strict):
+    """The tuned models of the mini family, side by side in `max_workers` processes."""
+
+    max_workers: Count
+    entity: EntityTuning
+    tom: BeliefTuning
+
+
+def check_shares(name: str, shares: dict[str, float]) -> None:
+    """ValueError unless some template is drawn."""
+    if not sum(shares.values()) > 0:
+        raise ValueError(f"`{name}` must give at least one template a share above 0")
+
+
+def check_steps(first: int, limit: int, role: str = "") -> None:
+    """ValueError if a stop rule would look for the first time after the last step."""
+    if first > limit:
+        where = f"`{role}.max_steps`" if role else "`max_steps`"
+        raise ValueError(f"{where} = {limit} ends before `min_steps` = {first}: raise one or lower the other")

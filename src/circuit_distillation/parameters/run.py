@@ -1,0 +1,72 @@
+"""Everything that a run is told, checked block by block and across blocks."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from circuit_distillation.parameters.circuits import CircuitDiscovery, Evaluation
+from circuit_distillation.parameters.data import DataGeneration
+from circuit_distillation.parameters.distillation import ARMS, Distillation, HeadMapping
+from circuit_distillation.parameters.family import Family, Pretraining, TeacherTuning
+from circuit_distillation.parameters.fields import Name, Strict
+
+DataRoot = Annotated[
+    str,
+    Field(
+        pattern=r"^[\w./@+~ -]*[\w@+-]/?$",
+        description="a folder, of letters, digits, spaces and `_./@+-`",
+    ),
+]
+
+
+class Parameters(Strict):
+    """Everything that a run is told."""
+
+    task: Literal["entity", "tom"]
+    seed: Annotated[int, Field(strict=True, ge=0, le=10**9)]
+    experiment: Name
+    data_root: DataRoot
+    family: Family
+    pretraining: Pretraining
+    data_generation: DataGeneration
+    teacher_tuning: TeacherTuning
+    circuit_discovery: CircuitDiscovery
+    evaluation: Evaluation
+    head_mapping: HeadMapping
+    distillation: Distillation
+    arms: dict[Literal[ARMS], str]
+
+    @field_validator("data_root")
+    @classmethod
+    def _one_folder(cls, value: str) -> str:
+        if ".." in value.split("/") or value.startswith("~"):
+            raise ValueError(f"{value!r} leads elsewhere: write the folder without `..` and `~`")
+        return value
+
+    @field_validator("arms")
+    @classmethod
+    def _named_as_their_keys(cls, arms: dict[str, str]) -> dict[str, str]:
+        wrong = [name for name in ARMS if arms.get(name) != name]
+        if wrong:
+            raise ValueError(f"`arms.{wrong[0]}` must be `{wrong[0]}`: arms are told their own names")
+        return arms
+
+    @model_validator(mode="after")
+    def _blocks_fit(self) -> Parameters:
+        """Only the task of this run is judged: an override may be meant for one task alone."""
+        self._enough("distillation.n_train", self.distillation.n_train, "train")
+        discovery = getattr(self.circuit_discovery, self.task)
+        self._enough(f"circuit_discovery.{self.task}.n_examples", discovery.n_examples, "discovery")
+        if self.distillation.rows == "answer" and self.task == "tom":
+            raise ValueError("`distillation.rows` = 'answer': stories have no answer to copy; choose last or all")
+        return self
+
+    def _enough(self, name: str, wanted: int, split: str) -> None:
+        there = self.data_generation.n_prompts(self.task, split)
+        if wanted > there:
+            raise ValueError(
+                f"`{name}` = {wanted}: the {split} split has {there} prompts; lower it or raise "
+                f"`data_generation.groups.{self.task}.{split}`"
+            )
