@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from circuit_distillation.parameters.fields import Accuracy, Count, Fraction, Name, Strict, Weight
+from circuit_distillation.parameters.fields import Accuracy, Count, Fraction, Name, Processes, Strict, Weight
 
 # Roles of the words of an entity-tracking prompt (tasks.entity_tracking).
 SENDERS = re.compile(r"last|query_label|previous_label|answer_object|(box|object)_[1-9]\d?")
@@ -79,6 +79,7 @@ class MeanAblation(Strict):
 class CircuitDiscovery(Strict):
     """How the circuit of each task is found."""
 
+    processes: Processes
     processes: Count
     entity: PathPatching
     tom: MeanAblation

@@ -23,6 +23,7 @@ Positive = Annotated[float, Field(strict=True, gt=0)]
 Rate = Annotated[float, Field(strict=True, gt=0, le=1)]  # a learning rate
 DomainShare = Annotated[float, Field(strict=True, gt=0, le=0.5)]  # of the task's own prompts in a mixture
 Flag = Annotated[bool, Field(strict=True)]
+Processes = Annotated[int, Field(strict=True, ge=1, le=1024)]
 Name = Annotated[
     str,
     Field(
