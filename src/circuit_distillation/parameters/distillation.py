@@ -13,6 +13,7 @@ from circuit_distillation.parameters.fields import (
     Flag,
     Fraction,
     Positive,
+    Processes,
     Rate,
     Strict,
     Weight,
@@ -30,7 +31,6 @@ Schedule = Literal[
 ]
 Decay = Annotated[float, Field(strict=True, ge=0, lt=1)]  # of AdamW's moments
 ExtraArm = Literal[EXTRA_ARMS]
-Decay = Annotated[float, Field(strict=True, ge=0, lt=1)]
 ARMS = (*KINDS, "tuned_corpus", *PAPER_ARMS, *CORPUS_ARMS, *EXTRA_ARMS)
 
 
@@ -67,8 +67,6 @@ class Distillation(Strict):
     weight_decay: Weight
     beta1: Decay
     beta2: Decay
-    beta1: Decay
-    beta2: Decay
     clip_norm: Positive
     weights: Literal["qkvo", "qo"]
     labels: Literal["hard", "soft", "gold"]
@@ -79,14 +77,10 @@ class Distillation(Strict):
     pair_reduction: Literal["sum", "mean"]
     precision: Literal["fp32", "bf16"]
     gradient_checkpointing: Flag
-    gradient_checkpointing: Flag
     evaluate_every: Count
     patience: Count | None
     checkpoint_every: Count
     processes: Processes
-    sharded: Flag
-    checkpoint_every: Count
-    processes: Count
     sharded: Flag
     extra_arms: tuple[ExtraArm, ...]
 
