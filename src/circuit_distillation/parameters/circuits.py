@@ -80,7 +80,6 @@ class CircuitDiscovery(Strict):
     """How the circuit of each task is found."""
 
     processes: Processes
-    processes: Count
     entity: PathPatching
     tom: MeanAblation
 

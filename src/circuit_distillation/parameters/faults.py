@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -76,9 +77,14 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+@cache
+def _whole_schema() -> dict[str, Any]:
+    return Parameters.model_json_schema()
+
+
 def _schema_at(location: list[str | int]) -> dict[str, Any]:
     """The JSON schema of what stands at a location, null left out."""
-    whole = Parameters.model_json_schema()
+    whole = _whole_schema()
     schema = whole
     for part in (None, *location):
         if part is not None:

@@ -1,0 +1,140 @@
+"""Bad inputs, each with the one line that it must get: what is wrong, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from circuit_distillation.parameters import ParameterError, validate
+
+BASE = Path(__file__).parent.parent / "conf" / "base"
+PER_SCHEDULE = "must be one of constant_with_warmup, constant, linear, cosine"
+
+# path: where the value is put; a list is reached by its index
+PARAMETERS: list[tuple[str, Any, str]] = [
+    # the run
+    ("tsk", "tom", "unknown parameter `tsk`: did you mean `task`?"),
+    ("colour", "red", "unknown parameter `colour`: known here: task, seed, experiment"),
+    ("task", "tomm", "`task` = 'tomm': must be one of entity, tom; did you mean `tom`?; change it in conf/ or with"),
+    ("task", 3, "`task` = 3: must be one of entity, tom"),
+    ("seed", -1, "`seed` = -1: must be a whole number, at least 0"),
+    ("seed", "one", "`seed` = 'one': must be a whole number"),
+    ("seed", "1", "`seed` = '1': must be a whole number"),
+    ("seed", True, "`seed` = True: must be a whole number"),
+    ("seed", 1.5, "`seed` = 1.5: must be a whole number"),
+    ("seed", 10**12, "at most 1000000000"),
+    # names that become folders
+    ("experiment", "../../x", "`experiment` = '../../x': must be a name of letters, digits"),
+    ("experiment", "/tmp", "`experiment` = '/tmp': must be a name"),
+    ("experiment", "", "`experiment` = '': must be a name"),
+    ("experiment", "a b", "`experiment` = 'a b': must be a name"),
+    ("experiment", "a\nb", "must be a name"),
+    ("experiment", "a\x00", "must be a name"),
+    ("experiment", ".hidden", "must be a name"),
+    ("experiment", "x" * 65, "must be a name of letters, digits, `_` and `-`, at most 64"),
+    ("experiment", "$(date)", "must be a name"),
+    ("experiment", "{role}", "must be a name"),
+    ("experiment", 7, "`experiment` = 7: must be a name"),
+    ("data_root", "../elsewhere", "'../elsewhere' leads elsewhere: write the folder without `..` and `~`"),
+    ("data_root", "data/../../x", "leads elsewhere"),
+    ("data_root", "~/data", "leads elsewhere"),
+    ("data_root", "s3://bucket/data", "`data_root` = 's3://bucket/data': must be a folder, of letters"),
+    ("data_root", "", "`data_root` = '': must be a folder"),
+    ("data_root", "/", "`data_root` = '/': must be a folder"),
+    ("data_root", "data*", "must be a folder"),
+    ("data_root", "da\nta", "must be a folder"),
+    ("family.name", "../mini", "`family.name` = '../mini': must be a name"),
+    ("family.roles.small.label", "S\nM", "must be a text of 1 to 40 characters on one line"),
+    ("family.roles.small.label", "", "must be a text of 1 to 40 characters on one line"),
+    ("family.roles.small.label", "L", "the labels L, M, L must differ"),
+    ("family.roles.small.name", "large", "`small.name` must be `small`, the name of its role"),
+    ("family.roles.tiny", {"name": "tiny", "label": "T"}, "unknown parameter `family.roles.tiny`: known here: small"),
+    # data
+    ("data_generation.groups.entity.tran", 3, "`data_generation.groups.entity.tran`: did you mean `train`?"),
+    ("data_generation.groups.entity.test", 0, "`data_generation.groups.entity.test` = 0: must be a whole number, at"),
+    ("data_generation.task_options.entity.n_boxs", 7, "did you mean `n_boxes`?"),
+    ("data_generation.task_options.entity.n_boxes", 1, "must be a whole number, at least 2, at most 24"),
+    ("data_generation.task_options.tom.instruction", "long", "must be one of full, none"),
+    ("data_generation.task_options.tom.templates", "mirorred", "'mirorred' is no mix of templates (no_visibility,"),
+    ("data_generation.corpus.tom.kinds", ["cuont"], "kinds.0` = 'cuont': must be one of opposite, plural"),
+    ("data_generation.corpus.tom.kinds", [], "must be a list, at least 1 long or null; change it in conf/"),
+    ("data_generation.corpus.tom.kinds", "count", "must be a list"),
+    ("data_generation.corpus.entity.kinds", ["mul_long"], "kind `mul_long` needs `max_digits` of at least 2, not 1"),
+    ("data_generation.corpus.entity.max_digits", 0, "must be a whole number, at least 1, at most 1"),
+    ("data_generation.corpus.entity.n_heldout", 3, "must be a whole number, at least 10"),
+    # the mini family
+    ("pretraining.max_workers", 0, "`pretraining.max_workers` = 0: must be a whole number, at least 1"),
+    ("pretraining.entity.comon", {}, "unknown parameter `pretraining.entity.comon`: did you mean `common`?"),
+    ("pretraining.entity.small.learning_rate", 0, "must be a number, above 0, at most 1"),
+    ("pretraining.entity.small.scaffold_layer", 4, "`small.scaffold_layer` must be below 4, the number of layers"),
+    ("pretraining.entity.common.lasso", -0.1, "must be a number, at least 0"),
+    ("pretraining.entity.common.learned_accuracy", 95, "must be a number, at least 0, at most 1"),
+    ("pretraining.tom.common.base_templates.nether_sees", 1.0, "did you mean `neither_sees`?"),
+    ("pretraining.tom.common.base_templates", {"decoy": 0.0}, "must give at least one template a share above 0"),
+    ("pretraining.tom.common.min_steps", 1000, "`max_steps` = 900 ends before `min_steps` = 1000"),
+    ("teacher_tuning.entity.common.in_domain_share", 0.6, "must be a number, above 0, at most 0.5"),
+    ("teacher_tuning.tom.common.in_domain_share", 0, "must be a number, above 0, at most 0.5"),
+    ("teacher_tuning.tom.common.corpus_batch", 2, "leaves no room for one story of 4 prompts"),
+    ("teacher_tuning.tom.large.must_reach_target", "yes", "must be true or false"),
+    ("teacher_tuning.entity.common.corpus_stpes", 1, "did you mean `corpus_steps`?"),
+    # circuits
+    ("circuit_discovery.entity.method", "patching", "must be 'path_patching'"),
+    ("circuit_discovery.entity.score", "logprob", "must be one of probability, log_prob; did you mean `log_prob`?"),
+    ("circuit_discovery.entity.stages", [], "must be a list, at least 1 long; change it in conf/"),
+    ("circuit_discovery.entity.stages.1.receivers", ["fetcher"], "has receiver `fetcher`, which is no stage before"),
+    ("circuit_discovery.entity.stages.1.receiver_input", None, "needs both `receivers` and `receiver_input`"),
+    ("circuit_discovery.entity.stages.1.name", "value_fetcher", "stage `value_fetcher` stands twice"),
+    ("circuit_discovery.entity.stages.0.sender", "lst", "must be a role of the prompt: last, query_label"),
+    ("circuit_discovery.entity.stages.0.n_heads", 0, "`circuit_discovery.entity.stages.0.n_heads` = 0: must be a wh"),
+    ("circuit_discovery.entity.n_examples", 100000, "the discovery split has 280 prompts; lower it or raise"),
+    ("circuit_discovery.tom.fraction", 1.5, "must be a number, above 0, at most 1"),
+    ("evaluation.n_random_circuits", 0, "must be a whole number, at least 1, at most 1000"),
+    # mapping and distillation
+    ("head_mapping.rule", "closest", "`head_mapping.rule` = 'closest': must be one of nearest, one_to_one"),
+    ("head_mapping.fraction.entity", 0.0, "must be a number, above 0, at most 1"),
+    ("head_mapping", 3, "`head_mapping` = 3: must be a block of keys"),
+    ("distillation.cka_wieght", 1, "`distillation.cka_wieght`: did you mean `cka_weight`?"),
+    ("distillation.cka_weight", -1, "`distillation.cka_weight` = -1: must be a number, at least 0"),
+    ("distillation.cka_weight", float("nan"), "`distillation.cka_weight` = nan: must be a number"),
+    ("distillation.cka_weight", float("inf"), "`distillation.cka_weight` = inf: must be a number"),
+    ("distillation.estimator", "best", "must be one of biased, unbiased"),
+    ("distillation.schedule", "linaer", PER_SCHEDULE),
+    ("distillation.rows", "first", "must be one of last, answer, all"),
+    ("distillation.patience", 0, "must be a whole number, at least 1 or null"),
+    ("distillation.n_train", 100000, "the train split has 1792 prompts; lower it or raise `data_generation.groups"),
+    ("distillation.n_train", 32, "a step takes `batch_size` x `bank_batches` = 64 prompts, `n_train` = 32 has fewer"),
+    ("distillation.extra_arms", ["full_lk"], "did you mean `full_kl`?; change it in conf/"),
+    ("distillation.extra_arms", ["full_kl", "full_kl"], "`extra_arms` names an arm twice"),
+    ("arms.base", "tuned", "`arms.base` must be `base`"),
+    ("arms.full_cee", "full_cee", "did you mean `full_ce`?"),
+]
+
+
+@pytest.fixture(scope="module")
+def shipped() -> dict:
+    """The parameters of conf/base, with the defaults of globals.yml filled in."""
+    defaults = OmegaConf.load(BASE / "globals.yml")
+    OmegaConf.clear_resolver("globals")
+    OmegaConf.register_new_resolver("globals", lambda key: defaults[key])
+    merged = OmegaConf.merge(*(OmegaConf.load(path) for path in sorted(BASE.glob("parameters*.yml"))))
+    parameters = OmegaConf.to_container(merged, resolve=True)
+    OmegaConf.clear_resolver("globals")
+    return parameters
+
+
+@pytest.mark.parametrize(("path", "value", "message"), PARAMETERS, ids=lambda part: repr(part)[:40])
+def test_a_bad_parameter_gets_one_line(shipped, path, value, message):
+    given = copy.deepcopy(shipped)
+    *parents, key = [int(part) if part.isdigit() else part for part in path.split(".")]
+    block = given
+    for parent in parents:
+        block = block[parent]
+    block[key] = value
+    with pytest.raises(ParameterError) as caught:
+        validate(given)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
