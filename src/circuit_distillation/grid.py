@@ -19,15 +19,23 @@ CORPUS_ARMS = (
 )
 EXTRA_ARMS = ("full_kl", "layer_cka", "random_heads_ce_align_cka")
 
-_selected: dict = {"task": "entity", "extra": ()}
+_selected: dict = {"task": "entity", "extra": (), "loaded": False}
 
 
-def select(task: str, extra_arms: tuple[str, ...] = ()) -> bool:
-    """Choose the task and the arms beyond the paper; returns whether that changed the grid."""
-    wanted = {"task": task, "extra": tuple(extra_arms)}
+def select(task: str, extra_arms: tuple[str, ...] = (), loaded: bool = False) -> bool:
+    """Choose the task, the arms beyond the paper and whether base models are loaded rather than trained here.
+
+    Returns whether that changed the grid.
+    """
+    wanted = {"task": task, "extra": tuple(extra_arms), "loaded": loaded}
     changed = wanted != _selected
     _selected.update(wanted)
     return changed
+
+
+def loaded() -> bool:
+    """Whether the family's base models come from the hub or from folders."""
+    return _selected["loaded"]
 
 
 def arms() -> tuple[str, ...]:
@@ -42,8 +50,12 @@ def cells() -> list[tuple[str, str]]:
 
 
 def references() -> list[tuple[str, str]]:
-    """Every (role, kind) that no arm trains: base and tuned models, and the teacher tuned on its corpus alone."""
-    return [*((role, kind) for role in ROLES for kind in KINDS), (TEACHER, "tuned_corpus")]
+    """Every (role, kind) that no arm trains: base and tuned models, and the teacher tuned on its corpus alone.
+
+    Loaded models are tuned on the corpus alone anyway, as in the paper.
+    """
+    of_all = [(role, kind) for role in ROLES for kind in KINDS]
+    return of_all if loaded() else [*of_all, (TEACHER, "tuned_corpus")]
 
 
 def measured() -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from kedro.utils import find_kedro_project
 
 from circuit_distillation.hooks.artifacts import ArtifactHooks
+from circuit_distillation.hooks.models import ModelHooks
 from circuit_distillation.hooks.parameters import ParameterHooks
 
 # Nodes outside a namespace read datasets of many (reporting, mapping); Kedro warns at each dotted name.
@@ -17,7 +18,7 @@ def project_path() -> str:
     return str(find_kedro_project(Path.cwd()) or Path.cwd())
 
 
-HOOKS = (ParameterHooks(), ArtifactHooks())
+HOOKS = (ParameterHooks(), ModelHooks(), ArtifactHooks())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

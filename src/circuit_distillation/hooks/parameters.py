@@ -29,7 +29,8 @@ class ParameterHooks:
             parameters = _checked(context.config_loader)
         except ParameterError as error:
             raise InvalidParameterError(str(error)) from None
-        if grid.select(parameters.task, parameters.distillation.extra_arms):
+        loaded = parameters.family.models is not None
+        if grid.select(parameters.task, parameters.distillation.extra_arms, loaded):
             pipelines.configure(f"{PACKAGE_NAME or 'circuit_distillation'}.pipeline_registry")
 
 

@@ -24,10 +24,14 @@ class Checkpoint:
     tokenizer: PreTrainedTokenizerFast
 
 
-def load_checkpoint(folder: str | Path, *, dtype: str = "float32", attention: str = "sdpa") -> Checkpoint:
+def load_checkpoint(
+    folder: str | Path, *, dtype: str = "float32", attention: str = "sdpa", device_map: str | None = "cpu"
+) -> Checkpoint:
     """Read a `save_pretrained` folder from disk; safetensors only, in evaluation mode.
 
-    Raises `ValueError` if the folder holds no checkpoint.
+    device_map: the one device that holds the model; None: the first GPU if there is one. A tokenizer without
+    a padding token gets its end of sequence for that, since padding is masked by position and the vocabulary
+    must not grow. Raises `ValueError` if the folder holds no checkpoint.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -42,7 +46,15 @@ def load_checkpoint(folder: str | Path, *, dtype: str = "float32", attention: st
         use_safetensors=True,
     )
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    return Checkpoint(model.eval(), tokenizer)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return Checkpoint(model.eval().to(_device(device_map)), tokenizer)
+
+
+def _device(name: str | None) -> str:
+    if name is None:
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    return name
 
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from circuit_distillation.parameters.fields import Count, Strict
+from circuit_distillation.parameters.loaded import CorpusFile
 from circuit_distillation.tasks.arithmetic_grid import PARTS
 from circuit_distillation.tasks.instructions import KINDS
 from circuit_distillation.tasks.visibility import MIXES, TEMPLATES
@@ -68,11 +69,12 @@ class TaskOptions(Strict):
 
 
 class Corpus(Strict):
-    """Size of a tuning corpus."""
+    """Size of a tuning corpus, and its file if it is not generated."""
 
     n_train: Count
     n_heldout: Annotated[int, Field(strict=True, ge=10)]
-    max_digits: Annotated[int, Field(strict=True, ge=1, le=16)]
+    max_digits: Annotated[int, Field(strict=True, ge=1, le=17)]
+    source: CorpusFile | None = None
 
 
 class ArithmeticCorpus(Corpus):

@@ -18,6 +18,7 @@ from circuit_distillation.parameters.fields import (
     Strict,
     Weight,
 )
+from circuit_distillation.parameters.loaded import Loading, Models
 from circuit_distillation.tasks.visibility import TEMPLATES
 
 Template = Literal[tuple(TEMPLATES)]
@@ -51,11 +52,19 @@ class Roles(Strict):
 
 
 class Family(Strict):
-    """Which models play the roles, and their names in tables."""
+    """Which models play the roles, and their names in tables. Without `models` they are trained from scratch."""
 
     name: Name
     roles: Roles
     scaffolded: Flag
+    models: Models | None = None
+    loading: Loading | None = None
+
+    @model_validator(mode="after")
+    def _loading_with_models(self) -> Family:
+        if (self.models is None) != (self.loading is None):
+            raise ValueError("a family that is loaded has both `models` and `loading`, the mini family neither")
+        return self
 
 
 class ScaffoldedRole(Strict):

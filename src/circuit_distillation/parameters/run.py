@@ -10,7 +10,9 @@ from circuit_distillation.parameters.circuits import CircuitDiscovery, Evaluatio
 from circuit_distillation.parameters.data import DataGeneration
 from circuit_distillation.parameters.distillation import ARMS, Distillation, HeadMapping
 from circuit_distillation.parameters.family import Family, Pretraining, TeacherTuning
-from circuit_distillation.parameters.fields import Name, Strict
+from circuit_distillation.parameters.fields import CountOrNone, Name, Strict
+from circuit_distillation.parameters.study import ChosenSettings, Search, Sweeps
+from circuit_distillation.parameters.loaded import FineTuning, Machine
 
 DataRoot = Annotated[
     str,
@@ -29,14 +31,20 @@ class Parameters(Strict):
     experiment: Name
     data_root: DataRoot
     family: Family
-    pretraining: Pretraining
+    pretraining: Pretraining | None
     data_generation: DataGeneration
-    teacher_tuning: TeacherTuning
+    teacher_tuning: TeacherTuning | None
+    finetuning: FineTuning | None = None
+    machine: Machine | None = None
     circuit_discovery: CircuitDiscovery
     evaluation: Evaluation
     head_mapping: HeadMapping
     distillation: Distillation
     arms: dict[Literal[ARMS], str]
+    training_seed: CountOrNone
+    search: Search
+    chosen: ChosenSettings
+    sweeps: Sweeps
 
     @field_validator("data_root")
     @classmethod
@@ -52,6 +60,20 @@ class Parameters(Strict):
         if wrong:
             raise ValueError(f"`arms.{wrong[0]}` must be `{wrong[0]}`: arms are told their own names")
         return arms
+
+    @model_validator(mode="after")
+    def _one_way_to_models(self) -> Parameters:
+        """Base models are trained from scratch, or loaded; each way has its own blocks."""
+        of_scratch = {"pretraining": self.pretraining, "teacher_tuning": self.teacher_tuning}
+        of_loaded = {"finetuning": self.finetuning, "machine": self.machine}
+        wanted, idle = (of_scratch, of_loaded) if self.family.models is None else (of_loaded, of_scratch)
+        for name, block in wanted.items():
+            if block is None:
+                raise ValueError(f"`{name}` is missing: the family {self.family.name} needs it")
+        for name, block in idle.items():
+            if block is not None:
+                raise ValueError(f"`{name}` has no use for the family {self.family.name}: leave it out")
+        return self
 
     @model_validator(mode="after")
     def _blocks_fit(self) -> Parameters:

@@ -30,17 +30,19 @@ def _content(objects: Sequence[str], letters: Sequence[str]) -> Content:
 
 
 class EntityTracking:
-    """`n_boxes` boxes a scene (2 to 24); `exclude_words` leaves out objects that a tokenizer splits."""
+    """`n_boxes` boxes a scene (2 to 24); `exclude_words` leaves out objects and letters that a tokenizer splits."""
 
     name = "entity"
 
     def __init__(self, n_boxes: int = 7, exclude_words: Sequence[str] = ()):
         self.objects = without(OBJECTS, exclude_words)
+        self.letters = without(LETTERS, exclude_words)
         if not 2 <= n_boxes <= len(LETTERS) - 2:
             raise ValueError(f"n_boxes must lie between 2 and {len(LETTERS) - 2}, not {n_boxes}.")
-        if len(self.objects) < 2 * n_boxes:
+        if len(self.objects) < 2 * n_boxes or len(self.letters) < n_boxes + 2:
             raise ValueError(
-                f"{n_boxes} boxes need {2 * n_boxes} objects, {len(self.objects)} are left: exclude fewer."
+                f"{n_boxes} boxes need {2 * n_boxes} objects and {n_boxes + 2} letters, {len(self.objects)} and "
+                f"{len(self.letters)} are left: exclude fewer or lower n_boxes."
             )
         self.n_boxes = n_boxes
 
@@ -53,7 +55,7 @@ class EntityTracking:
         rng, used = Random(f"entity {seed}"), set(taken)
 
         def draw() -> tuple[list[str], list[str]]:
-            return rng.sample(self.objects, self.n_boxes), rng.sample(LETTERS, self.n_boxes)
+            return rng.sample(self.objects, self.n_boxes), rng.sample(self.letters, self.n_boxes)
 
         scenes = [draw_fresh(draw, lambda scene: _content(*scene), used) for _ in range(n_groups)]
         return [example for scene in scenes for example in self._queries(*scene)]
@@ -110,8 +112,8 @@ class EntityTracking:
                 "corrupt examples with the options they were made with."
             )
         objects = rng.sample(without(self.objects, clean.candidates), self.n_boxes)
-        letters = rng.sample(LETTERS, self.n_boxes)
-        letter = rng.choice(without(LETTERS, [*letters, clean.text("query_label")]))
+        letters = rng.sample(self.letters, self.n_boxes)
+        letter = rng.choice(without(self.letters, [*letters, clean.text("query_label")]))
         clean_slot = clean.candidates.index(clean.answer)
         slot = rng.choice([slot for slot in range(self.n_boxes) if slot != clean_slot])
         scene, spans = lay_out(_scene_pieces(objects, letters))
@@ -123,6 +125,10 @@ class EntityTracking:
         letters = [example.text(f"box_{k + 1}") for k in range(len(example.candidates))]
         return _content(example.candidates, letters)
 
+    def words(self) -> list[str]:
+        """Words that a fixed layout needs as one token each, and that `exclude_words` can leave out."""
+        return [*self.objects, *self.letters]
+
     def vocabulary(self) -> list[str]:
         """Every word and sign of the prompts and answers."""
-        return signs(["The is in Box, the. Box contains the", *self.objects, *LETTERS])
+        return signs(["The is in Box, the. Box contains the", *self.words()])

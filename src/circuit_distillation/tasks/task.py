@@ -26,6 +26,9 @@ class Task(Protocol):
     def content(self, example: Example) -> Content:
         """The statements of the example's scene or story in sorted order: equal means the same content."""
 
+    def words(self) -> list[str]:
+        """Words that a fixed layout needs as one token each; the option `exclude_words` leaves some out."""
+
     def vocabulary(self) -> list[str]:
         """Every word and sign that prompts and answers can hold."""
 

@@ -218,6 +218,10 @@ class TheoryOfMind:
         """Who filled what with what, sorted: the same for a story with other visibility or order."""
         return _read_story(example)[0].content()
 
+    def words(self) -> list[str]:
+        """Words that a fixed layout needs as one token each, and that `exclude_words` can leave out."""
+        return [*self.names, *self.containers, *self.drinks]
+
     def vocabulary(self) -> list[str]:
         """Every word and sign of the prompts and answers."""
         story = self._draw(Random(0), "neither_sees")

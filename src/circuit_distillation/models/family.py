@@ -1,0 +1,87 @@
+"""The models of a family: found and checked before any work, their tokenizers compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from circuit_distillation.models.checkpoint_files import empty_model
+from circuit_distillation.models.source import ModelSource, check_loading
+
+PROBE = "The apple is in Box Q, 1234 + 56 = 1290.\nAnswer: unknown"
+
+
+def family_sources(files: Mapping[str, Mapping[str, Any]], loading: Mapping[str, Any]) -> dict[str, ModelSource]:
+    """Role -> source, from where each role's files are and how all models are held."""
+    return {role: ModelSource(**where, **loading) for role, where in files.items()}
+
+
+def load_tokenizer(source: ModelSource):
+    """The tokenizer alone."""
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(source.fetch(weights=False), local_files_only=True)
+
+
+def check_family(sources: Mapping[str, ModelSource]) -> dict[str, Path]:
+    """Folders with configuration and tokenizer by role; weights in folders are checked, none is downloaded.
+
+    ValueError, with the role, for whatever would stop a run later.
+    """
+    folders = {}
+    for role, source in sources.items():
+        try:
+            check_loading(source)
+            folders[role] = source.fetch(weights=False)
+        except ValueError as error:
+            raise ValueError(f"family.models.{role}: {error}") from None
+    check_tokenizers(folders)
+    return folders
+
+
+def check_tokenizers(folders: Mapping[str, Path]) -> None:
+    """ValueError unless all roles have one vocabulary and cut text alike, within their embeddings."""
+    from transformers import AutoTokenizer
+
+    tokenizers = {}
+    for role, folder in folders.items():
+        try:
+            tokenizers[role] = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+        except (OSError, ValueError, KeyError) as error:
+            first = str(error).splitlines()[0]
+            raise ValueError(f"family.models.{role}: the tokenizer in {folder} is broken: {first}") from None
+        n_embeddings = empty_model(folder).get_input_embeddings().weight.shape[0]
+        if len(tokenizers[role]) > n_embeddings:
+            raise ValueError(
+                f"family.models.{role}: the tokenizer has {len(tokenizers[role])} tokens, the model {n_embeddings} "
+                "embeddings: they do not belong together"
+            )
+        if tokenizers[role].eos_token_id is None:
+            raise ValueError(f"family.models.{role}: the tokenizer has no end-of-sequence token")
+    (first, reference), *others = tokenizers.items()
+    for role, tokenizer in others:
+        same_words = tokenizer.get_vocab() == reference.get_vocab()
+        if not same_words or tokenizer(PROBE).input_ids != reference(PROBE).input_ids:
+            raise ValueError(
+                f"the tokenizers of {first} and {role} differ: teacher and students must share one, choose "
+                "models of one family"
+            )
+
+
+def family_record(sources: Mapping[str, ModelSource]) -> dict[str, dict[str, Any]]:
+    """Where each role's weights are from, and their size; downloads them if need be."""
+    record = {}
+    for role, source in sources.items():
+        model = empty_model(source.fetch())
+        config = model.config
+        record[role] = {
+            "source": source.name,
+            "revision": source.revision if source.path is None else None,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "layers": config.num_hidden_layers,
+            "heads": config.num_attention_heads,
+            "key_value_heads": config.num_key_value_heads,
+            "dtype": source.dtype,
+        }
+    return record

@@ -1,0 +1,78 @@
+"""Where a model comes from and how it is loaded: a hub id at a commit or a folder, dtype, device, attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from circuit_distillation.models import hub
+from circuit_distillation.models.checkpoint_files import check_config, check_weights
+from circuit_distillation.models.loading import Checkpoint, load_checkpoint
+
+SMALL_FILES = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "*.index.json")
+WEIGHTS = ("*.safetensors",)
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """`path`, a folder of `save_pretrained` form, goes before `hub_id` at `revision` (a commit).
+
+    dtype: of the weights in memory. device_map: the one device that holds the model; None: the first GPU if
+    there is one. attention: an implementation of transformers.
+    """
+
+    hub_id: str | None = None
+    revision: str | None = None
+    path: str | None = None
+    dtype: str = "float32"
+    device_map: str | None = None
+    attention: str = "sdpa"
+
+    @property
+    def name(self) -> str:
+        """The model in one word, for messages and records."""
+        return str(self.path) if self.path is not None else f"{self.hub_id}@{str(self.revision)[:8]}"
+
+    def fetch(self, *, weights: bool = True) -> Path:
+        """The folder with the files, downloaded where needed, checked. ValueError says what is wrong with it.
+
+        Without `weights` only configuration and tokenizer are fetched; weights that are there are checked.
+        """
+        if self.path is None and self.hub_id is None:
+            raise ValueError("a model needs a path or a hub_id: set one in family.models")
+        if self.path is not None:
+            folder = Path(self.path).expanduser()
+            if not folder.is_dir():
+                raise ValueError(f"there is no folder {folder}: give the path of a checkpoint, or a hub_id")
+        else:
+            hub.check_revision(self.hub_id, self.revision)
+            folder = self._from_hub(weights)
+        check_config(folder)
+        if weights or self.path is not None:
+            check_weights(folder)
+        return folder
+
+    def _from_hub(self, weights: bool) -> Path:
+        wanted = SMALL_FILES + WEIGHTS
+        if weights:
+            return hub.download(self.hub_id, self.revision, wanted)
+        return hub.download(self.hub_id, self.revision, SMALL_FILES)
+
+    def load(self) -> Checkpoint:
+        """The model with its tokenizer, in evaluation mode on its device."""
+        return load_checkpoint(
+            self.fetch(), dtype=self.dtype, attention=self.attention, device_map=self.device_map
+        )
+
+
+def check_loading(source: ModelSource) -> None:
+    """ValueError for a device or an attention implementation that this machine does not have."""
+    if str(source.device_map).startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device_map {source.device_map!r}: this machine has no GPU; use cpu or null")
+    if source.attention == "flash_attention_2":
+        from transformers.utils import is_flash_attn_2_available
+
+        if not is_flash_attn_2_available():
+            raise ValueError("attention flash_attention_2 needs flash-attn and a GPU: install it or use sdpa")

@@ -1,0 +1,21 @@
+"""Find the base models of a family that is loaded, and the words its tokenizer can take."""
+
+from __future__ import annotations
+
+from circuit_distillation.parameters import DataGeneration
+from circuit_distillation.parameters.family import Family
+
+
+def load_base_models(family: Family, data: DataGeneration, task: str) -> tuple:
+    """Where small, medium and large are, downloaded and checked, and the record of what they are."""
+    from circuit_distillation.models.family import check_family, family_record, family_sources, load_tokenizer
+    from circuit_distillation.models.words import split_words
+    from circuit_distillation.tasks import get_task
+
+    sources = family_sources(family.models.model_dump(), family.loading.model_dump())
+    check_family(sources)
+    options = getattr(data.task_options, task).model_dump()
+    left_out = split_words(load_tokenizer(sources["large"]), get_task(task, **options).words())
+    get_task(task, **options | {"exclude_words": (*options["exclude_words"], *left_out)})  # enough are left
+    record = {"task": task, "roles": family_record(sources), "words_left_out": left_out}
+    return sources["small"], sources["medium"], sources["large"], record
