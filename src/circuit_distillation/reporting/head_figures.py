@@ -80,7 +80,7 @@ def mapping_figure(
         axes.plot(*_line(pair, places), ":", color="#777777", linewidth=1, zorder=2)
     _draw_pairs(axes, record["pairs"], places, roles)
     for left, name in ((_WIDTH / 2, names[0]), (_TEACHER_LEFT + _WIDTH / 2, names[1])):
-        axes.text(left, n_layers + 0.2, name, ha="center", weight="bold")
+        axes.text(left, n_layers + 0.2, name, ha="center", weight="bold", parse_math=False)
     axes.set(xlim=(-1, _TEACHER_LEFT + _WIDTH + 1), ylim=(-0.6, n_layers + 0.8))
     axes.axis("off")
     return figure

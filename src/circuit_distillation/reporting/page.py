@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from html import unescape
 from typing import Any
+from xml.etree import ElementTree
 
 import pandas as pd
 
@@ -24,6 +25,7 @@ SECTIONS = {
 }
 
 _DATA = re.compile(r'data-(section|task|seed|experiment|order)="([^"]*)"')
+_ACTIVE = ("script", "foreignobject", "iframe", "object", "embed", "a")
 _WORDS = re.compile(r"<title>(.*?)</title><desc>(.*?)</desc>", re.DOTALL)
 
 
@@ -124,7 +126,25 @@ def _picture(svg: str) -> dict[str, str]:
         raise ValueError(
             "a figure does not say what it shows; draw the figures again with figures.run_figures"
         )
+    _check_passive(svg)
     return {"svg": svg, "title": unescape(words[1]), "description": unescape(words[2]), **data}
+
+
+def _check_passive(svg: str) -> None:
+    """ValueError for a figure with scripts, handlers, foreign documents or addresses outside of it.
+
+    Figures enter the page as they are, and a file in their folder may be anybody's.
+    """
+    try:
+        elements = list(ElementTree.fromstring(svg).iter())
+    except ElementTree.ParseError as error:
+        raise ValueError(f"a figure is no SVG ({error}); draw the figures again") from None
+    for element in elements:
+        tag = str(element.tag).rpartition("}")[2].lower()
+        named = [(name.rpartition("}")[2].lower(), value) for name, value in element.attrib.items()]
+        outside = [value for name, value in named if name == "href" and not value.startswith(("#", "data:image/"))]
+        if tag in _ACTIVE or outside or any(name.startswith("on") for name, _ in named):
+            raise ValueError(f"a figure holds <{tag}> with scripts or outside addresses; draw the figures again")
 
 
 def _runs(facts: pd.DataFrame) -> list[dict[str, Any]]:

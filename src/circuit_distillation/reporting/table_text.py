@@ -95,4 +95,4 @@ def latex_escape(text: str) -> str:
 
 
 def _markdown(text: str) -> str:
-    return re.sub(r"([\\|*_<>`])", r"\\\1", text.replace("\n", " "))
+    return re.sub(r"([\\|*_<>`\[\]])", r"\\\1", text.replace("\n", " "))
