@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 import torch
 from naive.tiny_models import tiny_model
+from omegaconf import OmegaConf
 from training.distillation_case import HEADS, PAIRS, RANDOM_PAIRS, case, settings, student
 
 from circuit_distillation.training.arms import ARMS
 from circuit_distillation.training.distill import distill
+from circuit_distillation.training.distillation_settings import DistillationSettings
+
+CONF = Path(__file__).parents[2] / "conf" / "base" / "parameters_distillation.yml"
 
 
 def train(arm, model=None, data=None, options=None, **more):
@@ -65,7 +70,7 @@ def test_every_arm_trains_what_it_says_and_leaves_a_plain_model(arm):
     assert sum(name.startswith("cka_") for name in history) == n_pairs
     assert history["cka"].notna().all() == (n_pairs > 0)
     ce = history["ce"] if ARMS[arm].uses_ce else 0 * history["ce"]
-    aligned = sum(5 * (1 - history[f"cka_{i}"]) for i in range(n_pairs))
+    aligned = sum(settings().cka_weight * (1 - history[f"cka_{i}"]) for i in range(n_pairs))
     assert history["loss"].tolist() == pytest.approx((ce + aligned).tolist())
 
 
@@ -178,6 +183,13 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_batch():
         train("circuit_ce_align_cka", model=model, data=data)
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
     assert not model.training
+
+
+def test_the_defaults_are_those_of_the_shipped_parameters():
+    shipped = OmegaConf.load(CONF)["distillation"]
+    defaults = asdict(DistillationSettings())
+    del defaults["seed"]  # of the run as a whole
+    assert {name: shipped[name] for name in defaults} == defaults
 
 
 def test_shares_are_reported():

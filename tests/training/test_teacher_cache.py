@@ -1,4 +1,4 @@
-"""Teacher signals against a plain forward, and the cache: reused, extended, rebuilt when stale."""
+"""Teacher signals against a plain forward, and the file they are stored in."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ import pytest
 import torch
 from training.distillation_case import prompts, teacher
 
-from circuit_distillation.training.teacher_cache import cached_teacher_signals, load_signals, teacher_signals
+from circuit_distillation.models.loading import model_hash
+from circuit_distillation.training.teacher_cache import (
+    data_hash,
+    load_signals,
+    save_signals,
+    teacher_signals,
+)
 
 SITES = [(0, 1), (3, 5), (2, None)]
 
@@ -51,46 +57,26 @@ def test_all_rows_are_every_position():
     torch.testing.assert_close(picked, last.features[0, 1][:, 0], rtol=0, atol=0)
 
 
-class Teachers:
-    """Counts how often the teacher had to be loaded."""
-
-    def __init__(self):
-        self.loaded = 0
-
-    def __call__(self):
-        self.loaded += 1
-        return teacher()
-
-
-def test_the_cache_is_read_without_the_teacher_and_holds_the_same(tmp_path):
-    load, encoded, path = Teachers(), prompts(5, seed=1), tmp_path / "folder" / "signals.safetensors"
-    fresh = cached_teacher_signals(path, load, HASH, encoded, SITES, keep_logits=True)
-    again = cached_teacher_signals(path, load, HASH, encoded, SITES[:2])
-    assert load.loaded == 1
+def test_a_stored_file_holds_the_same_and_names_teacher_and_prompts(tmp_path):
+    encoded, path = prompts(5, seed=1), tmp_path / "folder" / "signals.safetensors"
+    fresh = teacher_signals(teacher(), encoded, SITES, rows="box", keep_logits=True)
+    save_signals(fresh, path)
+    again = load_signals(path)
     assert torch.equal(fresh.labels, again.labels) and torch.equal(fresh.logits, again.logits)
     assert all(torch.equal(fresh.features[site], again.features[site]) for site in SITES)
+    assert (again.rows, again.teacher_hash) == ("box", model_hash(teacher()))
+    assert again.data_hash == data_hash(encoded, "box")
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_new_sites_and_logits_are_added_to_those_it_had(tmp_path):
-    load, encoded, path = Teachers(), prompts(5, seed=1), tmp_path / "signals.safetensors"
-    cached_teacher_signals(path, load, HASH, encoded, SITES[:1])
-    cached_teacher_signals(path, load, HASH, encoded, SITES[1:])
-    assert set(load_signals(path).features) == set(SITES) and load.loaded == 2
-    cached_teacher_signals(path, load, HASH, encoded, SITES, keep_logits=True)
-    assert load_signals(path).logits is not None and load.loaded == 3
-
-
-def test_a_stale_cache_is_rebuilt(tmp_path):
-    load, encoded, path = Teachers(), prompts(5, seed=1), tmp_path / "signals.safetensors"
-    other = replace(encoded, input_ids=encoded.input_ids.clone())
+def test_the_hash_of_the_data_sees_prompts_rows_and_positions():
+    encoded = prompts(5, seed=1)
+    other, moved = replace(encoded, input_ids=encoded.input_ids.clone()), dict(encoded.positions)
     other.input_ids[0, 0] += 1
-    cached_teacher_signals(path, load, HASH, encoded, SITES)
-    for n, (data, rows) in enumerate([(other, "last"), (other, "box"), (other, "last")], start=2):
-        found = cached_teacher_signals(path, load, HASH, data, SITES[:1], rows=rows)
-        assert load.loaded == n and list(found.features) == SITES[:1] and found.rows == rows
-    cached_teacher_signals(path, load, "another teacher", other, SITES[:1])
-    assert load.loaded == 5
+    moved["box"] = moved["box"] - 1
+    hashes = {data_hash(encoded, "last"), data_hash(encoded, "box"), data_hash(encoded, "all")}
+    hashes |= {data_hash(other, "last"), data_hash(replace(encoded, positions=moved), "box")}
+    assert len(hashes) == 5 and data_hash(prompts(5, seed=1), "last") in hashes
 
 
 def test_a_role_that_the_examples_lack_raises():
@@ -99,5 +85,3 @@ def test_a_role_that_the_examples_lack_raises():
     with pytest.raises(ValueError, match="no such site"):
         teacher_signals(teacher(), prompts(3, seed=1), [(4, 0)])
 
-
-HASH = teacher_signals(teacher(), prompts(1, seed=1), []).teacher_hash

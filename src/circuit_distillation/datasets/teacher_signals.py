@@ -9,10 +9,14 @@ from kedro.io import AbstractDataset
 
 
 class TeacherSignalsDataset(AbstractDataset):
-    """`training.teacher_cache.TeacherSignals` as one safetensors file, whole or absent."""
+    """`training.teacher_cache.TeacherSignals` as one safetensors file, whole or absent.
 
-    def __init__(self, filepath: str, metadata: dict | None = None) -> None:
+    A file older than the checkpoint folder `teacher` counts as missing, so that --only-missing-outputs renews it.
+    """
+
+    def __init__(self, filepath: str, teacher: str | None = None, metadata: dict | None = None) -> None:
         self._filepath = PurePosixPath(filepath)
+        self._teacher = Path(teacher) if teacher else None
         self.metadata = metadata
 
     def load(self):
@@ -28,7 +32,11 @@ class TeacherSignalsDataset(AbstractDataset):
         save_signals(data, Path(self._filepath))
 
     def _exists(self) -> bool:
-        return Path(self._filepath).is_file()
+        path = Path(self._filepath)
+        if not path.is_file():
+            return False
+        weights = self._teacher.glob("*.safetensors") if self._teacher else ()
+        return all(path.stat().st_mtime_ns >= file.stat().st_mtime_ns for file in weights)
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

@@ -53,13 +53,12 @@ def distill(
         train, validation: encoded splits. Validation scores the true answers and serves early stopping alone.
         signals: the teacher on `train` (`teacher_signals`), with the teacher heads of `pairs`.
         arm: a name of `arms.ARMS`, or an `Arm`.
-        heads: the student's circuit heads. pairs: (student head, teacher head), mapped or random as the arm
-            says. checkpoint_folder: where a killed run leaves off; the same call goes on from there and ends
-            with the same
-            weights and history. The checkpoint is removed at the end.
+        heads: the student's circuit heads.
+        pairs: (student head, teacher head), mapped or random as the arm says.
+        checkpoint_folder: where a killed run leaves off; the same call goes on from there and ends with the
+            same weights and history. The checkpoint is removed at the end.
         shard: under several processes, spread the student over them (FSDP2) instead of copying it to each. It
-            stays
-            spread: read it with `sharding.whole_state_dict`.
+            stays spread: read it with `sharding.whole_state_dict`.
         on_step: called with every row of the history as it is made.
 
     Returns:
@@ -112,8 +111,7 @@ def distill(
 def _accelerator(arm: Arm, settings: DistillationSettings) -> Accelerator:
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    # Without CE the weights above the highest compared activation have no gradient, and a wrapper would wait
-    # for it.
+    # Without CE the weights above the highest compared activation have no gradient; a wrapper would wait for it.
     wrapper = DistributedDataParallelKwargs(find_unused_parameters=not arm.uses_ce)
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[wrapper])
     if settings.batch_size % accelerator.num_processes:

@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_type_hints
 
 @dataclass(frozen=True)
 class DistillationSettings:
-    """Defaults are the mini family's on CPU. The same settings serve every arm, with two learning rates."""
+    """Defaults are those of conf/base. The same settings serve every arm, with two learning rates."""
 
     epochs: int = 12  # passes over the training split; an incomplete last batch of a pass is dropped
     batch_size: int = 64  # examples a batch, over all processes
@@ -26,13 +26,13 @@ class DistillationSettings:
     rows: str = "last"  # tokens in the Gram matrices: last, answer, all, or a role
     similarity: Literal["cka", "procrustes"] = "cka"
     estimator: Literal["biased", "unbiased"] = "biased"  # HSIC; biased is eq. 1
-    cka_weight: float = 5.0  # lambda of eq. 7
+    cka_weight: float = 1.0  # lambda of eq. 7
     pair_reduction: Literal["sum", "mean"] = "sum"  # sum is eq. 7
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast; weights, CKA and losses stay as they are
     gradient_checkpointing: bool = False
-    evaluate_every: int = 4  # steps between validations; the last step is always validated
+    evaluate_every: int = 12  # steps between validations; the last step is always validated
     patience: int | None = None  # validations without a better accuracy until the run stops; None: never
-    checkpoint_every: int = 50  # steps between checkpoints, where a folder for them is given
+    checkpoint_every: int = 10  # steps between checkpoints, where a folder for them is given
     seed: int = 0  # order of the data, and the draw of random heads
 
     def __post_init__(self) -> None:

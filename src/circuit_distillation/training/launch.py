@@ -36,6 +36,8 @@ def distill_in_processes(
     process runs here, without a launcher.
     """
     if n_processes == 1:
+        if options.get("shard"):
+            raise ValueError("one process has nobody to share the student with: shard needs two or more")
         return distill(student, train, validation, signals, **options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

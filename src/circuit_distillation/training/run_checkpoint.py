@@ -26,9 +26,10 @@ MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a parameter
 
 @dataclass
 class Progress:
-    """Where a run stands. `best` and `waited` serve early stopping: the best validation accuracy so far, and
-    the
-    validations since."""
+    """Where a run stands.
+
+    `best` and `waited` serve early stopping: the best validation accuracy so far, and the validations since.
+    """
 
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
@@ -93,7 +94,9 @@ class RunCheckpoint:
         return Progress(**state["progress"]), best or None
 
     def remove(self) -> None:
-        self._path.unlink(missing_ok=True)
+        """Delete the file, and what a process killed while it wrote left beside it."""
+        for path in (self._path, *self._path.parent.glob(f".{self._path.name}.*")):
+            path.unlink(missing_ok=True)
 
     def _restore_moments(self, i: int, parameter: nn.Parameter, tensors: dict[str, Tensor]) -> None:
         found = {name: tensors[f"{name}.{i}"] for name in MOMENTS if f"{name}.{i}" in tensors}

@@ -1,14 +1,14 @@
 """What the teacher says about a split, computed once: its labels and the activations of its mapped heads.
 
-Stored in safetensors with the hashes of teacher and data, and read by every arm, both students and all seeds,
-so that the teacher is not in memory during training.
+Stored in safetensors with the hashes of teacher and data, and read by every arm and both students, so that
+the teacher is not in memory during training. `distill` refuses signals of other prompts or other rows.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,42 +69,6 @@ def teacher_signals(
         teacher_hash=model_hash(teacher),
         data_hash=data_hash(encoded, rows),
     )
-
-
-def cached_teacher_signals(
-    path: str | Path,
-    load_teacher: Callable[[], nn.Module],
-    teacher_hash: str,
-    encoded: Encoded,
-    sites: Sequence[Site],
-    *,
-    rows: str = "last",
-    keep_logits: bool = False,
-    batch_size: int = 64,
-) -> TeacherSignals:
-    """The signals stored at `path`, or freshly computed and stored there.
-
-    A file of another teacher, other prompts or another row policy is rebuilt, never used. A file that lacks
-    sites (or the logits) is rebuilt with those it had and those that are new. `load_teacher` is called only
-    if needed.
-    """
-    stored = load_signals(path) if Path(path).is_file() else None
-    if stored is not None and (stored.teacher_hash, stored.data_hash) != (
-        teacher_hash,
-        data_hash(encoded, rows),
-    ):
-        stored = None
-    if stored is not None:
-        keep_logits = keep_logits or stored.logits is not None
-        if set(sites) <= set(stored.features) and keep_logits == (stored.logits is not None):
-            return stored
-        sites = [*stored.features, *sites]
-    wanted = list(dict.fromkeys(sites))
-    fresh = teacher_signals(
-        load_teacher(), encoded, wanted, rows=rows, keep_logits=keep_logits, batch_size=batch_size
-    )
-    save_signals(fresh, path)
-    return fresh
 
 
 def data_hash(encoded: Encoded, rows: str) -> str:

@@ -1,0 +1,31 @@
+"""A folder for what a node keeps while it works, so that a killed run can go on."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any, NoReturn
+
+from kedro.io import AbstractDataset
+from kedro.io.core import DatasetError
+
+
+class ScratchFolderDataset(AbstractDataset):
+    """Loads as the path of a folder that a node may make, and removes when done; never missing or saved."""
+
+    def __init__(self, filepath: str, metadata: dict | None = None) -> None:
+        self._filepath = PurePosixPath(filepath)
+        self.metadata = metadata
+
+    def load(self) -> Path:
+        """The path; whether there is a folder is the node's business."""
+        return Path(self._filepath)
+
+    def save(self, data: Any) -> NoReturn:
+        """Refused: the folder holds what nodes put there themselves."""
+        raise DatasetError(f"{self._filepath} is a folder for unfinished work, not an output")
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict[str, Any]:
+        return {"filepath": str(self._filepath)}
