@@ -8,6 +8,7 @@ from kedro.utils import find_kedro_project
 from circuit_distillation.hooks.artifacts import ArtifactHooks
 from circuit_distillation.hooks.models import ModelHooks
 from circuit_distillation.hooks.parameters import ParameterHooks
+from circuit_distillation.training.draws import draw_name
 
 # Nodes outside a namespace read datasets of many (reporting, mapping); Kedro warns at each dotted name.
 warnings.filterwarnings("ignore", message=".*dataset names contain '.' characters.*", category=UserWarning)
@@ -26,5 +27,5 @@ CONFIG_LOADER_ARGS = {
     # "soft": a partial block in another environment or in --params changes only the keys it names.
     "merge_strategy": {"parameters": "soft", "mlflow": "soft"},
     "config_patterns": {"experiments": ["experiments*"]},
-    "custom_resolvers": {"project_path": project_path},
+    "custom_resolvers": {"project_path": project_path, "draw_name": draw_name},
 }

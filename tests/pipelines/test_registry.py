@@ -58,7 +58,19 @@ def test_what_changes_an_artifact_is_in_its_path(context):
     assert "/paper/" not in path("small.base.circuit") and "/paper/" not in path("tuned.large")
 
 
-def test_default_pipeline_holds_all_others(tmp_path):
+def test_default_pipeline_holds_all_but_the_study(tmp_path):
     bootstrap_project(ROOT)
-    nodes = {node.name for name, pipeline in pipelines.items() if name != "__default__" for node in pipeline.nodes}
+    beside = ("__default__", "study_run", "study", "search", "sweeps")
+    nodes = {node.name for name, pipeline in pipelines.items() if name not in beside for node in pipeline.nodes}
     assert nodes == {node.name for node in pipelines["__default__"].nodes}
+
+
+def test_a_training_seed_has_folders_of_its_own_and_shares_what_it_does_not_change(tmp_path):
+    bootstrap_project(ROOT)
+    given = {"data_root": str(tmp_path), "task": "tom", "training_seed": 2}
+    with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
+        catalog = session.load_context().catalog
+    own = ("teacher_signals.task", *(f"small.circuit_ce.{name}" for name in ("student", "history", "predictions")))
+    assert all("/tom/paper.training2/" in str(catalog.get(name)._filepath) for name in own)
+    shared = ("small.mapping", "small.base.predictions", "large.tuned.predictions", "base.small")
+    assert not any("training2" in str(catalog.get(name)._filepath) for name in shared)

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from circuit_distillation import grid
 from circuit_distillation.parameters import ParameterError, Parameters, validate
+from circuit_distillation.parameters.study import outranked
 
 
 class InvalidParameterError(KedroCliError):
@@ -40,6 +41,8 @@ def _checked(loader) -> Parameters:
     preset = _read(loader, "experiments").get(str(chosen), {})
     loader.runtime_params = OmegaConf.to_container(OmegaConf.merge(preset, loader.runtime_params or {}))
     parameters = validate(_read(loader, "parameters"))
+    by_hand = outranked(parameters.chosen, loader.runtime_params.get("distillation") or {})
+    loader.runtime_params = {**loader.runtime_params, "chosen": by_hand}
     family = loader["globals"]["family"]
     if parameters.family.name != family:
         raise ParameterError(

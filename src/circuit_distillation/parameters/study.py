@@ -6,8 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from circuit_distillation.grid import EXTRA_ARMS, PAPER_ARMS, SWEEPS
+from circuit_distillation.grid import EXTRA_ARMS, PAPER_ARMS
 from circuit_distillation.parameters.fields import Count, CountOrNone, Fraction, Name, Rate, Strict, Weight
+from circuit_distillation.study.names import SWEEPS
 
 Task = Literal["entity", "tom"]
 
@@ -75,9 +76,10 @@ ChosenSettings = dict[Name, dict[Task, dict[Literal[PAPER_ARMS], Chosen]]]
 Sweeps = dict[Literal[SWEEPS], Sweep]
 
 
-def given(changes: Strict) -> dict[str, object]:
+def given(changes: Strict | dict) -> dict[str, object]:
     """The values that a block sets, by name."""
-    return {name: value for name, value in changes.model_dump().items() if value is not None}
+    values = changes if isinstance(changes, dict) else changes.model_dump()
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def chosen_settings(chosen: ChosenSettings, family: str, task: str, arm: str) -> dict[str, object]:

@@ -2,37 +2,53 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
 
 from circuit_distillation.parameters import Distillation, Evaluation
+from circuit_distillation.parameters.study import chosen_settings
+from circuit_distillation.pipelines.distillation.settings import distillation_settings
+from circuit_distillation.training.draws import order_seed, training_block
+
+KEPT_LOGITS_BYTES = 2**26  # of a split; larger ones are stored only for arms that need them
 
 
-def cache_teacher(teacher, train, parameters: Distillation):
+def cache_teacher(teacher, train, parameters: Distillation, training_seed: int):
     """The teacher's labels and head outputs on the training prompts, computed once for all arms."""
-    encoded = _training_prompts(teacher.tokenizer, train, parameters)
+    encoded = _training_prompts(teacher.tokenizer, train, parameters, training_seed)
     return _signals(teacher, encoded, parameters)
 
 
-def cache_corpus_teacher(teacher, corpus, parameters: Distillation, seed: int):
+def cache_corpus_teacher(teacher, corpus, parameters: Distillation, seed: int, training_seed: int):
     """The same on next-token examples of the tuning corpus, for the "GOAT-style" students."""
-    return _signals(teacher, _corpus_examples(teacher.tokenizer, corpus, parameters, seed), parameters)
+    drawn = order_seed(seed, training_seed)
+    return _signals(teacher, _corpus_examples(teacher.tokenizer, corpus, parameters, drawn), parameters)
 
 
-def train_student(base, mapping, signals, train, validation, parameters: Distillation, arm: str, seed: int) -> tuple:
-    """The student of one arm, its trained weights merged, and the history of its training."""
-    return _distill(base, mapping, signals, _training_prompts(base.tokenizer, train, parameters), validation, parameters, arm, seed)
+def train_student(
+    base, mapping, signals, train, validation, unfinished, parameters: Distillation, arm: str, **run
+) -> tuple:
+    """The student of one arm, its trained weights merged, and the history of its training.
+
+    `unfinished` is the folder where a killed run leaves off and this one goes on; it is gone at the end. `run`
+    holds family, task, seed, training_seed and the settings that the search chose.
+    """
+    prompts = _training_prompts(base.tokenizer, train, parameters, run["training_seed"])
+    return _distill(base, mapping, signals, prompts, validation, unfinished, parameters, arm, run)
 
 
 def train_corpus_student(
-    base, mapping, signals, corpus, validation, parameters: Distillation, arm: str, seed: int
+    base, mapping, signals, corpus, validation, unfinished, parameters: Distillation, arm: str, **run
 ) -> tuple:
-    """A "GOAT-style" student: the same arm on the tuning corpus alone, looked at on the task's validation split."""
-    examples = _corpus_examples(base.tokenizer, corpus, parameters, seed)
-    return _distill(base, mapping, signals, examples, validation, parameters, arm.removeprefix("goat_"), seed)
+    """A "GOAT-style" student: the same arm on the tuning corpus alone, validated on the task's prompts."""
+    drawn = order_seed(run["seed"], run["training_seed"])
+    examples = _corpus_examples(base.tokenizer, corpus, parameters, drawn)
+    kind = arm.removeprefix("goat_")
+    return _distill(base, mapping, signals, examples, validation, unfinished, parameters, kind, run)
 
 
 def predict(checkpoint, heads: dict[str, Any], test, means, parameters: Evaluation, seed: int):
-    """Test predictions of the full model, of its circuit (a mapping's H_s, or a circuit's heads) and of random circuits."""
+    """Test predictions of the full model, its circuit (a mapping's H_s, a circuit's heads), random ones."""
     from circuit_distillation.circuits.predictions import prediction_frame
     from circuit_distillation.tasks.example import from_frame
 
@@ -41,17 +57,11 @@ def predict(checkpoint, heads: dict[str, Any], test, means, parameters: Evaluati
     return prediction_frame(checkpoint, from_frame(test), from_frame(means), kept, n_random, seed)
 
 
-def _training_prompts(tokenizer, train, parameters: Distillation):
+def _training_prompts(tokenizer, train, parameters: Distillation, training_seed: int):
     from circuit_distillation.models.encoding import encode
     from circuit_distillation.tasks.example import from_frame
 
-    examples = from_frame(train)[: parameters.n_train]
-    if len(examples) < parameters.n_train:
-        raise ValueError(
-            f"the training split has {len(examples)} prompts, distillation.n_train asks for {parameters.n_train}: "
-            "raise data_generation.groups"
-        )
-    return encode(tokenizer, examples)
+    return encode(tokenizer, training_block(from_frame(train), parameters.n_train, training_seed))
 
 
 def _corpus_examples(tokenizer, corpus, parameters: Distillation, seed: int):
@@ -63,34 +73,63 @@ def _corpus_examples(tokenizer, corpus, parameters: Distillation, seed: int):
 
 
 def _signals(teacher, encoded, parameters: Distillation):
+    """Of every head and layer, so that no mapping or arm needs the teacher again; logits too where small."""
     from circuit_distillation.models.architecture import architecture
     from circuit_distillation.training.teacher_cache import teacher_signals
 
     shape = architecture(teacher.model)
     layers = range(shape.n_layers)
-    sites = [(layer, head) for layer in layers for head in range(shape.n_heads)] + [(layer, None) for layer in layers]
-    keep_logits = parameters.labels == "soft" or "full_kl" in parameters.extra_arms
-    return teacher_signals(teacher.model, encoded, sites, rows=parameters.rows, keep_logits=keep_logits)
+    sites = [(layer, head) for layer in layers for head in (*range(shape.n_heads), None)]
+    needed = parameters.labels == "soft" or "full_kl" in parameters.extra_arms
+    small = 4 * len(encoded.input_ids) * shape.vocab_size <= KEPT_LOGITS_BYTES
+    return teacher_signals(teacher.model, encoded, sites, rows=parameters.rows, keep_logits=needed or small)
 
 
-def _distill(base, mapping, signals, encoded, validation, parameters: Distillation, arm: str, seed: int) -> tuple:
+def _distill(
+    base, mapping, signals, encoded, validation, unfinished, parameters: Distillation, arm: str, run
+) -> tuple:
     from circuit_distillation.models.encoding import encode
     from circuit_distillation.tasks.example import from_frame
     from circuit_distillation.training.arms import get_arm
-    from circuit_distillation.training.distill import distill
-    from circuit_distillation.training.distillation_settings import DistillationSettings
+    from circuit_distillation.training.launch import distill_in_processes
 
-    settings = DistillationSettings(**parameters.model_dump(exclude={"n_train", "extra_arms"}), seed=seed)
-    pairs = mapping["random_pairs" if get_arm(arm).pairs == "random" else "pairs"]
-    history = distill(
+    chosen = chosen_settings(run["chosen"], run["family"], run["task"], arm)
+    kind = get_arm(arm)
+    _check_signals(signals, mapping, parameters, kind.soft_labels)
+    history = distill_in_processes(
         base.model,
         encoded,
         encode(base.tokenizer, from_frame(validation)),
         signals,
-        arm=arm,
+        n_processes=parameters.processes,
+        shard=parameters.sharded,
+        arm=kind,
         heads=[tuple(head) for head in mapping["student_heads"]],
-        pairs=[(tuple(pair["student"]), tuple(pair["teacher"])) for pair in pairs],
-        settings=settings,
+        pairs=_pairs(mapping["random_pairs" if kind.pairs == "random" else "pairs"]),
+        settings=distillation_settings(parameters, chosen, order_seed(run["seed"], run["training_seed"])),
+        checkpoint_folder=unfinished,
     )
-    shares = {"pct_heads": history.attrs["percent_heads"], "pct_parameters": history.attrs["percent_parameters"]}
-    return base, history.assign(**shares)
+    shutil.rmtree(unfinished, ignore_errors=True)  # with what runs of other settings may have left there
+    shares = {name: history.attrs[f"percent_{name}"] for name in ("heads", "parameters")}
+    return base, history.assign(**{f"pct_{name}": share for name, share in shares.items()})
+
+
+def _check_signals(signals, mapping, parameters: Distillation, soft_labels: bool) -> None:
+    """Signals of an earlier run may be of another teacher or other parameters: ValueError with the remedy."""
+    faults = []
+    if signals.teacher_hash != mapping["hashes"]["teacher"]:
+        faults.append("they are of another teacher than the mapping")
+    if signals.rows != parameters.rows:
+        faults.append(f"they hold the rows {signals.rows!r}, distillation.rows is {parameters.rows!r}")
+    if signals.logits is None and (soft_labels or parameters.labels == "soft"):
+        faults.append("they lack the logits that soft labels need")
+    if faults:
+        raise ValueError(
+            f"the stored signals of the teacher cannot be used: {'; '.join(faults)}. Make mapping and "
+            "signals again: `kedro run --pipelines head_mapping,distillation` without --only-missing-outputs"
+        )
+
+
+def _pairs(entries) -> list:
+    """(student head, teacher head) from the mapping's JSON."""
+    return [(tuple(entry["student"]), tuple(entry["teacher"])) for entry in entries]

@@ -15,7 +15,7 @@ from circuit_distillation.pipelines.distillation.tracking import track_baseline,
 
 
 def create_pipeline() -> Pipeline:
-    """Teacher signals once, then every arm of both students; predictions and an MLflow run for every model."""
+    """Teacher signals once, then every arm of both students; predictions and MLflow run of every model."""
     nodes = _teacher_nodes()
     for role, arm in grid.cells():
         nodes += [_train_node(role, arm), *_measure_nodes(role, arm, f"{role}.{arm}.student")]
@@ -26,22 +26,33 @@ def create_pipeline() -> Pipeline:
 
 def _teacher_nodes() -> list[Node]:
     teacher, parameters = f"tuned.{TEACHER}", "params:distillation"
-    nodes = [
-        Node(cache_teacher, [teacher, "examples.train", parameters], "teacher_signals.task", name="cache_teacher")
-    ]
+    inputs = [teacher, "examples.train", parameters, "params:training_seed"]
+    nodes = [Node(cache_teacher, inputs, "teacher_signals.task", name="cache_teacher")]
     if any(arm in grid.CORPUS_ARMS for arm in grid.arms()):
-        inputs = [teacher, "corpus.train", parameters, "params:seed"]
-        nodes.append(Node(cache_corpus_teacher, inputs, "teacher_signals.tuning", name="cache_corpus_teacher"))
+        inputs = [teacher, "corpus.train", parameters, "params:seed", "params:training_seed"]
+        name = "cache_corpus_teacher"
+        nodes.append(Node(cache_corpus_teacher, inputs, "teacher_signals.tuning", name=name))
     return nodes
 
 
 def _train_node(role: str, arm: str) -> Node:
     on_corpus = arm in grid.CORPUS_ARMS
-    signals, prompts = ("tuning", "corpus.train") if on_corpus else ("task", "examples.train")
+    signals, prompts = ("tuning", "corpus") if on_corpus else ("task", "train")
+    inputs = {
+        "base": f"base.{role}",
+        "mapping": f"{role}.mapping",
+        "signals": f"teacher_signals.{signals}",
+        prompts: "corpus.train" if on_corpus else "examples.train",
+        "validation": "examples.validation",
+        "unfinished": f"{role}.{arm}.unfinished",
+        "parameters": "params:distillation",
+        "arm": f"params:arms.{arm}",
+        "family": "params:family.name",
+        **{name: f"params:{name}" for name in ("task", "seed", "training_seed", "chosen")},
+    }
     return Node(
         train_corpus_student if on_corpus else train_student,
-        [f"base.{role}", f"{role}.mapping", f"teacher_signals.{signals}", prompts, "examples.validation"]
-        + ["params:distillation", f"params:arms.{arm}", "params:seed"],
+        inputs,
         [f"{role}.{arm}.student", f"{role}.{arm}.history"],
         name="train_student",
         namespace=f"{role}.{arm}",
@@ -50,7 +61,7 @@ def _train_node(role: str, arm: str) -> Node:
 
 
 def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
-    """Predictions on the test split and the MLflow run. A student's circuit is H_s, the large model's its own.
+    """Test predictions and the MLflow run. A student's circuit is H_s, the large model's its own.
 
     The teacher tuned on its corpus alone is measured on the circuit of the base it was tuned from.
     """

@@ -24,14 +24,17 @@ def _track(role: dict, arm: str, predictions, parameters: dict[str, Any], histor
     """The identifier of the child run, which the catalog keeps beside the predictions."""
     import mlflow
 
-    with mlflow.start_run(run_name=f"{plain(role)['name']}/{arm}", nested=mlflow.active_run() is not None) as run:
+    name, nested = f"{plain(role)['name']}/{arm}", mlflow.active_run() is not None
+    means = predictions[list(ACCURACIES)].mean()
+    accuracies = {column.replace("correct", "accuracy"): float(mean) for column, mean in means.items()}
+    with mlflow.start_run(run_name=name, nested=nested) as run:
         mlflow.set_tags({"task": parameters["task"], "student": plain(role)["name"], "arm": arm})
-        mlflow.set_tags({key: parameters[key] for key in ("seed", "experiment")})
+        mlflow.set_tags({key: parameters[key] for key in ("seed", "training_seed", "experiment")})
         mlflow.log_params(flatten(plain(parameters["distillation"]), "distillation."))
-        mlflow.log_metrics({name.replace("correct", "accuracy"): float(predictions[name].mean()) for name in ACCURACIES})
+        mlflow.log_metrics(accuracies)
         if history is not None:
             _log_curves(history, run.info.run_id)
-    return {"run_id": run.info.run_id, "run_name": f"{plain(role)['name']}/{arm}"}
+    return {"run_id": run.info.run_id, "run_name": name}
 
 
 def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:

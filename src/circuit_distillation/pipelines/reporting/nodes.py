@@ -7,6 +7,7 @@ from typing import Any
 
 from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters import plain
+from circuit_distillation.training.draws import draw_name
 
 SHOWN_PARAMETERS = ("family", "data_generation", "circuit_discovery", "evaluation", "head_mapping", "distillation")
 PACKAGES = ("circuit-distillation", "torch", "transformers", "kedro", "numpy", "pandas", "scipy")
@@ -55,7 +56,7 @@ def build_tables(results, parameters: dict[str, Any]) -> tuple:
     from circuit_distillation.reporting.tables import CAPTIONS, build_table
 
     numbers = range(1, len(TABLES) + 1)
-    frames = [build_table(results, number, _labels(parameters["family"]), parameters["experiment"]) for number in numbers]
+    frames = [build_table(results, number, _labels(parameters["family"]), _experiment(parameters)) for number in numbers]
     captions = [f"Table {number}. {CAPTIONS[number]}" for number in numbers]
     markdown = [to_markdown(frame, caption) for frame, caption in zip(frames, captions, strict=True)]
     latex = [
@@ -111,7 +112,7 @@ def write_page(results, significance, figures, facts, parameters: dict[str, Any]
         significance=significance,
         figures=figures,
         facts=facts,
-        experiment=parameters["experiment"],
+        experiment=_experiment(parameters),
         scaffolded=family["scaffolded"],
         in_domain_shares={task: tuning[task]["common"]["in_domain_share"] for task in ("entity", "tom") if task in tuning},
     )
@@ -130,7 +131,11 @@ def _named(stored: dict[str, Any], kind: str):
 
 
 def _run(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {key: parameters[key] for key in ("task", "seed", "experiment")}
+    return {"task": parameters["task"], "seed": parameters["seed"], "experiment": _experiment(parameters)}
+
+
+def _experiment(parameters: dict[str, Any]) -> str:
+    return draw_name(parameters["experiment"], parameters["training_seed"])
 
 
 def _labels(family: dict[str, Any]) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""The search of hyperparameters on validation prompts, and the sweeps that ask why."""

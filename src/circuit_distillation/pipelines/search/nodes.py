@@ -1,0 +1,93 @@
+"""Trials of an arm on validation prompts; nothing here reads the test split."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from circuit_distillation.parameters import Distillation, HeadMapping
+from circuit_distillation.parameters.study import Search, Sweep, chosen_settings, given
+
+RUN = ("task", "seed")
+
+
+def run_trials(role: str, arm: str, search: Search, distillation: Distillation, head_mapping: HeadMapping, **stored):
+    """Every declared trial of an arm for one student, from the shared settings: a row each."""
+    trials = [(arm, given(changes)) for changes in search.trials[arm]]
+    return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
+
+
+def run_sweep(
+    role: str,
+    sweep: Sweep,
+    chosen: dict,
+    search: Search,
+    distillation: Distillation,
+    head_mapping: HeadMapping,
+    **stored,
+):
+    """Every arm and change of a sweep for one student, from the settings that the search chose for the arm."""
+    trials = [
+        (arm, chosen_settings(chosen, stored["family"], stored["task"], arm) | given(changes))
+        for arm in sweep.arms
+        for changes in sweep.changes
+        if stored["task"] in sweep.tasks
+    ]
+    return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
+
+
+def choose(**trials):
+    """Which trial of every arm is best on validation prompts, the mean over students."""
+    import pandas as pd
+
+    from circuit_distillation.study.search import summarise
+
+    rows = pd.concat(trials.values(), ignore_index=True)
+    return summarise(rows).assign(seed=int(rows["seed"].iloc[0]))
+
+
+def collect(**sweeps):
+    """The rows of every sweep, with its name."""
+    import pandas as pd
+
+    frames = [frame.assign(sweep=key.split("__")[1]) for key, frame in sweeps.items() if len(frame)]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _rows(role: str, trials: list, case, stored: dict[str, Any]):
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    from circuit_distillation.study.trials import run_trial
+
+    key = {name: stored[name] for name in RUN} | {"student": role}
+    return pd.DataFrame([key | run_trial(case, arm, changes) for arm, changes in tqdm(trials, desc=f"{role} trials")])
+
+
+def _case(search: Search, distillation: Distillation, mapping: HeadMapping, stored: dict[str, Any]):
+    from circuit_distillation.mapping.build import MappingSettings
+    from circuit_distillation.pipelines.distillation.settings import distillation_settings
+    from circuit_distillation.study.trials import TrialCase
+    from circuit_distillation.tasks.example import from_frame
+    from circuit_distillation.training.draws import order_seed, training_block
+
+    fraction, seed = getattr(mapping.fraction, stored["task"]), stored["seed"]
+    train = training_block(from_frame(stored["train"]), distillation.n_train, search.training_seed)
+    return TrialCase(
+        student=stored["student"],
+        teacher=stored["teacher"],
+        train=train,
+        validation=from_frame(stored["validation"]),
+        means=from_frame(stored["means"]),
+        student_side=_side(stored, "student"),
+        teacher_side=_side(stored, "teacher"),
+        mapping=MappingSettings(**mapping.model_dump() | {"fraction": fraction, "seed": seed}),
+        settings=distillation_settings(distillation, {}, order_seed(seed, search.training_seed)),
+    )
+
+
+def _side(stored: dict[str, Any], which: str):
+    from circuit_distillation.mapping.effects import Effects, features_from_frame
+    from circuit_distillation.study.trials import HeadSide
+
+    outputs = features_from_frame(stored[f"{which}_features"])
+    return HeadSide(Effects.from_frame(stored[f"{which}_effects"]), stored[f"{which}_circuit"], outputs)

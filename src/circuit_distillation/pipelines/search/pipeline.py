@@ -1,0 +1,57 @@
+"""Pipelines `search` and `sweeps`: a node for each student and arm, or for each student and question."""
+
+from kedro.pipeline import Node, Pipeline
+
+from circuit_distillation.grid import PAPER_ARMS, STUDENTS, TEACHER
+from circuit_distillation.pipelines.search.nodes import choose, collect, run_sweep, run_trials
+from circuit_distillation.study.names import SWEEPS
+
+CELLS = [(role, arm) for role in STUDENTS for arm in PAPER_ARMS]
+
+
+def create_search() -> Pipeline:
+    """Every declared trial, and the choice among them."""
+    nodes = [
+        Node(
+            run_trials,
+            _stored(role) | {"arm": f"params:arms.{arm}"},
+            f"{role}.{arm}.trials",
+            name="run_trials",
+            namespace=f"{role}.{arm}.search",
+        )
+        for role, arm in CELLS
+    ]
+    trials = {f"{role}__{arm}": f"{role}.{arm}.trials" for role, arm in CELLS}
+    return Pipeline([*nodes, Node(choose, trials, "search_summary", name="choose")], tags="search")
+
+
+def create_sweeps() -> Pipeline:
+    """Every sweep, from the settings that the search chose."""
+    cells = [(role, sweep) for role in STUDENTS for sweep in SWEEPS]
+    nodes = [
+        Node(
+            run_sweep,
+            _stored(role)
+            | {"sweep": f"params:sweeps.{sweep}", "chosen": "params:chosen", "family": "params:family.name"},
+            f"{role}.{sweep}.sweep",
+            name=f"sweep_{sweep}",
+            namespace=f"{role}.sweeps",
+        )
+        for role, sweep in cells
+    ]
+    rows = {f"{role}__{sweep}": f"{role}.{sweep}.sweep" for role, sweep in cells}
+    return Pipeline([*nodes, Node(collect, rows, "sweep_rows", name="collect")], tags="sweeps")
+
+
+def _stored(role: str) -> dict[str, str]:
+    """What a trial of a student reads."""
+    sides = {"student": f"{role}.base", "teacher": f"{TEACHER}.tuned"}
+    artifacts = {"effects": "ablation_effects", "features": "head_features", "circuit": "circuit"}
+    return {
+        "student": f"base.{role}",
+        "teacher": f"tuned.{TEACHER}",
+        "role": f"params:family.roles.{role}.name",
+        **{f"{which}_{short}": f"{side}.{name}" for which, side in sides.items() for short, name in artifacts.items()},
+        **{split: f"examples.{split}" for split in ("train", "validation", "means")},
+        **{name: f"params:{name}" for name in ("search", "distillation", "head_mapping", "task", "seed")},
+    }

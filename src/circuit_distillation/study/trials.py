@@ -1,0 +1,139 @@
+"""One trial: a student trained with some settings changed, scored on the validation split alone."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from circuit_distillation.circuits.predictions import prediction_frame
+from circuit_distillation.mapping.build import HeadOutputs, MappingSettings, build_mapping
+from circuit_distillation.mapping.effects import Effects
+from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.encoding import encode
+from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.tasks.example import Example
+from circuit_distillation.training.arms import get_arm
+from circuit_distillation.training.distill import distill
+from circuit_distillation.training.distillation_settings import DistillationSettings
+from circuit_distillation.training.teacher_cache import TeacherSignals, teacher_signals
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAPPING_KEYS = tuple(item.name for item in fields(MappingSettings) if item.name != "seed")
+TRAINING_KEYS = tuple(item.name for item in fields(DistillationSettings) if item.name != "seed")
+
+
+@dataclass(frozen=True)
+class HeadSide:
+    """What the mapping knows of one model: ablation effects, the circuit's record, head outputs."""
+
+    effects: Effects
+    circuit: Mapping[str, Any]
+    outputs: HeadOutputs
+
+
+@dataclass
+class TrialCase:
+    """What every trial of a student starts from; nothing in it is of the test split."""
+
+    student: Checkpoint
+    teacher: Checkpoint
+    train: Sequence[Example]
+    validation: Sequence[Example]
+    means: Sequence[Example]
+    student_side: HeadSide
+    teacher_side: HeadSide
+    mapping: MappingSettings
+    settings: DistillationSettings
+    _signals: dict[str, TeacherSignals] = field(default_factory=dict)
+
+    @cached_property
+    def train_ids(self):
+        """The training prompts as the student reads them."""
+        return encode(self.student.tokenizer, self.train)
+
+    def signals(self, rows: str) -> TeacherSignals:
+        """The teacher on the training prompts, once for each policy of rows."""
+        if rows not in self._signals:
+            shape = architecture(self.teacher.model)
+            sites = [(layer, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
+            encoded = encode(self.teacher.tokenizer, self.train)
+            self._signals[rows] = teacher_signals(self.teacher.model, encoded, sites, rows=rows)
+        return self._signals[rows]
+
+    def map_heads(self, settings: MappingSettings) -> dict[str, Any]:
+        """The mapping under some settings, from the stored effects."""
+        ours, theirs = self.student_side, self.teacher_side
+        outputs = (ours.outputs, theirs.outputs) if settings.rule == "cka" else None
+        return build_mapping(ours.effects, theirs.effects, ours.circuit, theirs.circuit, settings, outputs=outputs)
+
+
+def run_trial(case: TrialCase, arm: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Train a copy of the student and score it on validation prompts.
+
+    `changes` are fields of DistillationSettings and MappingSettings; ValueError for any other. Returns a row:
+    arm, changes (JSON), {full,circuit}_accuracy and balanced_accuracy (mean over cells) on validation prompts,
+    ce and cka (mean of the last tenth of the steps), noise_floor, n_heads, distinct_teacher_heads, seconds.
+    """
+    training, mapping = split_changes(changes)
+    settings, record = replace(case.settings, **training), case.map_heads(replace(case.mapping, **mapping))
+    heads = [tuple(head) for head in record["student_heads"]]
+    pairs = record["random_pairs" if get_arm(arm).pairs == "random" else "pairs"]
+    student = copy.deepcopy(case.student.model)
+    history = distill(
+        student,
+        case.train_ids,
+        encode(case.student.tokenizer, case.validation),
+        case.signals(settings.rows),
+        arm=arm,
+        heads=heads,
+        pairs=[(tuple(pair["student"]), tuple(pair["teacher"])) for pair in pairs],
+        settings=settings,
+        progress_bar=False,
+    )
+    checkpoint = replace(case.student, model=student)
+    scored = prediction_frame(checkpoint, case.validation, case.means, heads, 1, settings.seed)
+    return {
+        "arm": arm,
+        "changes": json.dumps(dict(changes), sort_keys=True),
+        **_accuracies(scored),
+        **_ends(history),
+        "n_heads": len(heads),
+        "distinct_teacher_heads": record["distinct_teacher_heads"],
+        "n_validation": len(scored),
+    }
+
+
+def split_changes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Changes of the training and of the mapping; ValueError for a name that neither has."""
+    unknown = sorted(set(changes) - set(TRAINING_KEYS) - set(MAPPING_KEYS))
+    if unknown:
+        known = ", ".join(sorted((*TRAINING_KEYS, *MAPPING_KEYS)))
+        raise ValueError(f"a trial cannot change {unknown[0]!r}; it can change {known}")
+    training = {key: value for key, value in changes.items() if key in TRAINING_KEYS}
+    return training, {key: value for key, value in changes.items() if key in MAPPING_KEYS}
+
+
+def _accuracies(scored: pd.DataFrame) -> dict[str, float]:
+    by_cell = scored["full_correct"].astype(float).groupby(scored["cell"]).mean()
+    return {
+        "full_accuracy": float(scored["full_correct"].mean()),
+        "circuit_accuracy": float(scored["circuit_correct"].mean()),
+        "balanced_accuracy": float(by_cell.mean()),
+    }
+
+
+def _ends(history: pd.DataFrame) -> dict[str, float]:
+    last = history.tail(max(1, len(history) // 10))
+    return {
+        "ce": float(last["ce"].mean()),
+        "cka": float(last["cka"].mean()),
+        "noise_floor": float(last["noise_floor"].mean()),
+        "steps": int(history["step"].iloc[-1]),
+        "seconds": float(history["seconds"].iloc[-1]),
+    }
