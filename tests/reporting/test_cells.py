@@ -24,6 +24,21 @@ def test_each_model_has_its_cells() -> None:
     assert second["full"][4] is None  # no candidates were given
 
 
+def test_each_experiment_has_its_own_circuit_of_a_base_model() -> None:
+    ours, theirs = predictions("tom", 0.9, seed=1), predictions("tom", 0.4, seed=2)
+    rows = [
+        result_rows(frame, **{**KEY, "experiment": experiment}, arm="base")
+        for frame, experiment in ((ours, "paper"), (theirs.assign(full_correct=ours["full_correct"]), "other"))
+    ]
+    for frame, experiment in ((ours, "paper"), (theirs, "other")):
+        (row,) = cell_rows(pd.concat(rows), LABELS, experiment)
+        circuit = frame[frame["cell"] == "own"]["circuit_correct"].mean()
+        assert row["circuit"][0] == pytest.approx(circuit)
+    (row,) = cell_rows(pd.concat(rows), LABELS, "third")  # it has no base of its own yet
+    assert row["full"][0] == pytest.approx(ours[ours["cell"] == "own"]["full_correct"].mean())
+    assert row["circuit"] == [None] * len(CELL_METRICS)
+
+
 def test_trivial_baselines_of_both_tasks() -> None:
     rows = [result_rows(predictions(task), **{**KEY, "task": task}, arm="base") for task in ("entity", "tom")]
     found = {(row["task"], row["name"].split()[0]): row for row in trivial_baselines(pd.concat(rows))}

@@ -29,8 +29,10 @@ STORED = {f"{role}.{arm}": predictions("entity", 0.6, k) for role in ("small", "
 
 @pytest.fixture(scope="module")
 def results() -> pd.DataFrame:
-    rows = [result_rows(frame, **RUN, model=key.split(".")[0], arm=key.split(".")[1]) for key, frame in STORED.items()]
-    return pd.concat([*rows, result_rows(STORED["small.base"], **RUN, model="large", arm="tuned")], ignore_index=True)
+    named = [(*key.split("."), frame) for key, frame in STORED.items()]
+    named.append(("large", "tuned", STORED["small.base"]))
+    rows = [result_rows(frame, **RUN, model=role, arm=arm) for role, arm, frame in named]
+    return pd.concat(rows, ignore_index=True)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pandas as pd
 
 from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
 from circuit_distillation.reporting.results import BELIEF_CELLS
+from circuit_distillation.reporting.selection import rows_of
 
 # Heading -> metric; the same metrics for the full model and for its circuit.
 CELL_METRICS = {
@@ -20,14 +21,16 @@ CELL_METRICS = {
 
 def cell_rows(results: pd.DataFrame, labels: Mapping[str, str], experiment: str) -> list[dict[str, Any]]:
     """A row for each model and arm of theory of mind: name and means over seeds, "full" and "circuit"."""
-    shown = (results["experiment"] == experiment) | results["arm"].isin(UPSTREAM_ARMS)
-    tom = results[(results["task"] == "tom") & shown]
+    tom = results[results["task"] == "tom"]
     pairs = tom[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     rows = []
     for role, arm in sorted(
         pairs, key=lambda pair: (pair[1] not in UPSTREAM_ARMS, ROLES.index(pair[0]), pair[1])
     ):
-        means = tom[(tom["model"] == role) & (tom["arm"] == arm)].groupby("metric")["value"].mean()
+        own = rows_of(tom, role, arm, experiment)
+        if own.empty:
+            continue
+        means = own.groupby("metric")["value"].mean()
         values = {
             part: [means.get(metric.format(part=part)) for metric in CELL_METRICS.values()]
             for part in ("full", "circuit")

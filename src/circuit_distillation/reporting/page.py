@@ -12,6 +12,7 @@ import pandas as pd
 
 from circuit_distillation.reporting.answer import TASK_NAMES, answer_rows, headline
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
+from circuit_distillation.reporting.corpus import HELD_OUT, corpus_rows
 from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings
 from circuit_distillation.reporting.significance import PROPOSED
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
@@ -70,6 +71,8 @@ def render_page(
         sections=_sections(figures),
         cells=cell_rows(results, labels, experiment),
         cell_headings=list(CELL_METRICS),
+        corpus=corpus_rows(facts, labels, in_domain_shares or {}),
+        held_out_names=HELD_OUT,
         trivial=trivial_baselines(results),
         runs=_runs(facts),
         scaffolded=scaffolded,
@@ -142,9 +145,10 @@ def _check_passive(svg: str) -> None:
     for element in elements:
         tag = str(element.tag).rpartition("}")[2].lower()
         named = [(name.rpartition("}")[2].lower(), value) for name, value in element.attrib.items()]
-        outside = [value for name, value in named if name == "href" and not value.startswith(("#", "data:image/"))]
+        addresses = [value for name, value in named if name == "href"]
+        outside = [value for value in addresses if not value.startswith(("#", "data:image/"))]
         if tag in _ACTIVE or outside or any(name.startswith("on") for name, _ in named):
-            raise ValueError(f"a figure holds <{tag}> with scripts or outside addresses; draw the figures again")
+            raise ValueError(f"a figure has scripts or outside addresses (<{tag}>); draw the figures again")
 
 
 def _runs(facts: pd.DataFrame) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from io import StringIO
 import pandas as pd
 
 from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
+from circuit_distillation.reporting.selection import rows_of
 
 TABLES = (1, 2, 3, 4)
 CAPTIONS = {
@@ -95,11 +96,7 @@ def _rows_beyond(
 
 def _measure(measured: pd.DataFrame, role: str, arm: str, experiment: str) -> dict[str, object]:
     """Means over seeds of one row; nothing where the arm was not run."""
-    rows = measured[(measured["model"] == role) & (measured["arm"] == arm)]
-    own = rows[rows["experiment"] == experiment]
-    if own.empty and arm in UPSTREAM_ARMS:
-        # Models above the mapping do not depend on the experiment: any experiment's rows are theirs.
-        own = rows.drop_duplicates(["seed", "metric"])
+    own = rows_of(measured, role, arm, experiment)
     if own.empty:
         return {}
     means = own.groupby("metric")["value"].mean()

@@ -23,10 +23,12 @@ def corpus_scores(model, tokenizer, held_out: Sequence[Instruction]) -> dict[str
     kinds = sorted({instruction.kind for instruction in held_out})
     pairs = list(zip(matches, held_out, strict=True))
     by_kind = {kind: [hit for hit, instruction in pairs if instruction.kind == kind] for kind in kinds}
+    guesses = guess_rates(held_out)
     return {
         "corpus_exact": sum(matches) / len(matches),
         "corpus_exact_by_kind": {kind: sum(hits) / len(hits) for kind, hits in by_kind.items()},
-        "corpus_guess_by_kind": guess_rates(held_out),
+        "corpus_guess": sum(guesses[kind] * len(by_kind[kind]) for kind in kinds) / len(held_out),
+        "corpus_guess_by_kind": guesses,
         "corpus_token_accuracy": token_accuracy(model, tokenizer, held_out),
         "corpus_n": len(held_out),
     }

@@ -1,0 +1,26 @@
+"""Which result rows belong to a model under an experiment."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from circuit_distillation.reporting.arms import STUDENTS, UPSTREAM_ARMS
+
+# Arms that discovery or mapping does not touch, but whose "Circuit" is the students' mapped heads.
+_MAPPED_CIRCUIT = ("base", "tuned")
+_OF_THE_CIRCUIT = r"circuit|faithfulness|random_"
+
+
+def rows_of(results: pd.DataFrame, role: str, arm: str, experiment: str) -> pd.DataFrame:
+    """Rows of one role and arm, a value a seed and metric; none where the arm was not run.
+
+    Models above the mapping do not depend on the experiment: where it has no rows of its own, any other's are
+    theirs, but for the metrics of a student's circuit, whose heads each experiment chooses.
+    """
+    rows = results[(results["model"] == role) & (results["arm"] == arm)]
+    own = rows[rows["experiment"] == experiment]
+    if not own.empty or arm not in UPSTREAM_ARMS:
+        return own
+    if role in STUDENTS and arm in _MAPPED_CIRCUIT:
+        rows = rows[~rows["metric"].str.contains(_OF_THE_CIRCUIT)]
+    return rows.drop_duplicates(["seed", "metric"])
