@@ -103,6 +103,8 @@ class FineTuning(Strict):
     precision: Literal["fp32", "bf16"]
     gradient_checkpointing: Annotated[bool, Field(strict=True)]
     checkpoint_every: Count
+    processes: Count
+    sharded: Annotated[bool, Field(strict=True)]
     lora: Lora
 
 

@@ -1,12 +1,12 @@
-"""Alpaca's own data (Taori et al., 2023) from a local `alpaca_data.json`, in its two templates."""
+"""Alpaca's own data (Taori et al., 2023) from a local file, in its two templates."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from .corpus import Instruction
+from .rows import read_rows
 
 # The newline at the end is ours: with it no tokenizer merges "Response:" with the first word of the response.
 WITH_INPUT = """Below is an instruction that describes a task, paired with an input that provides further \
@@ -41,29 +41,17 @@ class Alpaca:
 
 
 def load(path: str | Path) -> Alpaca:
-    """Read a list of objects with instruction, input and output.
+    """Read rows with instruction, input and output: `alpaca_data.json`, or the hub's Parquet file.
 
     Fillers such as "No input" count as none. ValueError if the file is missing or has another form.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"There is no file {path}: give the path of an alpaca_data.json.")
-    try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}.") from error
-    if not isinstance(rows, list):
-        raise ValueError(f"{path} must hold a list of objects with instruction, input and output.")
-    instructions = [_instruction(row, number, path) for number, row in enumerate(rows)]
+    rows = read_rows(path, ("instruction", "output"))
+    instructions = [_instruction(row) for row in rows]
     kept = [instruction for instruction in instructions if instruction.response]
     return Alpaca(kept, len(rows) - len(kept))
 
 
-def _instruction(row: object, number: int, path: Path) -> Instruction:
-    if not isinstance(row, dict) or not all(
-        isinstance(row.get(key), str) for key in ("instruction", "output")
-    ):
-        raise ValueError(f"Row {number} of {path} lacks a text under instruction or output.")
+def _instruction(row: dict[str, str]) -> Instruction:
     context = str(row.get("input") or "").strip()
     plain = context.lower().rstrip(".") in _NO_INPUT
     prompt = (WITHOUT_INPUT if plain else WITH_INPUT).format(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from random import Random
 
-from circuit_distillation.tasks import arithmetic, instructions
-from circuit_distillation.tasks.corpus import Instruction, hold_out, is_held_out
+from circuit_distillation.tasks import alpaca, arithmetic, goat, instructions
+from circuit_distillation.tasks.corpus import Instruction, content_hash, hold_out, is_held_out
 
 PROBLEMS = 0.15  # share of all contents (an arithmetic problem, an instruction) that no training item may have
 PROMPTS = 0.1  # share of all other prompts that no training item may have
@@ -46,6 +48,25 @@ def make_corpus(
     if len(problems) < 10:
         raise ValueError(f"only {len(problems)} {task} problems can be held out: raise max_digits or n_heldout")
     return Corpus(train, list(prompts.values())[:n_heldout], list(problems.values())[:n_heldout])
+
+
+def read_corpus(task: str, path: str | Path, n_train: int | None, n_heldout: int, seed: int) -> Corpus:
+    """The corpus of a task from a data file: GOAT's for entity tracking, Alpaca's for theory of mind.
+
+    `n_heldout` contents, those with the lowest hashes, are held out with all their items (`unseen_problems`);
+    of the rest `n_train` items are drawn, all of them if None. ValueError if there are fewer.
+    """
+    items = goat.load(path) if task == "entity" else alpaca.load(path).instructions
+    contents = sorted({item.content for item in items}, key=content_hash)
+    if len(contents) <= n_heldout:
+        raise ValueError(f"{path} has {len(contents)} contents, {n_heldout} are to be held out: lower n_heldout")
+    held = set(contents[:n_heldout])
+    rest = [item for item in items if item.content not in held]
+    if n_train is not None and n_train > len(rest):
+        raise ValueError(f"{path} has {len(rest)} items beside the held-out ones, n_train asks for {n_train}")
+    train = rest if n_train is None else Random(f"corpus {seed}").sample(rest, n_train)
+    problems = {item.content: item for item in items if item.content in held}
+    return Corpus(train, [], list(problems.values()))
 
 
 def _split_prompts(items: list[Instruction]) -> tuple[list[Instruction], list[Instruction]]:

@@ -20,10 +20,14 @@ class Instruction:
     content: str
 
 
+def content_hash(content: str) -> int:
+    """A number below 2^64 that depends on the content alone."""
+    return int.from_bytes(hashlib.sha256(content.encode()).digest()[:8], "big")
+
+
 def is_held_out(instruction: Instruction, fraction: float) -> bool:
     """Whether the content's hash is in the first `fraction` of all hashes; the same in every corpus."""
-    digest = hashlib.sha256(instruction.content.encode()).digest()
-    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+    return content_hash(instruction.content) < fraction * 2**64
 
 
 def hold_out(

@@ -2,31 +2,66 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from circuit_distillation.parameters import DataGeneration
+from circuit_distillation.parameters.family import Family
+from circuit_distillation.parameters.loaded import CorpusFile
 
 SPLITS = ("train", "discovery", "means", "mapping", "validation", "test")
 
 
-def generate_examples(parameters: DataGeneration, task: str, seed: int) -> tuple:
-    """Frames of the splits in the order of `SPLITS`, then the corrupted counterparts of the discovery prompts."""
+def generate_examples(parameters: DataGeneration, task: str, seed: int, left_out: Sequence[str] = ()) -> tuple:
+    """Frames of the splits in the order of `SPLITS`, then the corrupted counterparts of the discovery prompts.
+
+    `left_out` are words that the family's tokenizer splits.
+    """
     from circuit_distillation.tasks import get_task
     from circuit_distillation.tasks.example import to_frame
     from circuit_distillation.tasks.splits import make_splits
 
-    source = get_task(task, **getattr(parameters.task_options, task).model_dump())
+    options = getattr(parameters.task_options, task).model_dump()
+    source = get_task(task, **options | {"exclude_words": (*options["exclude_words"], *left_out)})
     groups = getattr(parameters.groups, task)
     splits = make_splits(source, {split: getattr(groups, split) for split in SPLITS}, seed)
     corrupted = source.corrupt(splits["discovery"], seed)
     return *(to_frame(splits[split]) for split in SPLITS), to_frame(corrupted)
 
 
+def generate_examples_for_models(parameters: DataGeneration, family: Family, record: dict, task: str, seed: int) -> tuple:
+    """The same for loaded models: of words that are one token each, and every prompt checked with the tokenizer."""
+    from circuit_distillation.models.encoding import encode
+    from circuit_distillation.models.family import family_sources, load_tokenizer
+    from circuit_distillation.tasks.example import from_frame
+
+    frames = generate_examples(parameters, task, seed, record["words_left_out"])
+    sources = family_sources(family.models.model_dump(), family.loading.model_dump())
+    tokenizer = load_tokenizer(sources["large"])
+    for frame in frames:
+        encode(tokenizer, from_frame(frame))
+    return frames
+
+
 def generate_corpus(parameters: DataGeneration, task: str, seed: int) -> tuple:
-    """The tuning corpus, arithmetic or instructions: training items, and held-out ones by `held_out`."""
+    """The tuning corpus, from its file or generated: training items, and held-out ones by `held_out`."""
     import pandas as pd
 
-    from circuit_distillation.tasks.corpora import make_corpus
+    from circuit_distillation.tasks.corpora import make_corpus, read_corpus
 
-    corpus = make_corpus(task, seed=seed, **getattr(parameters.corpus, task).model_dump())
+    chosen = getattr(parameters.corpus, task)
+    if chosen.source is not None:
+        corpus = read_corpus(task, _corpus_file(chosen.source), chosen.n_train, chosen.n_heldout, seed)
+    else:
+        corpus = make_corpus(task, seed=seed, **chosen.model_dump(exclude={"source"}))
     kinds = ("unseen_prompts", "unseen_problems")
     held_out = [{**vars(item), "held_out": kind} for kind in kinds for item in getattr(corpus, kind)]
     return pd.DataFrame([vars(item) for item in corpus.train]), pd.DataFrame(held_out)
+
+
+def _corpus_file(source: CorpusFile) -> Path:
+    from circuit_distillation.models.hub import download
+
+    if source.path is not None:
+        return Path(source.path).expanduser()
+    return download(source.hub_id, source.revision, [source.file], repo_type="dataset") / source.file

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from typing import Any
+
+from circuit_distillation.parameters.loaded import FineTuning
 
 
 def tune_models(
@@ -14,6 +17,68 @@ def tune_models(
     bases = {"small": small, "medium": medium, "large": large}
     held_out = {kind: _items(rows.drop(columns="held_out")) for kind, rows in corpus_heldout.groupby("held_out")}
     return tune_family(bases, _items(corpus_train), held_out, parameters, task, seed)
+
+
+def tune_loaded_model(
+    base, corpus_train, corpus_heldout, parameters: FineTuning, task: str, role: dict, seed: int, unfinished
+) -> tuple:
+    """One loaded model tuned on the corpus alone, adapters merged, and the record of its tuning."""
+    from circuit_distillation.training.finetuning import corpus_accuracy
+    from circuit_distillation.training.finetuning_launch import finetune_in_processes
+
+    settings = finetune_settings(parameters, task, role["name"], seed)
+    before = {} if corpus_heldout.empty else _held_out_scores(base, corpus_heldout, settings, corpus_accuracy)
+    tuning = finetune_in_processes(
+        base.model,
+        base.tokenizer,
+        _items(corpus_train),
+        settings,
+        n_processes=parameters.processes,
+        shard=parameters.sharded,
+        checkpoint_folder=unfinished,
+        label=f"tuned {role['name']}",
+    )
+    shutil.rmtree(unfinished, ignore_errors=True)
+    after = {} if corpus_heldout.empty else _held_out_scores(base, corpus_heldout, settings, corpus_accuracy)
+    record = {
+        "method": settings.method,
+        "items": tuning.n_items,
+        "items_too_long": tuning.n_long,
+        "steps": len(tuning.history),
+        "seconds": tuning.history[-1]["seconds"],
+        "first_loss": tuning.history[0]["loss"],
+        "last_loss": tuning.history[-1]["loss"],
+        "held_out_before": before,
+        "held_out_after": after,
+    }
+    return base, record
+
+
+def join_records(task: str, seed: int, small: dict, medium: dict, large: dict) -> dict:
+    """One record of how all roles were tuned."""
+    return {"task": task, "seed": seed, "models": {"small": small, "medium": medium, "large": large}}
+
+
+def finetune_settings(parameters: FineTuning, task: str, role: str, seed: int):
+    """The library's settings of one role."""
+    from circuit_distillation.training.adapters import LoraSettings
+    from circuit_distillation.training.finetuning import FineTuneSettings
+
+    chosen = parameters.model_dump(exclude={"method", "entity", "tom", "lora", "processes", "sharded"})
+    return FineTuneSettings(
+        method=getattr(parameters.method, role),
+        **chosen,
+        **getattr(parameters, task).model_dump(),
+        lora=LoraSettings(**parameters.lora.model_dump()),
+        seed=seed,
+    )
+
+
+def _held_out_scores(checkpoint, corpus_heldout, settings, score) -> dict:
+    return {
+        kind: score(checkpoint.model, checkpoint.tokenizer, _items(rows.drop(columns="held_out")), settings.max_tokens)
+        for kind, rows in corpus_heldout.groupby("held_out")
+    }
 
 
 def _items(frame) -> list:

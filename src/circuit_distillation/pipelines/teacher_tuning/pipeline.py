@@ -2,21 +2,41 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from circuit_distillation import grid
 from circuit_distillation.grid import ROLES, TEACHER
-from circuit_distillation.pipelines.teacher_tuning.nodes import tune_models
+from circuit_distillation.pipelines.teacher_tuning.nodes import join_records, tune_loaded_model, tune_models
 
 
 def create_pipeline() -> Pipeline:
-    """All roles on the mixture, and the teacher on its corpus alone."""
-    return Pipeline(
-        [
-            Node(
-                tune_models,
-                [*(f"base.{role}" for role in ROLES), "corpus.train", "corpus.heldout"]
-                + ["params:teacher_tuning", "params:task", "params:seed"],
-                [*(f"tuned.{role}" for role in ROLES), f"tuned_corpus.{TEACHER}", "tuning_record"],
-                name="tune_models",
-            )
-        ],
-        tags="teacher_tuning",
+    """All roles on the mixture and the teacher on its corpus alone; loaded models each on the corpus alone."""
+    nodes = _loaded_nodes() if grid.loaded() else [_mini_node()]
+    return Pipeline(nodes, tags="teacher_tuning")
+
+
+def _mini_node() -> Node:
+    return Node(
+        tune_models,
+        [*(f"base.{role}" for role in ROLES), "corpus.train", "corpus.heldout"]
+        + ["params:teacher_tuning", "params:task", "params:seed"],
+        [*(f"tuned.{role}" for role in ROLES), f"tuned_corpus.{TEACHER}", "tuning_record"],
+        name="tune_models",
     )
+
+
+def _loaded_nodes() -> list[Node]:
+    """A node a role, so that one model at a time is in memory, and their records joined."""
+    nodes = [
+        Node(
+            tune_loaded_model,
+            [f"base.{role}", "corpus.train", "corpus.heldout", "params:finetuning", "params:task"]
+            + [f"params:family.roles.{role}", "params:seed", f"{role}.tuned.tuning_unfinished"],
+            [f"tuned.{role}", f"{role}.tuned.tuning"],
+            name=f"tune_{role}",
+        )
+        for role in ROLES
+    ]
+    records = [f"{role}.tuned.tuning" for role in ROLES]
+    nodes.append(
+        Node(join_records, ["params:task", "params:seed", *records], "tuning_record", name="join_tuning_records")
+    )
+    return nodes

@@ -1,0 +1,53 @@
+"""LoRA adapters (peft) on a model, and their merge into its own weights before anything is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+
+@dataclass(frozen=True)
+class LoraSettings:
+    """Low-rank adapters as Goat has them (Liu & Low, 2023)."""
+
+    rank: int = 64
+    alpha: float = 64.0
+    dropout: float = 0.05
+    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+
+@contextmanager
+def adapted(model: nn.Module, settings: LoraSettings, seed: int) -> Iterator[nn.Module]:
+    """`model` with adapters that train while its own weights are frozen; afterwards a plain model again.
+
+    At the end each adapter is added to its matrix, whatever ended the block: o_proj is read by hand elsewhere
+    and would leave an adapter out. Adapters are float32 also where the model is of half precision. ValueError
+    if no module has the name of a target.
+    """
+    from peft import LoraConfig, get_peft_model
+
+    names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
+    unknown = [target for target in settings.targets if target not in names]
+    if unknown:
+        raise ValueError(f"the model has no {', '.join(unknown)} to adapt: change lora.targets")
+    trainable = [parameter.requires_grad for parameter in model.parameters()]
+    config = LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=list(settings.targets),
+        bias="none",
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        wrapped = get_peft_model(model, config)
+    try:
+        yield model
+    finally:
+        wrapped.merge_and_unload()
+        for parameter, was in zip(model.parameters(), trainable, strict=True):
+            parameter.requires_grad_(was)
