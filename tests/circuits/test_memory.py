@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from naive.allocations import peak_bytes
 from naive.tiny_models import tiny_model, tiny_prompts
-from torch.profiler import ProfilerActivity, profile
 
 from circuit_distillation.circuits import block
 from circuit_distillation.circuits.evaluation import circuits_outputs
@@ -16,18 +16,6 @@ from circuit_distillation.circuits.path_patching import score_heads
 N, T = 16, 16
 BUDGETS_MB = (0.5, 2.0)
 SCRATCH = 2**18
-
-
-def _peak(work: Callable[[], object]) -> int:
-    """Bytes allocated at once during `work`, beyond those before it."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
-        work()
-    live = peak = 0
-    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
-    for event in sorted(events, key=lambda event: event.start_ns()):
-        live += event.nbytes()
-        peak = max(peak, live)
-    return peak
 
 
 def _searches() -> dict[str, Callable[[float], object]]:
@@ -68,7 +56,7 @@ def test_the_budget_bounds_what_a_search_allocates(search: str, monkeypatch: pyt
     monkeypatch.setitem(block.SCRATCH_BYTES, "cpu", SCRATCH)
     run = _searches()[search]
     results = 12 * 16 * 8 * 4  # the scores themselves, and copies while they are entered
-    peaks = [_peak(lambda budget=budget: run(budget)) for budget in BUDGETS_MB]
+    peaks = [peak_bytes(lambda budget=budget: run(budget)) for budget in BUDGETS_MB]
     for peak, budget in zip(peaks, BUDGETS_MB, strict=True):
         assert peak <= budget * 2**20 + SCRATCH + results
     assert peaks[1] > 1.5 * peaks[0]  # a larger budget is used
