@@ -8,6 +8,7 @@ from kedro.utils import find_kedro_project
 from circuit_distillation.hooks.artifacts import ArtifactHooks
 from circuit_distillation.hooks.models import ModelHooks
 from circuit_distillation.hooks.parameters import ParameterHooks
+from circuit_distillation.hooks.runs import RunHooks
 from circuit_distillation.training.draws import draw_name
 
 # Nodes outside a namespace read datasets of many (reporting, mapping); Kedro warns at each dotted name.
@@ -19,7 +20,8 @@ def project_path() -> str:
     return str(find_kedro_project(Path.cwd()) or Path.cwd())
 
 
-HOOKS = (ParameterHooks(), ModelHooks(), ArtifactHooks())
+# Checks before a run are called last to first: a run is entered only once its models and inputs are there.
+HOOKS = (ParameterHooks(), RunHooks(), ModelHooks(), ArtifactHooks())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
