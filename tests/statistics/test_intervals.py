@@ -6,11 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.proportion import proportion_confint
 
-from circuit_distillation.statistics.intervals import (
-    accuracy_interval,
-    difference_interval,
-    odds_ratio_interval,
-)
+from circuit_distillation.statistics.intervals import difference_interval, odds_ratio_interval
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.sampled_from([0.9, 0.95]))
@@ -48,10 +44,6 @@ rows = st.lists(st.tuples(st.booleans(), st.booleans(), st.integers(0, 4)), min_
 @given(rows)
 def test_bootstrap_agrees_with_pooling_scenes(examples) -> None:
     a, b, groups = ([row[k] for row in examples] for k in range(3))
-    interval = accuracy_interval(b, groups, n_resamples=40, seed=3)
-    low, high = naive_bootstrap([float(x) for x in b], groups, 40, 3)
-    assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-9)
-    assert interval.estimate == pytest.approx(np.mean(b))
     gain = difference_interval(a, b, groups, n_resamples=40, seed=3)
     low, high = naive_bootstrap([float(y) - float(x) for x, y in zip(a, b, strict=True)], groups, 40, 3)
     assert (gain.low, gain.high) == pytest.approx((low, high), abs=1e-9)
@@ -62,14 +54,15 @@ def test_scenes_that_move_together_widen_the_interval() -> None:
     rng = np.random.default_rng(0)
     scene = rng.random(100) < 0.6
     correct, groups = np.repeat(scene, 7), np.repeat(np.arange(100), 7)
-    clustered = accuracy_interval(correct, groups)
-    alone = accuracy_interval(correct, np.arange(700))
+    nothing = np.zeros(700, dtype=bool)
+    clustered = difference_interval(nothing, correct, groups)
+    alone = difference_interval(nothing, correct, np.arange(700))
     assert clustered.high - clustered.low > 2 * (alone.high - alone.low)
 
 
 def test_groups_may_be_names_and_the_seed_counts() -> None:
-    correct, groups = [True, False, True, True], ["x", "x", "y", "z"]
-    assert accuracy_interval(correct, groups, seed=1) == accuracy_interval(correct, groups, seed=1)
+    both, groups = ([False] * 4, [True, False, True, True]), ["x", "x", "y", "z"]
+    assert difference_interval(*both, groups, seed=1) == difference_interval(*both, groups, seed=1)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +70,9 @@ def test_groups_may_be_names_and_the_seed_counts() -> None:
     [
         (lambda: odds_ratio_interval(-1, 2), "negative"),
         (lambda: odds_ratio_interval(1, 2, confidence=1.0), "between 0 and 1"),
-        (lambda: accuracy_interval([True], ["a", "b"]), "2 groups for 1 examples"),
-        (lambda: accuracy_interval([True], ["a"], confidence=0.0), "between 0 and 1"),
-        (lambda: accuracy_interval([2], ["a"]), "true or false"),
+        (lambda: difference_interval([True], [False], ["a", "b"]), "2 groups for 1 examples"),
+        (lambda: difference_interval([True], [True], ["a"], confidence=0.0), "between 0 and 1"),
+        (lambda: difference_interval([2], [1], ["a"]), "true or false"),
         (lambda: difference_interval([True], [True, False], ["a"]), "got 1 and 2"),
     ],
 )

@@ -1,14 +1,12 @@
-"""Storing examples, and the rate of the best constant answer."""
+"""Storing and laying out examples."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from circuit_distillation.tasks import get_task
-from circuit_distillation.tasks.example import from_frame, lay_out, majority_answer_rate, to_frame
+from circuit_distillation.tasks.example import from_frame, lay_out, to_frame
 
 
 @pytest.mark.parametrize("name", ["entity", "tom"])
@@ -34,11 +32,3 @@ def test_a_frame_of_something_else_is_refused():
 def test_spans_count_characters():
     text, spans = lay_out(["The ", ("thing", "apple"), " is in ", ("place", "Q"), "."])
     assert text == "The apple is in Q." and spans == {"thing": (4, 9), "place": (16, 17)}
-
-
-def test_the_majority_rate_weighs_cells_and_not_examples():
-    first, *_ = get_task("tom").generate(1, 0)
-    cells = [("own", "tea"), ("own", "tea"), ("own", "rum"), ("unseen", "unknown")]
-    examples = [replace(first, cell=cell, answer=answer) for cell, answer in cells]
-    assert majority_answer_rate(examples) == pytest.approx(1 / 2)
-    assert majority_answer_rate(examples[:3]) == pytest.approx(2 / 3)

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from circuit_distillation.tasks import get_task
-from circuit_distillation.tasks.example import majority_answer_rate
 from circuit_distillation.tasks.visibility import MIXES, TEMPLATES
 from circuit_distillation.tasks.words import CONTAINERS, DRINKS, NAMES
 
@@ -97,7 +96,8 @@ def test_cells_and_trivial_answers_of_the_mixes():
     assert cells("plain") == {"own": 16, "seen": 4, "unseen": 12}
     assert cells("mirrored") == {"own": 16, "seen": 8, "unseen": 8}
     assert cells("no_visibility") == {"own": 16, "unseen": 16}
-    assert majority_answer_rate(get_task("tom").generate(200, 0)) == pytest.approx(1 / 3)
+    examples = [example for example in get_task("tom").generate(200, 0) if example.answer == "unknown"]
+    assert {example.cell for example in examples} == {"unseen"}  # one cell of three: "unknown" alone gives 1/3
 
 
 def test_position_gives_nothing_away_in_the_mirrored_mix():

@@ -13,7 +13,7 @@ from circuit_distillation.training.packed_instructions import (
     instruction_sampler,
     pack_instructions,
 )
-from circuit_distillation.training.packing import packed_loss
+from circuit_distillation.training.packing import target_results
 from circuit_distillation.training.pretraining import TrainSettings, train_on
 
 
@@ -58,7 +58,8 @@ def test_loss_is_on_the_response_and_the_end_only(tokenizer):
         log_probs = model(torch.tensor([text])).logits[0].log_softmax(-1)
         losses += [-log_probs[at - 1, text[at]] for at in range(len(prompt), len(text))]
     batch = pack_instructions(encode_instructions(tokenizer, INSTRUCTIONS), tokenizer.pad_token_id)
-    assert packed_loss(model, batch).item() == pytest.approx(torch.stack(losses).mean().item(), abs=1e-9)
+    (result,) = target_results(model, batch)
+    assert result.loss.item() == pytest.approx(torch.stack(losses).mean().item(), abs=1e-9)
 
 
 def test_exact_match_is_what_greedy_decoding_gives(trained, tokenizer):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from circuit_distillation.models.mini import build_model, build_tokenizer
-from circuit_distillation.training.packing import PackedBatch, Target, block_mask, packed_loss, target_results
+from circuit_distillation.training.packing import PackedBatch, Target, block_mask, target_results
 
 SCENE, QUESTION, N_QUESTIONS = 9, 4, 3
 
@@ -65,7 +65,8 @@ def test_packed_loss_equals_separate_prompts(model, batch, attention, tolerance)
     model.set_attn_implementation(attention)
     with torch.no_grad():
         expected = separate_prompt_loss(model, batch)
-        assert packed_loss(model, batch).item() == pytest.approx(expected, abs=tolerance)
+        found = sum(result.loss.item() for result in target_results(model, batch))
+        assert found == pytest.approx(expected, abs=tolerance)
 
 
 def test_questions_do_not_see_each_other():
@@ -89,8 +90,8 @@ def model_argmax(model, batch: PackedBatch) -> torch.Tensor:
 def test_bad_targets_are_refused(model, batch):
     batch.targets[1].after_layer = 4
     with pytest.raises(ValueError, match="after_layer 4 not in 1 to 3"):
-        packed_loss(model, batch)
+        target_results(model, batch)
     batch.targets[1].after_layer = 1
     batch.targets[1].choices = torch.tensor([0, 1])
     with pytest.raises(ValueError, match="not among its choices"):
-        packed_loss(model, batch)
+        target_results(model, batch)

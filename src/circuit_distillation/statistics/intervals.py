@@ -1,4 +1,4 @@
-"""Intervals: odds ratio of discordant pairs; accuracy and paired difference, bootstrapped over scenes."""
+"""Intervals: odds ratio of discordant pairs; paired difference, bootstrapped over scenes."""
 
 from __future__ import annotations
 
@@ -38,23 +38,6 @@ def odds_ratio_interval(n01: int, n10: int, confidence: float = 0.95) -> Interva
     return Interval(n01 / n10 if n10 else float("inf"), low, high)
 
 
-def accuracy_interval(
-    correct: ArrayLike,
-    groups: Sequence[Any],
-    *,
-    confidence: float = 0.95,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> Interval:
-    """Accuracy with a percentile bootstrap interval; whole scenes are drawn, since their queries hang
-    together.
-
-    `correct` and `groups` (scene ids) are [example].
-    """
-    values = as_correct(correct, "correct").astype(np.float64)
-    return _cluster_bootstrap(values, groups, confidence, n_resamples, seed)
-
-
 def difference_interval(
     correct_a: ArrayLike,
     correct_b: ArrayLike,
@@ -64,7 +47,10 @@ def difference_interval(
     n_resamples: int = 2000,
     seed: int = 0,
 ) -> Interval:
-    """Accuracy of b minus accuracy of a on the same examples, with the same bootstrap over scenes."""
+    """Accuracy of b minus accuracy of a on the same examples, with a percentile bootstrap interval.
+
+    `groups` are scene ids [example]; whole scenes are drawn, since their queries hang together.
+    """
     a, b = as_correct(correct_a, "correct_a"), as_correct(correct_b, "correct_b")
     if len(a) != len(b):
         raise ValueError(f"both models need the same examples in the same order, got {len(a)} and {len(b)}")

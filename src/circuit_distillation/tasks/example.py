@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 
@@ -71,15 +70,3 @@ def from_frame(frame: pd.DataFrame) -> list[Example]:
         row["spans"] = {role: (start, end) for role, (start, end) in json.loads(row["spans"]).items()}
         examples.append(Example(**row))
     return examples
-
-
-def majority_answer_rate(examples: Sequence[Example]) -> float:
-    """Accuracy of the best constant answer, averaged over the cells: what no understanding at all can reach.
-
-    A random circuit is judged against this number. Theory of mind over own, seen and unseen gives 1/3 (always
-    "unknown"); entity tracking about 1 / number of objects.
-    """
-    sizes = Counter(example.cell for example in examples)
-    counts = Counter((example.cell, example.answer) for example in examples)
-    answers = {example.answer for example in examples}
-    return max(sum(counts[cell, answer] / n for cell, n in sizes.items()) / len(sizes) for answer in answers)

@@ -112,8 +112,3 @@ def target_results(model, batch: PackedBatch) -> list[TargetResult]:
         correct = logits.detach().argmax(-1) == labels
         results.append(TargetResult(target.name, (entropy * target.weight).mean(), correct))
     return results
-
-
-def packed_loss(model, batch: PackedBatch) -> Tensor:
-    """Sum over targets of the weighted mean cross-entropy over their labels (scalar)."""
-    return torch.stack([result.loss for result in target_results(model, batch)]).sum()
