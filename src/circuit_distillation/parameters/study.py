@@ -93,7 +93,10 @@ def outranked(chosen: ChosenSettings, overrides: dict[str, object]) -> dict[str,
     named = {key: value for key, value in overrides.items() if key in Chosen.model_fields}
     return {
         family: {
-            task: {arm: {key: named[key] for key in named if key in given(settings)} for arm, settings in arms.items()}
+            task: {
+                arm: {key: named[key] for key in named if key in given(settings)}
+                for arm, settings in arms.items()
+            }
             for task, arms in tasks.items()
         }
         for family, tasks in chosen.items()

@@ -70,7 +70,9 @@ class TrialCase:
         """The mapping under some settings, from the stored effects."""
         ours, theirs = self.student_side, self.teacher_side
         outputs = (ours.outputs, theirs.outputs) if settings.rule == "cka" else None
-        return build_mapping(ours.effects, theirs.effects, ours.circuit, theirs.circuit, settings, outputs=outputs)
+        return build_mapping(
+            ours.effects, theirs.effects, ours.circuit, theirs.circuit, settings, outputs=outputs
+        )
 
 
 def run_trial(case: TrialCase, arm: str, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,10 @@ if TYPE_CHECKING:
     from circuit_distillation.training.distillation_settings import DistillationSettings
 
 
-def distillation_settings(parameters: Distillation, chosen: dict[str, Any], seed: int) -> DistillationSettings:
-    """The shared settings, with what the search chose for the arm; `seed` is that of the order of the data."""
+def distillation_settings(
+    parameters: Distillation, chosen: dict[str, Any], seed: int
+) -> DistillationSettings:
+    """The shared settings, with what the search chose for the arm; `seed` is that of the data's order."""
     from circuit_distillation.training.distillation_settings import DistillationSettings
 
     names = {item.name for item in fields(DistillationSettings)}

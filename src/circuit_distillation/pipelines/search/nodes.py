@@ -10,7 +10,9 @@ from circuit_distillation.parameters.study import Search, Sweep, chosen_settings
 RUN = ("task", "seed")
 
 
-def run_trials(role: str, arm: str, search: Search, distillation: Distillation, head_mapping: HeadMapping, **stored):
+def run_trials(
+    role: str, arm: str, search: Search, distillation: Distillation, head_mapping: HeadMapping, **stored
+):
     """Every declared trial of an arm for one student, from the shared settings: a row each."""
     trials = [(arm, given(changes)) for changes in search.trials[arm]]
     return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
@@ -60,7 +62,9 @@ def _rows(role: str, trials: list, case, stored: dict[str, Any]):
     from circuit_distillation.study.trials import run_trial
 
     key = {name: stored[name] for name in RUN} | {"student": role}
-    return pd.DataFrame([key | run_trial(case, arm, changes) for arm, changes in tqdm(trials, desc=f"{role} trials")])
+    return pd.DataFrame(
+        [key | run_trial(case, arm, changes) for arm, changes in tqdm(trials, desc=f"{role} trials")]
+    )
 
 
 def _case(search: Search, distillation: Distillation, mapping: HeadMapping, stored: dict[str, Any]):

@@ -51,7 +51,11 @@ def _stored(role: str) -> dict[str, str]:
         "student": f"base.{role}",
         "teacher": f"tuned.{TEACHER}",
         "role": f"params:family.roles.{role}.name",
-        **{f"{which}_{short}": f"{side}.{name}" for which, side in sides.items() for short, name in artifacts.items()},
+        **{
+            f"{which}_{short}": f"{side}.{name}"
+            for which, side in sides.items()
+            for short, name in artifacts.items()
+        },
         **{split: f"examples.{split}" for split in ("train", "validation", "means")},
         **{name: f"params:{name}" for name in ("search", "distillation", "head_mapping", "task", "seed")},
     }

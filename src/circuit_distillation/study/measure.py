@@ -1,0 +1,162 @@
+"""What a claim is in each run: values with all that an interval needs, from stored outcomes and histories."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from circuit_distillation.statistics.mcnemar import mcnemar_test
+from circuit_distillation.statistics.nested_bootstrap import Family
+from circuit_distillation.study.claims import ALPHA, STUDENTS, FamilyClaim, RecordClaim, RunClaim, Term
+from circuit_distillation.study.outcomes import Model, Outcomes
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A claim's values by family, and by run for each student where it is about students."""
+
+    families: list[Family]
+    by_student: dict[str, NDArray]  # student -> [run]
+
+
+def measure_run_claim(claim: RunClaim, task: str, outcomes: Outcomes, histories: pd.DataFrame) -> Measured:
+    """The claim in every run of a task; the families hold the mean over students."""
+    families: list[Family] = []
+    by_student: dict[str, list[float]] = {student: [] for student in STUDENTS}
+    for seed in outcomes.seeds(task):
+        draws = outcomes.training_seeds(task, seed)
+        if not draws:
+            continue
+        parts = [
+            _student_family(claim, task, seed, draws, student, outcomes, histories) for student in STUDENTS
+        ]
+        families.append(Family(np.mean([part.sums for part in parts], axis=0), parts[0].sizes))
+        for student, part in zip(STUDENTS, parts, strict=True):
+            by_student[student] += part.values(lambda means: means[0]).tolist()
+    return Measured(families, {student: np.array(values) for student, values in by_student.items()})
+
+
+def measure_family_claim(claim: FamilyClaim, task: str, outcomes: Outcomes) -> list[Family]:
+    """The claim in every family: its sum, or numerator and denominator of its ratio, as components."""
+    families = []
+    for seed in outcomes.seeds(task):
+        values = [term.factor * _right(outcomes, task, seed, None, claim.role, term) for term in claim.terms]
+        components = values if claim.is_ratio else [np.sum(values, axis=0)]
+        families.append(_by_scene(np.stack(components)[:, None], outcomes.scenes(task, seed)))
+    return families
+
+
+def measure_record_claim(
+    claim: RecordClaim, task: str, histories: pd.DataFrame, circuits: pd.DataFrame
+) -> list[Family]:
+    """The claim in every family, without scenes."""
+    families = []
+    for seed, part in histories[histories["task"] == task].groupby("seed"):
+        if claim.measure == "parameters_left":
+            circuit_arms = part[part["arm"].str.startswith("circuit_")]
+            by_draw = circuit_arms.groupby(["training_seed", "role"])["pct_parameters"].mean()
+            value = 1 - float(by_draw.groupby("training_seed").mean().mean()) / 100
+        else:
+            value = shared_heads(circuits, task, int(seed))
+        families.append(_without_scenes([value]))
+    return families
+
+
+def shared_heads(circuits: pd.DataFrame, task: str, seed: int, role: str = "large") -> float:
+    """Share of the tuned model's circuit heads that are in its base's circuit."""
+    own = circuits[(circuits["task"] == task) & (circuits["seed"] == seed) & (circuits["role"] == role)]
+    heads = {kind: set(zip(part["layer"], part["head"], strict=True)) for kind, part in own.groupby("kind")}
+    if not heads.get("base") or not heads.get("tuned"):
+        raise ValueError(f"no circuits of {role}, task {task}, seed {seed}: run circuit_discovery first")
+    return len(heads["base"] & heads["tuned"]) / len(heads["tuned"])
+
+
+def mcnemar_counts(claim: RunClaim, task: str, outcomes: Outcomes) -> tuple[int, int, int] | None:
+    """The paper's test in every run and student: (better, worse, tests) at p < 0.05, uncorrected.
+
+    Only for claims that compare the full models of two arms; None for the others.
+    """
+    if len(claim.terms) != 2 or claim.margin or any(term.scope != "full" for term in claim.terms):
+        return None
+    plus, minus = sorted(claim.terms, key=lambda term: -term.factor)
+    better = worse = tests = 0
+    for seed in outcomes.seeds(task):
+        for draw in outcomes.training_seeds(task, seed):
+            for student in STUDENTS:
+                a = _right(outcomes, task, seed, draw, student, minus)
+                test = mcnemar_test(a, _right(outcomes, task, seed, draw, student, plus))
+                tests += 1
+                better += test.p_value < ALPHA and test.n01 > test.n10
+                worse += test.p_value < ALPHA and test.n01 < test.n10
+    return better, worse, tests
+
+
+def _student_family(
+    claim: RunClaim,
+    task: str,
+    seed: int,
+    draws: Sequence[int],
+    student: str,
+    outcomes: Outcomes,
+    histories: pd.DataFrame,
+) -> Family:
+    if claim.history:
+        return _without_scenes(
+            [_from_histories(claim, task, seed, draw, student, histories) for draw in draws]
+        )
+    values = [
+        claim.margin
+        + np.sum(
+            [term.factor * _right(outcomes, task, seed, draw, student, term) for term in claim.terms], axis=0
+        )
+        for draw in draws
+    ]
+    return _by_scene(np.stack(values)[None], outcomes.scenes(task, seed))
+
+
+def _right(
+    outcomes: Outcomes, task: str, seed: int, draw: int | None, role: str, term: Term
+) -> NDArray[np.float64]:
+    if term.arm == "constant_answer":
+        return outcomes.constant_answer(task, seed)
+    return outcomes.right(Model(task, seed, draw, role, term.arm), term.scope)
+
+
+def _by_scene(values: NDArray, scenes: NDArray) -> Family:
+    """`values` [component, training seed, example] summed by scene."""
+    n = int(scenes.max()) + 1
+    sums = np.stack([[np.bincount(scenes, weights=row, minlength=n) for row in part] for part in values])
+    return Family(sums, np.bincount(scenes, minlength=n))
+
+
+def _without_scenes(values: Sequence[float]) -> Family:
+    return Family(np.array(values, dtype=np.float64)[None, :, None], np.ones(1))
+
+
+def _from_histories(
+    claim: RunClaim, task: str, seed: int, draw: int, student: str, histories: pd.DataFrame
+) -> float:
+    """How much less the second arm of `versus` has than the first: nats of CE, or a share of the seconds."""
+    own = histories[
+        (histories["task"] == task)
+        & (histories["seed"] == seed)
+        & (histories["training_seed"] == draw)
+        & (histories["role"] == student)
+    ]
+    first, second = (own[own["arm"] == arm].sort_values("step") for arm in claim.versus)
+    if first.empty or second.empty:
+        raise ValueError(f"no history of {student} in task {task}, seed {seed}, training seed {draw}")
+    if claim.history == "seconds":
+        return 1 - float(second["seconds"].max()) / float(first["seconds"].max())
+    place = 0.5 if claim.history == "ce_half" else 1.0
+    return _ce_at(first, place) - _ce_at(second, place)
+
+
+def _ce_at(history: pd.DataFrame, place: float) -> float:
+    """Mean training CE over the tenth of the steps that ends at this share of them; one batch alone is noise."""
+    end = max(1, round(place * len(history)))
+    return float(history["ce"].iloc[max(0, end - max(1, len(history) // 10)) : end].mean())
