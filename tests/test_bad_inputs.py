@@ -6,9 +6,14 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from kedro.config import OmegaConfigLoader
 from omegaconf import OmegaConf
 
+from circuit_distillation.datasets import validators
+from circuit_distillation.hooks.parameters import _read
 from circuit_distillation.parameters import ParameterError, validate
 
 BASE = Path(__file__).parent.parent / "conf" / "base"
@@ -138,3 +143,106 @@ def test_a_bad_parameter_gets_one_line(shipped, path, value, message):
         validate(given)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+EXAMPLES = pd.DataFrame(
+    {
+        "example_id": ["e1", "e2"], "group_id": "g", "task": "tom", "template": "t", "cell": "own", "prompt": "p",
+        "answer": ["tea", "milk"], "candidates": [["tea", "milk"]] * 2, "spans": "{}",
+    }
+)  # fmt: skip
+CORPUS = pd.DataFrame({"kind": ["add"], "prompt": ["1 + 1"], "response": [" 2"], "content": ["1 + 1"]})
+GRID = pd.DataFrame([(layer, head) for layer in range(2) for head in range(2)], columns=["layer", "head"])
+SCORES = GRID.assign(stage="value_fetcher", score=-0.1, stderr=0.01)
+EFFECTS = pd.concat([GRID[:1].assign(layer=-1, head=-1), GRID], ignore_index=True).assign(
+    example_id="e1", group_id="g", log_prob=-1.0, correct=True
+)
+FEATURES = GRID.assign(example_id="e1", z=[np.ones(3)] * 4)
+CIRCUIT = {"heads": [[0, 1], [1, 0]], "stages": {"a": [[0, 1]]}, "n_heads_total": 4, "model_hash": "h", "role": "s"}
+PAIR = {"student": [0, 1], "teacher": [1, 1]}
+MAPPING = {
+    "role": "small", "student_heads": [[0, 1]], "pairs": [PAIR], "random_pairs": [PAIR], "n_pairs": 1,
+    "distinct_teacher_heads": 1, "hashes": {"student": "a", "teacher": "b"},
+}  # fmt: skip
+HISTORY = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.4], "seconds": [0.1, 0.2]})
+PREDICTIONS = EXAMPLES[["example_id", "group_id", "cell", "answer"]].assign(
+    full_predicted="tea", full_correct=[True, False]
+)
+
+
+def put(frame: pd.DataFrame, column: str, row: int, value: Any) -> pd.DataFrame:
+    """A copy of the frame with one cell changed."""
+    values = list(frame[column])
+    values[row] = value
+    return frame.assign(**{column: values})
+
+
+ARTIFACTS: list[tuple[Any, Any, str]] = [
+    (validators.examples, EXAMPLES.drop(columns="spans"), "column spans is missing"),
+    (validators.examples, EXAMPLES[:0], "there are no rows"),
+    (validators.examples, put(EXAMPLES, "example_id", 1, "e1"), "row 1 repeats example_id of an earlier row"),
+    (validators.examples, put(EXAMPLES, "answer", 1, "beer"), "the answer of example e2 is not among its candidates"),
+    (validators.corpus, CORPUS.drop(columns="kind"), "column kind is missing"),
+    (validators.corpus, CORPUS.assign(response=""), "row 0 has an empty response"),
+    (validators.head_scores, SCORES[:-1], "there are 3 rows, 2 layers of 2 heads need 4"),
+    (validators.head_scores, put(SCORES, "head", 0, 1), "row 1 repeats layer, head, stage"),
+    (validators.head_scores, put(SCORES, "layer", 0, -1), "2 layers of 2 heads need 4"),
+    (validators.head_scores, put(SCORES, "score", 2, float("nan")), "score of row 2 is not finite"),
+    (validators.ablation_effects, EFFECTS[:-1], "there are 3 rows"),
+    (validators.ablation_effects, put(EFFECTS, "log_prob", 1, 0.5), "log_prob reaches 0.5, which is no log-prob"),
+    (validators.ablation_effects, put(EFFECTS, "log_prob", 1, float("-inf")), "log_prob of row 1 is not finite"),
+    (validators.head_features, put(FEATURES, "z", 0, np.ones(2)), "head outputs have 2 different lengths"),
+    (validators.head_features, put(FEATURES, "z", 0, np.full(3, np.nan)), "head outputs are not all finite"),
+    (validators.circuit, [], "this is no record but a list"),
+    (validators.circuit, {"heads": []}, "entry stages, n_heads_total, model_hash, role is missing"),
+    (validators.circuit, CIRCUIT | {"heads": [[0, 1], [0, 1]]}, "heads name a head twice"),
+    (validators.circuit, CIRCUIT | {"heads": [[0, -1]]}, "heads hold [0, -1], which is no (layer, head)"),
+    (validators.circuit, CIRCUIT | {"heads": ["0.1"]}, "heads hold '0.1', which is no (layer, head)"),
+    (validators.circuit, CIRCUIT | {"n_heads_total": 1}, "the circuit has 2 heads, the model 1"),
+    (validators.circuit, CIRCUIT | {"stages": {"a": [[1, 1]]}}, "head (1, 1) of stage a is not in the circuit"),
+    (validators.mapping, MAPPING | {"hashes": {}}, "hashes must name the student's and the teacher's model"),
+    (validators.mapping, MAPPING | {"n_pairs": 2}, "n_pairs and distinct_teacher_heads are 2 and 1, the pairs say 1"),
+    (validators.mapping, MAPPING | {"student_heads": [[5, 5]]}, "pairs hold student head [0, 1], which is not among"),
+    (validators.mapping, MAPPING | {"pairs": [PAIR | {"teacher": [0.5, 1]}]}, "hold [0.5, 1], which is no (layer,"),
+    (validators.history, HISTORY[::-1], "the steps of the history do not go up"),
+    (validators.history, put(HISTORY, "loss", 1, float("inf")), "loss of row 1 is not finite"),
+    (validators.predictions, PREDICTIONS.drop(columns="answer"), "column answer is missing"),
+    (validators.predictions, PREDICTIONS.assign(example_id="e1"), "row 1 repeats example_id"),
+    (validators.predictions, PREDICTIONS.assign(full_correct=1), "full_correct must be true or false, it is int64"),
+]
+SOUND = [
+    (validators.examples, EXAMPLES), (validators.corpus, CORPUS), (validators.head_scores, SCORES),
+    (validators.ablation_effects, EFFECTS), (validators.head_features, FEATURES), (validators.circuit, CIRCUIT),
+    (validators.mapping, MAPPING), (validators.history, HISTORY), (validators.predictions, PREDICTIONS),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("check", "artifact"), SOUND, ids=lambda part: getattr(part, "__name__", "artifact"))
+def test_a_sound_artifact_passes(check, artifact):
+    check(artifact)
+
+
+@pytest.mark.parametrize(("check", "artifact", "message"), ARTIFACTS, ids=[message[:40] for *_, message in ARTIFACTS])
+def test_a_bad_artifact_gets_one_line(check, artifact, message):
+    with pytest.raises(ValueError) as caught:
+        check(artifact)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("task: [entity", "conf/ cannot be read: "),
+        ("task: entity\ntask: tom\n", "conf/ cannot be read: "),
+        ("task: ${nowhere}\n", "conf/ cannot be read: "),
+    ],
+)
+def test_a_broken_parameter_file_gets_one_line(tmp_path, text, message):
+    (tmp_path / "base").mkdir()
+    (tmp_path / "local").mkdir()
+    (tmp_path / "base" / "parameters.yml").write_text(text)
+    loader = OmegaConfigLoader(str(tmp_path), base_env="base", default_run_env="local")
+    with pytest.raises(ParameterError) as caught:
+        _read(loader, "parameters")
+    assert message in str(caught.value) and "\n" not in str(caught.value)

@@ -12,6 +12,7 @@ from kedro.io.core import DatasetError
 from circuit_distillation.datasets.teacher_signals import TeacherSignalsDataset
 from circuit_distillation.training.teacher_cache import TeacherSignals
 
+FILES = [".signals.safetensors.sha256", "signals.safetensors"]
 SIGNALS = TeacherSignals(
     labels=torch.tensor([3, 1, 4]),
     logits=torch.arange(12.0).view(3, 4),
@@ -28,7 +29,7 @@ def test_signals_come_back_as_they_were(tmp_path, signals) -> None:
     assert not dataset.exists()
     dataset.save(signals)
     found = dataset.load()
-    assert dataset.exists() and os.listdir(tmp_path / "deep") == ["signals.safetensors"]
+    assert dataset.exists() and sorted(os.listdir(tmp_path / "deep")) == FILES
     assert torch.equal(found.labels, signals.labels)
     assert found.logits is None if signals.logits is None else torch.equal(found.logits, signals.logits)
     assert found.features.keys() == signals.features.keys()
@@ -48,7 +49,7 @@ def test_a_failed_save_leaves_the_older_file(tmp_path, monkeypatch) -> None:
         dataset.save(replace(SIGNALS, teacher_hash="ef56"))
     monkeypatch.undo()
     assert dataset.load().teacher_hash == "ab12"
-    assert os.listdir(tmp_path) == ["signals.safetensors"]
+    assert sorted(os.listdir(tmp_path)) == FILES
     assert "signals.safetensors" in str(dataset) and dataset.metadata == {"layer": "cache"}
 
 

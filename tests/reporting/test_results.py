@@ -82,6 +82,17 @@ def test_invalid_answers_are_those_outside_the_candidates() -> None:
         result_rows(frame, **KEY, examples=examples.iloc[:-1])
 
 
+def test_predictions_must_be_of_the_whole_test_split_and_its_answers() -> None:
+    frame = predictions()
+    examples = frame[["example_id", "answer"]].assign(candidates=[["thing0"]] * len(frame))
+    result_rows(frame.sample(frac=1, random_state=0), **KEY, examples=examples)
+    with pytest.raises(ValueError, match="4 of 84 test examples have no prediction, 'entity-80' first"):
+        result_rows(frame.iloc[:-4], **KEY, examples=examples)
+    other = examples.assign(answer=["else", *examples["answer"][1:]])
+    with pytest.raises(ValueError, match="'entity-0' has another answer in the test split"):
+        result_rows(frame, **KEY, examples=other)
+
+
 def test_a_model_without_a_circuit_has_no_circuit_metrics() -> None:
     frame = predictions()
     bare = frame[["example_id", "group_id", "cell", "answer", "full_predicted", "full_correct"]]

@@ -8,6 +8,8 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
+from circuit_distillation.datasets.reading import readable
+
 
 class CheckpointDataset(AbstractDataset):
     """Load and save a `models.loading.Checkpoint`; the folder is whole or absent."""
@@ -20,9 +22,13 @@ class CheckpointDataset(AbstractDataset):
 
     def load(self):
         """The checkpoint, in evaluation mode."""
-        from circuit_distillation.models.loading import load_checkpoint
+        from circuit_distillation.models.loading import is_checkpoint, load_checkpoint
 
-        return load_checkpoint(Path(self._filepath), **self._load_args)
+        folder = Path(self._filepath)
+        if not is_checkpoint(folder):
+            return load_checkpoint(folder)  # which says what is missing
+        with readable(folder):
+            return load_checkpoint(folder, **self._load_args)
 
     def save(self, data) -> None:
         """Write the checkpoint beside its folder, then rename."""

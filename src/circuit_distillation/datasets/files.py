@@ -11,7 +11,9 @@ from kedro_datasets.pandas import ParquetDataset as _ParquetDataset
 from kedro_datasets.text import TextDataset as _TextDataset
 
 from circuit_distillation.datasets.atomic import write_atomically
+from circuit_distillation.datasets.reading import readable
 from circuit_distillation.datasets.rows import RowsDataset
+from circuit_distillation.models.seals import sealing
 
 
 class _MadeFromRows:
@@ -28,14 +30,19 @@ class _MadeFromRows:
 
 
 class ParquetDataset(_ParquetDataset):
-    """A pandas frame, without its index."""
+    """A pandas frame, without its index; sealed with a checksum."""
+
+    def load(self) -> Any:
+        """The frame. `BrokenArtifactError` if the file is not what was written."""
+        with readable(Path(self._filepath)):
+            return super().load()
 
     def save(self, data: Any) -> None:
         """Write beside, then rename."""
-        save_args = {"index": False, **self._save_args}
-        write_atomically(
-            Path(self._filepath), lambda path: _ParquetDataset(filepath=str(path), save_args=save_args).save(data)
-        )
+        args = {"index": False, **self._save_args}
+        path = Path(self._filepath)
+        with sealing(path):
+            write_atomically(path, lambda beside: _ParquetDataset(filepath=str(beside), save_args=args).save(data))
 
 
 class CSVDataset(_MadeFromRows, _CSVDataset):
@@ -47,14 +54,19 @@ class CSVDataset(_MadeFromRows, _CSVDataset):
 
 
 class JSONDataset(_JSONDataset):
-    """A JSON document; NaN is refused, since strict readers would not take it."""
+    """A JSON document, sealed with a checksum; NaN is refused, since strict readers would not take it."""
+
+    def load(self) -> Any:
+        """The document. `BrokenArtifactError` if the file is not what was written."""
+        with readable(Path(self._filepath)):
+            return super().load()
 
     def save(self, data: Any) -> None:
         """Write beside, then rename."""
-        save_args = {"indent": 1, "allow_nan": False}
-        write_atomically(
-            Path(self._filepath), lambda path: _JSONDataset(filepath=str(path), save_args=save_args).save(data)
-        )
+        args = {"indent": 1, "allow_nan": False}
+        path = Path(self._filepath)
+        with sealing(path):
+            write_atomically(path, lambda beside: _JSONDataset(filepath=str(beside), save_args=args).save(data))
 
 
 class TextDataset(_MadeFromRows, _TextDataset):

@@ -10,6 +10,8 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from circuit_distillation.datasets.atomic import locked, write_atomically
+from circuit_distillation.datasets.reading import readable
+from circuit_distillation.models.seals import sealing
 
 
 class RowsDataset(AbstractDataset):
@@ -29,7 +31,8 @@ class RowsDataset(AbstractDataset):
     def load(self) -> pd.DataFrame:
         """Rows of every run."""
         path = Path(self._filepath)
-        return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+        with readable(path):
+            return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
 
     def save(self, data: pd.DataFrame) -> None:
         """Replace the rows whose key is in `data`, keep all others, sort by key."""
@@ -38,7 +41,8 @@ class RowsDataset(AbstractDataset):
             if path.is_file():
                 data = self._merged(self.load(), data)
             data = data.sort_values(self._key, kind="stable", ignore_index=True)
-            write_atomically(path, lambda beside: _write(data, beside))
+            with sealing(path):
+                write_atomically(path, lambda beside: _write(data, beside))
 
     def _merged(self, old: pd.DataFrame, new: pd.DataFrame) -> pd.DataFrame:
         replaced = pd.MultiIndex.from_frame(new[self._key].astype(str))

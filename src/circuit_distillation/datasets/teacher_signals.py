@@ -7,6 +7,9 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
+from circuit_distillation.datasets.reading import readable
+from circuit_distillation.models.seals import sealing
+
 
 class TeacherSignalsDataset(AbstractDataset):
     """`training.teacher_cache.TeacherSignals` as one safetensors file, whole or absent.
@@ -23,13 +26,15 @@ class TeacherSignalsDataset(AbstractDataset):
         """The signals."""
         from circuit_distillation.training.teacher_cache import load_signals
 
-        return load_signals(Path(self._filepath))
+        with readable(Path(self._filepath)):
+            return load_signals(Path(self._filepath))
 
     def save(self, data) -> None:
         """Write beside, then rename."""
         from circuit_distillation.training.teacher_cache import save_signals
 
-        save_signals(data, Path(self._filepath))
+        with sealing(Path(self._filepath)):
+            save_signals(data, Path(self._filepath))
 
     def _exists(self) -> bool:
         path = Path(self._filepath)

@@ -1,14 +1,22 @@
-"""A missing upstream artifact is named, with the command that makes it, before any work."""
+"""A missing or broken upstream artifact is named, with the command that makes it, before any work."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 
+from circuit_distillation.models.seals import BrokenArtifactError, check
+
 
 class MissingArtifactError(KedroCliError):
     """Inputs of this run that no earlier run has made."""
+
+
+class UnusableArtifactError(KedroCliError):
+    """An input of this run that is not what was written."""
 
 
 class ArtifactHooks:
@@ -16,25 +24,38 @@ class ArtifactHooks:
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params, pipeline, catalog) -> None:
-        """Raise one clear error if an input artifact does not exist.
+        """Raise one clear error if an input artifact does not exist or is broken.
 
         `tryfirst`: project hooks otherwise run after kedro-mlflow's, which would leave a run marked finished.
         """
-        missing = sorted(name for name in pipeline.inputs() if _is_absent(name, catalog))
-        if not missing or run_params.get("only_missing_outputs") and not self._needed(missing, pipeline, catalog):
-            return
-        raise MissingArtifactError(_message(missing, run_params, catalog))
+        nodes = pipeline.nodes
+        if run_params.get("only_missing_outputs"):
+            nodes = [node for node in nodes if not all(catalog.exists(name) for name in node.outputs)]
+        read = {name for node in nodes for name in node.inputs if not _is_parameter(name)}
+        free = sorted(read & pipeline.inputs())
+        missing = [name for name in free if not catalog.exists(name)]
+        if missing:
+            raise MissingArtifactError(_message(missing, run_params, catalog))
+        for name in free:
+            _check_seal(name, run_params, catalog)
 
-    @staticmethod
-    def _needed(missing: list[str], pipeline, catalog) -> bool:
-        """Whether a node that reads a missing input still has outputs to make."""
-        readers = [node for node in pipeline.nodes if set(node.inputs) & set(missing)]
-        return any(not catalog.exists(output) for node in readers for output in node.outputs)
+
+def _check_seal(name: str, run_params, catalog) -> None:
+    try:
+        check(Path(getattr(catalog.get(name), "_filepath", "")))
+    except BrokenArtifactError as error:
+        what = str(error).partition(": delete it")[0]
+        stages = ",".join(_producers([name], catalog))
+        command = f"kedro run --pipelines {stages}{_options(run_params)}"
+        raise UnusableArtifactError(f"{what}: make {name} again with `{command}`.") from None
+
+
+def _is_parameter(name: str) -> bool:
+    return name == "parameters" or name.startswith("params:")
 
 
 def _is_absent(name: str, catalog) -> bool:
-    is_parameter = name == "parameters" or name.startswith("params:")
-    return not is_parameter and not catalog.exists(name)
+    return not _is_parameter(name) and not catalog.exists(name)
 
 
 def _producers(names: list[str], catalog) -> list[str]:
@@ -48,11 +69,17 @@ def _producers(names: list[str], catalog) -> list[str]:
     return [stage for stage in stages if stage in needed]
 
 
-def _message(missing: list[str], run_params, catalog) -> str:
+def _options(run_params) -> str:
+    """The options of the command that was given, to be given again."""
     given = run_params.get("runtime_params") or {}
     options = "".join(f" --env {run_params['env']}" if run_params.get("env") not in (None, "local") else "")
     if given:
         options += " --params " + ",".join(f"{key}={value}" for key, value in _flat(given))
+    return options
+
+
+def _message(missing: list[str], run_params, catalog) -> str:
+    options = _options(run_params)
     shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
     stages = ",".join(_producers(missing, catalog))
     return (

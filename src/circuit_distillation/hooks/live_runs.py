@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from circuit_distillation.models.seals import seal_path
+
 
 class BusyError(RuntimeError):
     """Another run is at work on the same files."""
@@ -61,7 +63,12 @@ def remove_leftovers(paths: Iterable[Path]) -> list[Path]:
     Everything is written under a hidden name that starts with its own (`.name.…`) and then renamed. Only for paths
     that no other run writes.
     """
-    found = [beside for path in paths for beside in path.parent.glob(f".{path.name}.*") if beside.suffix != ".lock"]
+    found = [
+        beside
+        for path in paths
+        for beside in path.parent.glob(f".{path.name}.*")
+        if beside not in (seal_path(path), path.with_name(f".{path.name}.lock"))
+    ]
     for beside in found:
         shutil.rmtree(beside) if beside.is_dir() else beside.unlink(missing_ok=True)
     return found

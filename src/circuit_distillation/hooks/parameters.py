@@ -10,6 +10,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.project import PACKAGE_NAME, pipelines
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from circuit_distillation import grid
 from circuit_distillation.parameters import ParameterError, Parameters, validate
@@ -58,5 +59,5 @@ def _read(loader, key: str) -> dict[str, Any]:
         return loader[key]
     except MissingConfigException:
         raise
-    except (OmegaConfBaseException, ValueError) as error:
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ParameterError(f"conf/ cannot be read: {' '.join(str(error).split())}") from None

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from circuit_distillation.models.seals import seal_folder
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
@@ -65,6 +67,7 @@ def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
     try:
         checkpoint.model.save_pretrained(beside)
         checkpoint.tokenizer.save_pretrained(beside)
+        seal_folder(beside)
         beside.chmod(0o755)  # mkdtemp makes a folder that only its owner can read
         _replace_folder(beside, folder)
     finally:

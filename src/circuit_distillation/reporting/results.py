@@ -42,6 +42,8 @@ def result_rows(
     belief cells read_container_accuracy and read_container_balanced.
     """
     _check(predictions)
+    if examples is not None:
+        _check_aligned(predictions, examples)
     metrics = [*_accuracies(predictions), *_random_circuits(predictions), *_trivial(predictions)]
     if predictions["cell"].nunique() > 1:
         metrics += _by_cell(predictions)
@@ -60,6 +62,22 @@ def _check(predictions: pd.DataFrame) -> None:
         )
     if predictions.empty or predictions["example_id"].duplicated().any():
         raise ValueError("predictions must hold every test example once, and at least one")
+
+
+def _check_aligned(predictions: pd.DataFrame, examples: pd.DataFrame) -> None:
+    """ValueError unless the predictions are of the whole test split and of nothing else."""
+    predicted, tested = set(predictions["example_id"]), set(examples["example_id"])
+    if strays := sorted(predicted - tested):
+        raise ValueError(f"the test split has no example {strays[0]!r}; predict on this split again")
+    if missing := sorted(tested - predicted):
+        raise ValueError(
+            f"{len(missing)} of {len(tested)} test examples have no prediction, {missing[0]!r} first; predict again"
+        )
+    if "answer" in examples:
+        answers = predictions["example_id"].map(examples.set_index("example_id")["answer"])
+        if (wrong := answers != predictions["answer"]).any():
+            name = predictions.loc[wrong.idxmax(), "example_id"]
+            raise ValueError(f"example {name!r} has another answer in the test split; predict on this split again")
 
 
 def _parts(predictions: pd.DataFrame) -> list[str]:
@@ -112,9 +130,6 @@ def _by_cell(predictions: pd.DataFrame) -> Iterator[Metric]:
 def _invalid(predictions: pd.DataFrame, examples: pd.DataFrame) -> Iterator[Metric]:
     """Share of answers that are no candidate at all: neither a state of the story nor "unknown"."""
     candidates = dict(zip(examples["example_id"], examples["candidates"], strict=True))
-    unknown = [i for i in predictions["example_id"] if i not in candidates]
-    if unknown:
-        raise ValueError(f"the test split has no example {unknown[0]!r}; predict on this split again")
     for part in _parts(predictions):
         answers = zip(predictions["example_id"], predictions[f"{part}_predicted"].str.strip(), strict=True)
         invalid = [answer not in candidates[i] for i, answer in answers]

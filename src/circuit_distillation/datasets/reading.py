@@ -1,0 +1,28 @@
+"""Loading of stored artifacts: a file that is cut off or changed is one line that names it and the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from kedro.io.core import DatasetError
+from safetensors import SafetensorError
+
+from circuit_distillation.models.seals import BrokenArtifactError, broken, check
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Check the seal of what is loaded in here, and name the file where it cannot be read."""
+    check(path)
+    try:
+        yield
+    except (BrokenArtifactError, FileNotFoundError):
+        raise
+    except (DatasetError, OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        cause = error.__cause__ if isinstance(error, DatasetError) else error
+        if isinstance(cause, FileNotFoundError):
+            raise
+        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
+        raise broken(path, f"cannot be read ({reason})") from None

@@ -1,0 +1,94 @@
+"""Stored artifacts that were cut off or changed by a byte are noticed, in one line that names file and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from kedro.io.core import DatasetError
+from naive.tiny_models import tiny_model
+
+from circuit_distillation.datasets.checkpoint import CheckpointDataset
+from circuit_distillation.datasets.files import JSONDataset, ParquetDataset
+from circuit_distillation.datasets.rows import RowsDataset
+from circuit_distillation.datasets.teacher_signals import TeacherSignalsDataset
+from circuit_distillation.models import seals
+from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.models.mini import build_tokenizer
+from circuit_distillation.training.teacher_cache import TeacherSignals
+
+FRAME = pd.DataFrame({"task": ["tom", "tom"], "value": [0.5, 0.25]})
+SIGNALS = TeacherSignals(torch.tensor([3, 1]), None, {(0, 1): torch.ones(2, 1, 2)}, "last", "ab", "cd")
+
+
+def stored(kind: str, folder: Path) -> tuple:
+    """(dataset that holds an artifact of this kind, the file that is spoilt)."""
+    path = folder / kind
+    if kind == "model":
+        dataset, data = CheckpointDataset(str(path)), Checkpoint(tiny_model(n_layers=1), build_tokenizer(["a"]))
+        path = path / "model.safetensors"
+    elif kind.endswith(".json"):
+        dataset, data = JSONDataset(filepath=str(path)), {"heads": [[0, 1], [2, 3]]}
+    elif kind.endswith(".safetensors"):
+        dataset, data = TeacherSignalsDataset(str(path)), SIGNALS
+    elif kind.startswith("rows"):
+        dataset, data = RowsDataset(str(path), ["task"], {"task": "tom"}), FRAME
+    else:
+        dataset, data = ParquetDataset(filepath=str(path)), FRAME
+    dataset.save(data)
+    return dataset, path
+
+
+KINDS = ["t.json", "t.parquet", "rows.csv", "rows.parquet", "signals.safetensors", "model"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_changed_byte_anywhere_is_noticed(tmp_path, kind: str) -> None:
+    dataset, path = stored(kind, tmp_path)
+    dataset.load()
+    whole = path.read_bytes()
+    for place in {0, 7, len(whole) // 3, len(whole) // 2, len(whole) - 1}:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        seals._sha256.cache_clear()  # two writes in one tick of the clock look alike
+        with pytest.raises(DatasetError, match=r"is not what was written.*delete it, and the same command with --only"):
+            dataset.load()
+    path.write_bytes(whole)
+    seals._sha256.cache_clear()
+    dataset.load()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_cut_off_file_without_a_seal_is_noticed_too(tmp_path, kind: str) -> None:
+    dataset, path = stored(kind, tmp_path)
+    for seal in (seals.seal_path(path), path.parent / seals.FOLDER_SEAL):
+        seal.unlink(missing_ok=True)
+    dataset.load()
+    path.write_bytes(path.read_bytes()[:3])
+    if kind == "rows.csv":
+        return  # three letters are a table of one column to a reader of CSV
+    with pytest.raises(DatasetError, match=r"cannot be read \(.*delete it, and the same command"):
+        dataset.load()
+
+
+def test_a_folder_that_lacks_a_file_is_noticed(tmp_path) -> None:
+    dataset, path = stored("model", tmp_path)
+    (path.parent / "tokenizer.json").unlink()
+    with pytest.raises(DatasetError, match="lacks tokenizer.json"):
+        dataset.load()
+
+
+def test_a_failed_save_keeps_the_seal_of_the_old_file(tmp_path) -> None:
+    dataset, path = stored("t.json", tmp_path)
+    with pytest.raises(DatasetError):
+        dataset.save({"a": float("nan")})
+    assert seals.seal_path(path).is_file()
+    seals.check(path)
+
+
+def test_what_was_made_elsewhere_is_taken_as_it_is(tmp_path) -> None:
+    path = tmp_path / "t.json"
+    path.write_text("[1]")
+    assert JSONDataset(filepath=str(path)).load() == [1]
+    seals.check(tmp_path / "absent")
