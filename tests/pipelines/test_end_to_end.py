@@ -12,15 +12,6 @@ from circuit_distillation import grid
 from circuit_distillation.models.loading import load_checkpoint
 
 
-@pytest.fixture(scope="module")
-def data_root(tmp_path_factory, run_kedro):
-    """A data folder in which both tasks have run."""
-    root = tmp_path_factory.mktemp("data")
-    for task in ("entity", "tom"):
-        run_kedro(root, task=task)
-    return root
-
-
 def reporting(root):
     return root / "08_reporting" / "mini"
 

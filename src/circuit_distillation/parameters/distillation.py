@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS, KINDS, PAPER_ARMS
 from circuit_distillation.parameters.fields import (
@@ -83,6 +83,12 @@ class Distillation(Strict):
     processes: Processes
     sharded: Flag
     extra_arms: tuple[ExtraArm, ...]
+
+    @field_validator("extra_arms", mode="before")
+    @classmethod
+    def _joined_by_plus(cls, arms: Any) -> Any:
+        """`full_kl+layer_cka`: on a command line a comma would end the parameter."""
+        return arms.split("+") if isinstance(arms, str) else arms
 
     @model_validator(mode="after")
     def _fits(self) -> Distillation:

@@ -11,11 +11,14 @@ from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.training.packed_instructions import PromptAndResponse, encode_instructions
 
 
-def next_token_examples(tokenizer, instructions: Sequence[PromptAndResponse], n: int, seed: int) -> Encoded:
+def next_token_examples(
+    tokenizer, instructions: Sequence[PromptAndResponse], n: int, seed: int
+) -> Encoded:
     """`n` examples, one an item: the prompt with a random part of its response; the answer is the next token.
 
-    Every response token (and the end of the sequence) is as likely as any other of its response. Right padded;
-    `positions` holds "last" alone, and the candidates are the answer. ValueError if there are fewer than n items.
+    Every response token (and the end of the sequence) is as likely as any other of its response. Right
+    padded; `positions` holds "last" alone, and the candidates are the answer. ValueError if there are fewer
+    than n items.
     """
     if len(instructions) < n:
         raise ValueError(f"the corpus has {len(instructions)} items, {n} are asked for: raise corpus.n_train")

@@ -30,8 +30,8 @@ def train_student(
 ) -> tuple:
     """The student of one arm, its trained weights merged, and the history of its training.
 
-    `unfinished` is the folder where a killed run leaves off and this one goes on; it is gone at the end. `run`
-    holds family, task, seed, training_seed and the settings that the search chose.
+    `unfinished` is the folder where a killed run leaves off and this one goes on; it is gone at the end.
+    `run` holds family, task, seed, training_seed and the settings that the search chose.
     """
     prompts = _training_prompts(base.tokenizer, train, parameters, run["training_seed"])
     return _distill(base, mapping, signals, prompts, validation, unfinished, parameters, arm, run)
