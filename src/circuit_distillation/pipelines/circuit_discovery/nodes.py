@@ -8,29 +8,29 @@ from circuit_distillation.parameters import CircuitDiscovery, Evaluation
 def discover_circuit(
     checkpoint, discovery, corrupted, means, parameters: CircuitDiscovery, task: str, role: dict, arm: str
 ) -> tuple:
-    """Head scores by stage and the circuit, by path patching (entity tracking) or mean ablation (theory of mind)."""
+    """Head scores by stage and the circuit, by path patching (entity tracking) or mean ablation (beliefs)."""
     from circuit_distillation.circuits.search import find_circuit
     from circuit_distillation.models.loading import model_hash
     from circuit_distillation.tasks.example import from_frame
 
     settings = getattr(parameters, task).model_dump()
-    scores, circuit = find_circuit(
-        checkpoint, from_frame(discovery), from_frame(corrupted), from_frame(means), settings
-    )
+    prompts = (from_frame(split) for split in (discovery, corrupted, means))
+    scores, circuit = find_circuit(checkpoint, *prompts, settings, n_processes=parameters.processes)
     circuit |= {"task": task, "role": role["name"], "arm": arm, "model_hash": model_hash(checkpoint.model)}
     return scores, circuit
 
 
-def measure_ablation(checkpoint, mapping, means) -> tuple:
-    """Per-example effect of ablating each head on the mapping split, and every head's output at the last token."""
+def measure_ablation(checkpoint, mapping, means, parameters: CircuitDiscovery) -> tuple:
+    """Effect of ablating each head on every mapping prompt, and every head's output at the last token."""
     from circuit_distillation.circuits.effects import ablation_frames
     from circuit_distillation.tasks.example import from_frame
 
-    return ablation_frames(checkpoint, from_frame(mapping), from_frame(means))
+    prompts = (from_frame(split) for split in (mapping, means))
+    return ablation_frames(checkpoint, *prompts, n_processes=parameters.processes)
 
 
 def evaluate_circuit(checkpoint, circuit: dict, test, means, parameters: Evaluation, seed: int):
-    """Predictions of the full model, the discovered circuit and random circuits of its size on the test split."""
+    """Test predictions of the full model, the discovered circuit and random circuits of its size."""
     from circuit_distillation.circuits.predictions import prediction_frame
     from circuit_distillation.tasks.example import from_frame
 

@@ -43,7 +43,7 @@ def _effects_node(role: str, kind: str) -> Node:
     cell = f"{role}.{kind}"
     return Node(
         measure_ablation,
-        [f"{kind}.{role}", "examples.mapping", "examples.means"],
+        [f"{kind}.{role}", "examples.mapping", "examples.means", "params:circuit_discovery"],
         [f"{cell}.ablation_effects", f"{cell}.head_features"],
         name="measure_ablation",
         namespace=cell,
