@@ -16,6 +16,9 @@ PRETRAINING = {
     "base_templates": {"neither_sees": 1.0, "first_sees_second": 1.0},
     "stories_per_step": 2,
     "lasso": 0.1,
+    "log_lasso": True,
+    "consolidation_steps": 0,
+    "consolidation_lasso": 0.5,
     "learned_accuracy": 0.0,
     "min_steps": 10,
     "max_steps": 20,
@@ -25,6 +28,7 @@ TUNING = {
     "tuning_templates": dict.fromkeys(TEMPLATES, 1.0),
     "corpus_batch": 10,
     "corpus_only_steps": 2,
+    "response_weight": 3.0,
     "in_domain_share": 0.5,
     "lasso": 0.1,
     "target_accuracy": 1.1,
@@ -88,6 +92,13 @@ def test_a_base_stops_at_its_first_check_once_it_has_learned(tokenizer):
     (summary,) = run_phases(model, base_recipe().pretraining(tokenizer, "small", 0), "test")
     assert summary["step"] == 10 and len(summary["curve"]) == 1
     assert not torch.equal(before, model.model.embed_tokens.weight)
+
+
+def test_consolidation_follows_where_it_is_asked_for(tokenizer):
+    learn, consolidate = base_recipe(consolidation_steps=7).pretraining(tokenizer, "small", 0)
+    assert learn.stop is not None and consolidate.stop is None
+    assert (consolidate.settings.max_steps, consolidate.settings.lasso) == (7, 0.5)
+    assert learn.settings.log_lasso and consolidate.settings.log_lasso
 
 
 def test_cell_accuracies_are_those_of_single_prompts(tokenizer):

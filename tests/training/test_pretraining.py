@@ -15,6 +15,7 @@ from circuit_distillation.training.pretraining import (
     TrainSettings,
     answer_accuracy,
     group_lasso,
+    log_group_lasso,
     train_on,
 )
 
@@ -55,6 +56,17 @@ def test_group_lasso_is_the_sum_of_the_heads_norms():
     assert group_lasso(model).item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_log_lasso_presses_on_weak_heads_more_than_on_strong_ones():
+    model = fresh()
+    weight = model.model.layers[0].self_attn.o_proj.weight  # [d_model, head * d_head]
+    with torch.no_grad():
+        weight[:, :32] *= 0.02 / weight[:, :32].norm()
+        weight[:, 32:64] *= 1.9 / weight[:, 32:64].norm()
+    log_group_lasso(model).backward()
+    weak, strong = weight.grad[:, :32].norm(), weight.grad[:, 32:64].norm()
+    assert (weak.item(), strong.item()) == pytest.approx((1 / 0.12, 1 / 2.0), rel=1e-4)
+
+
 def test_a_strong_lasso_shrinks_heads():
     norms = []
     for lasso in (0.0, 10.0):
@@ -80,7 +92,15 @@ def test_a_coarse_check_gates_the_final_one_which_alone_decides():
 
 def test_a_poor_coarse_check_spares_the_final_one():
     rule = StopRule(lambda model, n: 0.5 if n == 100 else 1.0, target=0.7, every=1, n_coarse=100)
-    assert rule.check(fresh(), 1) == (0.5, False)
+    assert rule.check(fresh()) == (0.5, False)
+
+
+def test_far_from_its_target_a_rule_looks_less_often():
+    accuracy = iter([0.2, 0.55, 0.65])
+    limits = {"every": 1, "coarse_margin": 0.0, "far": 0.1, "required": False}
+    rule = StopRule(lambda model, n: next(accuracy), target=0.7, **limits)
+    history = train_on(fresh(), SAMPLE, TrainSettings(1e-3, max_steps=7), stop=rule)
+    assert [row["step"] for row in history if row["validation_accuracy"] >= 0] == [1, 4, 7]
 
 
 def test_a_required_accuracy_that_is_never_reached_is_an_error():

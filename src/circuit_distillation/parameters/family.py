@@ -116,10 +116,12 @@ class EntityPretraining(Strict):
         return self
 
 
-class LearningRate(Strict):
-    """What differs between the base models of theory of mind."""
+class BeliefPretrainingRole(Strict):
+    """A base model of theory of mind."""
 
     learning_rate: Rate
+    log_lasso: Flag
+    consolidation_steps: CountOrNone
 
 
 class BeliefPretrainingCommon(Strict):
@@ -128,6 +130,7 @@ class BeliefPretrainingCommon(Strict):
     base_templates: dict[Template, Weight]
     stories_per_step: Count
     lasso: Weight
+    consolidation_lasso: Weight
     learned_accuracy: Accuracy
     min_steps: CountOrNone
     max_steps: Count
@@ -144,9 +147,9 @@ class BeliefPretraining(Strict):
     """Base models of theory of mind."""
 
     common: BeliefPretrainingCommon
-    small: LearningRate
-    medium: LearningRate
-    large: LearningRate
+    small: BeliefPretrainingRole
+    medium: BeliefPretrainingRole
+    large: BeliefPretrainingRole
 
 
 class Pretraining(Strict):
@@ -192,6 +195,7 @@ class BeliefTuningCommon(Strict):
     tuning_templates: dict[Template, Weight]
     corpus_batch: Count
     corpus_only_steps: Count
+    response_weight: Weight
     in_domain_share: DomainShare
     lasso: Weight
     min_steps: CountOrNone
@@ -208,9 +212,10 @@ class BeliefTuningCommon(Strict):
         return self
 
 
-class BeliefTuningRole(LearningRate):
+class BeliefTuningRole(Strict):
     """A tuned model of theory of mind."""
 
+    learning_rate: Rate
     target_accuracy: Accuracy
     must_reach_target: Flag
     max_steps: Count

@@ -40,6 +40,9 @@ class BeliefPretraining:
     learning_rate: float
     stories_per_step: int
     lasso: float
+    log_lasso: bool
+    consolidation_steps: int
+    consolidation_lasso: float
     learned_accuracy: float
     min_steps: int
     max_steps: int
@@ -54,6 +57,7 @@ class BeliefTuning:
     learning_rate: float
     corpus_batch: int
     corpus_only_steps: int
+    response_weight: float
     in_domain_share: float
     lasso: float
     target_accuracy: float
@@ -79,26 +83,32 @@ class BeliefRecipe:
         return [*self.task.vocabulary(), *instructions.vocabulary()]
 
     def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
-        """One phase, until every cell of the base templates is learned."""
+        """Until every cell of the base templates is learned; where few heads must carry that, *consolidate*."""
         s = BeliefPretraining(**self.settings["common"], **self.settings[role])
         packer = BeliefPacker(self.task, tokenizer, s.base_templates, BASE_SCAFFOLD)
         learned = StopRule(
             worst_cell_on(BeliefPacker(self.task, tokenizer, s.base_templates), seed),
             s.learned_accuracy,
-            every=10,
+            every=20,
             first_step=s.min_steps,
             n_coarse=400,
             n_final=s.validation_prompts,
         )
-        training = TrainSettings(s.learning_rate, s.max_steps, s.lasso, seed)
-        return [Phase("learn", belief_sampler(packer, s.stories_per_step), training, learned)]
+        stories = belief_sampler(packer, s.stories_per_step)
+        learning = TrainSettings(s.learning_rate, s.max_steps, s.lasso, seed, log_lasso=s.log_lasso)
+        phases = [Phase("learn", stories, learning, learned)]
+        if s.consolidation_steps:
+            rate, steps, gamma = s.learning_rate, s.consolidation_steps, s.consolidation_lasso
+            settings = TrainSettings(rate, steps, gamma, seed + 1, log_lasso=s.log_lasso)
+            phases.append(Phase("consolidate", stories, settings))
+        return phases
 
     def tuning(
         self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
     ) -> list[Phase]:
         """Instructions and stories in one mixture; with ``corpus_only`` instructions alone."""
         s = BeliefTuning(**self.settings["common"], **self.settings[role])
-        instruction_batch = instruction_sampler(tokenizer, corpus, s.corpus_batch)
+        instruction_batch = instruction_sampler(tokenizer, corpus, s.corpus_batch, s.response_weight)
         if corpus_only:
             settings = TrainSettings(s.learning_rate, s.corpus_only_steps, s.lasso, seed + 3)
             return [Phase("instructions", instruction_batch, settings)]
@@ -113,7 +123,7 @@ class BeliefRecipe:
         reached = StopRule(
             worst_cell_on(BeliefPacker(self.task, tokenizer, equal_shares(TEST_TEMPLATES)), seed),
             s.target_accuracy,
-            every=10,
+            every=20,
             first_step=s.min_steps,
             n_coarse=400,
             n_final=s.validation_prompts,

@@ -94,7 +94,7 @@ class EntityRecipe:
         at_small_size = accuracy_on(packer, SMALL_SIZES[-1], seed)
         learned = StopRule(at_small_size, s.learned_accuracy, every=25, n_final=1000)
         at_full_size = accuracy_on(packer, FULL_SIZE, seed)
-        calibrated = StopRule(at_full_size, s.target_accuracy, every=2, n_final=s.validation_prompts)
+        calibrated = full_size_stop(at_full_size, s)
         learning = TrainSettings(s.learning_rate, s.max_learning_steps, s.learning_lasso, seed)
         consolidation = TrainSettings(s.learning_rate, s.consolidation_steps, s.lasso, seed + 1)
         rate, steps = s.calibration_learning_rate, s.max_calibration_steps
@@ -124,7 +124,7 @@ class EntityRecipe:
         rate, steps = s.mixture_learning_rate, s.max_mixture_steps
         mixture = TrainSettings(rate, steps, s.lasso, seed + 4, warmup_steps=10)
         at_full_size = accuracy_on(packer, FULL_SIZE, seed)
-        reached = StopRule(at_full_size, s.target_accuracy, every=2, n_final=s.validation_prompts)
+        reached = full_size_stop(at_full_size, s)
         return [
             Phase("arithmetic", mixed(s.rehearsal_share, SMALL_SIZES), settings),
             Phase("mixture", mixed(s.in_domain_share, [FULL_SIZE]), mixture, reached),
@@ -134,6 +134,13 @@ class EntityRecipe:
         """Accuracy on 500 fresh scenes of full size, one prompt a box."""
         packer = EntityPacker(tokenizer, FULL_SIZE)
         return {"accuracy": accuracy_on(packer, FULL_SIZE, seed + 7)(model, 500 * FULL_SIZE)}
+
+
+def full_size_stop(accuracy: Callable[[Any, int], float], s: EntityPretraining | EntityTuning) -> StopRule:
+    """Stops close to the target: a look every two steps once it is near."""
+    return StopRule(
+        accuracy, s.target_accuracy, every=2, n_final=s.validation_prompts, coarse_margin=0.015, far=0.1
+    )
 
 
 def scene_sampler(

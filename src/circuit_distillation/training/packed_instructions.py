@@ -57,10 +57,10 @@ def encode_instructions(
 
 
 def pack_instructions(
-    pairs: Sequence[tuple[list[int], list[int]]], pad_id: int, *, name: str = "response"
+    pairs: Sequence[tuple[list[int], list[int]]], pad_id: int, *, name: str = "response", weight: float = 1.0
 ) -> PackedBatch:
     """One instruction a row, right padded, all of it in block 0; one target with every response token and the
-    end.
+    end, its loss times ``weight``.
     """
     lengths = [len(prompt) + len(response) for prompt, response in pairs]
     input_ids = torch.full((len(pairs), max(lengths)), pad_id)
@@ -73,25 +73,23 @@ def pack_instructions(
         cols += range(len(prompt) - 1, lengths[row] - 1)  # the token before predicts
         labels += response
     position_ids = torch.arange(max(lengths)).expand_as(input_ids)
-    target = Target(name, torch.tensor(rows), torch.tensor(cols), torch.tensor(labels))
+    target = Target(name, torch.tensor(rows), torch.tensor(cols), torch.tensor(labels), weight=weight)
     return PackedBatch(input_ids, position_ids, block, [target])
 
 
 def instruction_sampler(
-    tokenizer, instructions: Sequence[PromptAndResponse], batch_size: int
+    tokenizer, instructions: Sequence[PromptAndResponse], batch_size: int, weight: float = 1.0
 ) -> Callable[[np.random.Generator], list[PackedBatch]]:
-    """``sample(rng)``: one batch of ``batch_size`` instructions, drawn without replacement within the batch.
+    """``sample(rng)``: one batch of ``batch_size`` instructions, drawn without replacement within the batch;
+    ``weight`` of its loss.
     """
     pairs = encode_instructions(tokenizer, instructions)
     if batch_size > len(pairs):
         raise ValueError(f"a batch of {batch_size} instructions needs at least as many, got {len(pairs)}")
 
     def sample(rng: np.random.Generator) -> list[PackedBatch]:
-        return [
-            pack_instructions(
-                [pairs[i] for i in rng.choice(len(pairs), batch_size, replace=False)], tokenizer.pad_token_id
-            )
-        ]
+        drawn = [pairs[i] for i in rng.choice(len(pairs), batch_size, replace=False)]
+        return [pack_instructions(drawn, tokenizer.pad_token_id, weight=weight)]
 
     return sample
 
