@@ -7,8 +7,10 @@ export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 KEDRO := .venv/bin/kedro
 PARAMS ?=
+SEEDS ?= 0 1 2
+TRAINING_SEEDS ?= 0 1 2
 
-.PHONY: help setup run test test-slow lint clean-data
+.PHONY: help setup run study search sweeps replication test test-slow lint clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -18,6 +20,21 @@ setup:          ## .venv with pinned dependencies
 
 run: setup      ## the whole paper, both tasks, mini family; ends with the path of the report
 	@scripts/run.sh $(PARAMS)
+
+study: setup    ## three families x three training seeds, both tasks, and the paper's claims judged over them
+	@scripts/study.sh "$(SEEDS)" "$(TRAINING_SEEDS)" $(PARAMS)
+
+search: setup   ## the declared search of hyperparameters, on validation prompts of one family
+	@scripts/search.sh search $(PARAMS)
+
+sweeps: setup   ## why: one setting changed at a time, on validation prompts of one family
+	@scripts/search.sh sweeps $(PARAMS)
+
+replication: setup  ## docs/replication.md from the stored results of the study
+	@$(KEDRO) run --pipelines study
+	@mkdir -p docs/replication
+	@cp data/08_reporting/mini/study/*.csv data/08_reporting/mini/study/*.parquet docs/replication/
+	@cp data/08_reporting/mini/study/replication.md docs/replication.md
 
 test:           ## environment and tests (at most 10 minutes on 2 cores)
 	@scripts/setup.sh test

@@ -13,6 +13,7 @@ from circuit_distillation.pipelines.head_mapping.pipeline import create_pipeline
 from circuit_distillation.pipelines.pretraining.pipeline import create_pipeline as pretraining
 from circuit_distillation.pipelines.reporting.pipeline import create_pipeline as reporting
 from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
+from circuit_distillation.pipelines.study.pipeline import create_run, create_study
 from circuit_distillation.pipelines.teacher_tuning.pipeline import create_pipeline as teacher_tuning
 
 
@@ -31,5 +32,11 @@ def register_pipelines() -> dict[str, Pipeline]:
         "reporting": reporting(),
     }
     whole_paper = sum(pipelines.values(), Pipeline([]))
-    of_the_study = {"search": create_search(), "sweeps": create_sweeps()}
+    family = (name for name in pipelines if name not in ("distillation", "reporting"))
+    of_the_study = {
+        "study_run": create_run(sum((pipelines[name] for name in family), Pipeline([])), pipelines["distillation"]),
+        "study": create_study(),
+        "search": create_search(),
+        "sweeps": create_sweeps(),
+    }
     return {**pipelines, **of_the_study, "__default__": whole_paper}

@@ -1,4 +1,4 @@
-"""A made-up study: two families, three training seeds, both tasks; every accuracy is exact by construction."""
+"""A made-up study: three families, three training seeds; every accuracy is exact by construction."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def predictions(full: int, circuit: int, randoms: int = 2) -> pd.DataFrame:
 
 
 def stored(bumps: dict[tuple[int, int, str], int] | None = None, tasks=("entity", "tom")):
-    """(model, predictions) of every run; `bumps` adds right answers of (seed, draw, arm) on the full model."""
+    """(model, predictions) of every run; `bumps` adds right answers to full models of (seed, draw, arm)."""
     for task in tasks:
         for seed in SEEDS:
             for arm, accuracy in LARGE.items():
@@ -54,7 +54,7 @@ def stored(bumps: dict[tuple[int, int, str], int] | None = None, tasks=("entity"
 
 
 def histories(tasks=("entity", "tom")) -> pd.DataFrame:
-    """CE falls from 2 to 0 along a line; with CKA twice as fast at first. CE on all weights takes 10 s, others 6."""
+    """CE falls from 2 to 0 along a line, with CKA twice as fast. CE on all weights takes 10 s, others 6."""
     steps = np.arange(1, 41)
     frames = []
     for task in tasks:
@@ -69,8 +69,8 @@ def histories(tasks=("entity", "tom")) -> pd.DataFrame:
                         frames.append(
                             frame.assign(
                                 task=task, seed=seed, training_seed=draw, role=role, arm=arm,
-                                seconds=steps * (10 if arm == "full_ce" else 6) / 40, cka=0.5, noise_floor=0.3,
-                                validation_accuracy=0.5, pct_heads=12.5,
+                                seconds=steps * (10 if arm == "full_ce" else 6) / 40,
+                                cka=0.5, noise_floor=0.3, validation_accuracy=0.5, pct_heads=12.5,
                                 pct_parameters=100.0 if arm == "full_ce" else 10.0,
                             )
                         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The study over seeds: the trials of the search and of the sweeps, and the settings that the search chose."""
+"""The study over seeds: trials of the search and of the sweeps, and the settings that the search chose."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def chosen_settings(chosen: ChosenSettings, family: str, task: str, arm: str) ->
 
 
 def outranked(chosen: ChosenSettings, overrides: dict[str, object]) -> dict[str, object]:
-    """`chosen` for runtime parameters that set the same keys of `distillation` by hand: those win in every arm."""
+    """`chosen` for runtime parameters that set its keys in `distillation` by hand: those win in every arm."""
     named = {key: value for key, value in overrides.items() if key in Chosen.model_fields}
     return {
         family: {

@@ -15,9 +15,9 @@ Combine = Callable[[NDArray], NDArray]  # means [component, ...] -> statistic [.
 
 @dataclass(frozen=True)
 class Family:
-    """What one family measured: `sums` [component, training seed, scene] over the examples of a scene, `sizes` [scene].
+    """What one family measured, summed over a scene's examples: `sums` [component, training seed, scene].
 
-    Training seeds share the scenes: they are tested on one test split.
+    `sizes` [scene] are numbers of examples. Training seeds share the scenes: they have one test split.
     """
 
     sums: NDArray
@@ -26,7 +26,7 @@ class Family:
     def __post_init__(self) -> None:
         if self.sums.ndim != 3 or self.sums.shape[2:] != self.sizes.shape or not (self.sizes > 0).all():
             raise ValueError(
-                f"a family needs sums [component, training seed, scene] and the sizes of its scenes, got shapes "
+                "a family needs sums [component, training seed, scene] and sizes of its scenes, got shapes "
                 f"{self.sums.shape} and {self.sizes.shape}"
             )
 
@@ -57,8 +57,8 @@ def nested_interval(
     """Mean of the statistic over runs, with a percentile bootstrap interval.
 
     A resample draws families, for each drawn one its training seeds, and its scenes (the same for all of its
-    training seeds), with replacement. `scenes_only` keeps all runs and draws scenes alone: what is left of the
-    uncertainty if these runs were the only ones of interest.
+    training seeds), with replacement. `scenes_only` keeps all runs and draws scenes alone: the uncertainty
+    that is left if these runs are the only ones of interest.
     """
     if not families:
         raise ValueError("an interval needs at least one family")

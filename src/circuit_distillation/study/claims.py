@@ -60,7 +60,7 @@ class FamilyClaim:
 
 @dataclass(frozen=True)
 class RecordClaim:
-    """A claim about stored records: shares of heads or parameters, overlap of circuits; one value a family or run."""
+    """A claim about stored records, shares of heads or of parameters: one value a family."""
 
     name: str
     statement: str
@@ -72,7 +72,7 @@ def _against(arm: str, scope: str = "full") -> tuple[Term, ...]:
     return Term(1, PROPOSED, scope), Term(-1, arm, scope)
 
 
-# At most twelve claims a task: with nine runs p is at least 0.0039, and Holm's first step must be able to pass.
+# At most twelve claims a task: with nine runs p is at least 0.0039, and Holm's first step must be passable.
 RUN_CLAIMS = (
     RunClaim(
         "align_beats_ce",
@@ -187,7 +187,7 @@ RECORD_CLAIMS = (
 
 
 def paper_value(claim: RunClaim | FamilyClaim, task: str) -> float | None:
-    """The same value in the paper's tables, the mean over students for claims about runs; None if not there."""
+    """The same value in the paper's tables (mean over students for claims about runs); None if not there."""
     if isinstance(claim, RunClaim) and claim.history:
         return None
     rows = paper_rows().query("task == @task").drop_duplicates(["role", "arm"]).set_index(["role", "arm"])

@@ -157,6 +157,6 @@ def _from_histories(
 
 
 def _ce_at(history: pd.DataFrame, place: float) -> float:
-    """Mean training CE over the tenth of the steps that ends at this share of them; one batch alone is noise."""
+    """Mean training CE over the tenth of the steps that ends at this share of them: one batch is noise."""
     end = max(1, round(place * len(history)))
     return float(history["ce"].iloc[max(0, end - max(1, len(history) // 10)) : end].mean())

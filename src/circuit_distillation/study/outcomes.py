@@ -34,7 +34,7 @@ class Model:
 
 
 def outcome_table(predictions: Iterable[tuple[Model, pd.DataFrame]]) -> pd.DataFrame:
-    """One row for each test example of each task and seed: scene, cell, and a column for each model and scope.
+    """One row for each test example of each task and seed: scene, cell, answer, a column a model and scope.
 
     Columns hold whether the answer was right; "random" is the share of a model's random circuits that are
     right. ValueError if two models of a task and seed were tested on different examples.

@@ -11,8 +11,8 @@ CRITERION = "full_accuracy"
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each task, arm and trial: means over students, and `chosen` where the criterion is highest.
 
-    `trials` are rows of `trials.run_trial` with task and student. The first trial in the declared order wins a
-    tie. ValueError if an arm had more trials than another, or a student missed one: budgets must be equal.
+    `trials` are rows of `trials.run_trial` with task and student. The first trial in the declared order wins
+    a tie. ValueError if an arm had more trials than another, or a student missed one: budgets must be equal.
     """
     check_budgets(trials)
     measures = ["full_accuracy", "circuit_accuracy", "balanced_accuracy", "ce", "cka"]
@@ -28,7 +28,7 @@ def check_budgets(trials: pd.DataFrame) -> None:
     counts = trials.groupby(["task", "arm", "student"])["changes"].agg(["size", "nunique"])
     if counts.to_numpy().min() != counts.to_numpy().max():
         raise ValueError(
-            f"the search gave some arms more trials than others: {counts['nunique'].to_dict()}; run the missing"
+            f"some arms had more trials than others, run the missing: {counts['nunique'].to_dict()}"
         )
     if trials.groupby("task")["arm"].nunique().nunique() > 1:
         raise ValueError("the search tried more arms in one task than in another; run the missing")

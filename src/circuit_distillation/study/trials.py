@@ -79,8 +79,8 @@ def run_trial(case: TrialCase, arm: str, changes: Mapping[str, Any]) -> dict[str
     """Train a copy of the student and score it on validation prompts.
 
     `changes` are fields of DistillationSettings and MappingSettings; ValueError for any other. Returns a row:
-    arm, changes (JSON), {full,circuit}_accuracy and balanced_accuracy (mean over cells) on validation prompts,
-    ce and cka (mean of the last tenth of the steps), noise_floor, n_heads, distinct_teacher_heads, seconds.
+    arm, changes (JSON), {full,circuit}_accuracy and balanced_accuracy (over cells) on validation prompts, ce
+    and cka (mean of the last tenth of the steps), noise_floor, n_heads, distinct_teacher_heads, seconds.
     """
     training, mapping = split_changes(changes)
     settings, record = replace(case.settings, **training), case.map_heads(replace(case.mapping, **mapping))

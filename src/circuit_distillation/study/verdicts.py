@@ -1,4 +1,4 @@
-"""The claims table: every claim with its value, interval, declared test and verdict, from stored results alone."""
+"""The claims table: every claim with value, interval, declared test and verdict, from stored results."""
 
 from __future__ import annotations
 
@@ -43,10 +43,10 @@ def claims_table(
     """A row for each task and claim, in the declared order.
 
     Claims about runs have the primary test: exact sign-flip over the runs, Holm over the task's rows. A claim
-    holds where that test finds its value above 0, does not hold where it finds it below 0 or, for gains, below
-    the smallest one of interest, and is undecided otherwise. `detectable` is the true value that would be found
-    with a power of 0.8 at the hardest step of Holm. Claims about families have too few units for a test: they
-    hold or not by the 95 % interval on one side of the threshold. `value` holds the margin of a claim.
+    holds where that test finds its value above 0, does not hold where it finds it below 0 or, for gains,
+    below the smallest one of interest, and is undecided otherwise. `detectable` is the true value that would
+    be found with a power of 0.8 at the hardest step of Holm. Claims about families have too few units for a
+    test: they hold or not by the 95 % interval on one side of the threshold. `value` holds a claim's margin.
     """
     read = Outcomes(outcomes)
     rows = []

@@ -27,7 +27,7 @@ def run_sweep(
     head_mapping: HeadMapping,
     **stored,
 ):
-    """Every arm and change of a sweep for one student, from the settings that the search chose for the arm."""
+    """Every arm and change of a sweep for one student, from the settings that the search chose."""
     trials = [
         (arm, chosen_settings(chosen, stored["family"], stored["task"], arm) | given(changes))
         for arm in sweep.arms

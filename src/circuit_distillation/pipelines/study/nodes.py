@@ -1,0 +1,42 @@
+"""Read every run of the study and judge the claims; nothing here needs a model."""
+
+from __future__ import annotations
+
+
+def gather(predictions, circuit_predictions, histories, circuits, mappings, tests, experiment: str) -> tuple:
+    """Outcomes by example, training by step, circuit heads, mapped pairs, and every metric of every model."""
+    from circuit_distillation.study import gather as tables
+    from circuit_distillation.study.outcomes import outcome_table
+
+    stored = [
+        *tables.models_of(predictions, experiment),
+        *tables.models_of(circuit_predictions, experiment, suffix="_discovered"),
+    ]
+    return (
+        outcome_table(stored),
+        tables.training_table(histories, experiment),
+        tables.head_table(circuits),
+        tables.pair_table(mappings, experiment),
+        tables.model_table(predictions, tests, experiment),
+    )
+
+
+def judge(outcomes, training, heads):
+    """Every claim of the paper with value, interval, test and verdict."""
+    from circuit_distillation.study.verdicts import claims_table
+
+    return claims_table(outcomes, training, heads)
+
+
+def summarise_runs(models):
+    """Means and spreads over runs."""
+    from circuit_distillation.study.accuracies import accuracy_table
+
+    return accuracy_table(models)
+
+
+def write_replication(family: dict, **tables) -> str:
+    """The document, from the tables alone."""
+    from circuit_distillation.study.document import render_replication
+
+    return render_replication(family["name"], **tables)

@@ -1,0 +1,48 @@
+"""Pipelines `study_run`, one training seed of one family, and `study`, the reading of all of them."""
+
+from kedro.pipeline import Node, Pipeline
+
+from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS
+from circuit_distillation.pipelines.study.nodes import gather, judge, summarise_runs, write_replication
+
+
+def create_run(upstream: Pipeline, distillation: Pipeline) -> Pipeline:
+    """The family, and the paper's arms of one training seed with their predictions.
+
+    Left out of the `distillation` pipeline: students of the tuning corpus, arms beyond the paper, MLflow.
+    """
+    return upstream + Pipeline([node for node in distillation.nodes if _belongs(node)])
+
+
+def _belongs(node: Node) -> bool:
+    beyond = node.tags & {*CORPUS_ARMS, *EXTRA_ARMS} or "teacher_signals.tuning" in node.outputs
+    return not beyond and not any(name.endswith(".tracked") for name in node.outputs)
+
+
+def create_study() -> Pipeline:
+    """Stored predictions, histories and circuits of every run, the claims, and the document about them."""
+    files = ("predictions", "circuit_predictions", "histories", "circuits", "mappings", "tests")
+    stored = {name: f"study.{name}" for name in files}
+    gathered = ["study.outcomes", "study.training", "study.heads", "study.pairs", "study.models"]
+    return Pipeline(
+        [
+            Node(gather, stored | {"experiment": "params:experiment"}, gathered, name="gather"),
+            Node(judge, ["study.outcomes", "study.training", "study.heads"], "study.claims", name="judge"),
+            Node(summarise_runs, "study.models", "study.accuracies", name="summarise_runs"),
+            Node(
+                write_replication,
+                {
+                    "family": "params:family",
+                    "claims": "study.claims",
+                    "accuracies": "study.accuracies",
+                    "pairs": "study.pairs",
+                    "training": "study.training",
+                    "search": "study.search",
+                    "sweeps": "study.sweeps",
+                },
+                "study.replication",
+                name="write_replication",
+            ),
+        ],
+        tags="study",
+    )

@@ -1,0 +1,96 @@
+"""From the stored files of every run to the few tables that a study is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pandas as pd
+
+from circuit_distillation.reporting.results import result_rows
+from circuit_distillation.study.outcomes import Model, parse_partition
+
+Stored = Mapping[str, Callable[[], Any]]  # path below the family's folder, without ending -> loader
+TRAINING_COLUMNS = (
+    "step", "ce", "cka", "noise_floor", "lr", "seconds", "validation_accuracy", "pct_heads", "pct_parameters",
+)  # fmt: skip
+
+
+def models_of(stored: Stored, experiment: str, suffix: str = "") -> Iterator[tuple[Model, Any]]:
+    """Every model of an experiment with what is stored of it; `suffix` marks arms of discovered circuits."""
+    for name in sorted(stored):
+        model = parse_partition(name, experiment)
+        if model is not None:
+            yield replace(model, arm=f"{model.arm}{suffix}"), stored[name]()
+
+
+def training_table(histories: Stored, experiment: str) -> pd.DataFrame:
+    """The histories of every student, one row a step, with task, seed, training_seed, role and arm."""
+    frames = [
+        frame[[name for name in TRAINING_COLUMNS if name in frame]].assign(**_keys(model))
+        for model, frame in models_of(histories, experiment)
+    ]
+    if not frames:
+        raise ValueError("there are no training histories to study: make them with `make study`")
+    return pd.concat(frames, ignore_index=True)
+
+
+def head_table(circuits: Stored) -> pd.DataFrame:
+    """Heads of every discovered circuit: task, seed, role, kind (base, tuned), layer, head, n_heads_total."""
+    rows = []
+    for model, circuit in models_of(circuits, ""):
+        own = {"task": model.task, "seed": model.seed, "role": model.role, "kind": model.arm}
+        total = circuit["n_heads_total"]
+        rows += [own | {"layer": la, "head": he, "n_heads_total": total} for la, he in circuit["heads"]]
+    return pd.DataFrame(rows)
+
+
+def pair_table(mappings: Stored, experiment: str) -> pd.DataFrame:
+    """The mapped pairs of every student: task, seed, student, its head, the teacher's, rule, stability."""
+    rows = []
+    for name in sorted(mappings):
+        seed, task, folder, student = name.split("/")
+        if folder == experiment:
+            record = mappings[name]()
+            own = {"task": task, "seed": int(seed.removeprefix("seed")), "student": student}
+            own |= {"rule": record["rule"]}
+            rows += [
+                own
+                | {
+                    "student_head": ".".join(map(str, pair["student"])),
+                    "teacher_head": ".".join(map(str, pair["teacher"])),
+                    "distance": pair["distance"],
+                    "stability": pair.get("stability"),
+                }
+                for pair in record["pairs"]
+            ]
+    return pd.DataFrame(rows)
+
+
+def model_table(predictions: Stored, tests: Stored, experiment: str) -> pd.DataFrame:
+    """Every metric of the report for every model and run: rows of `result_rows` with the training seed."""
+    examples = {name.rstrip("/"): load() for name, load in tests.items()}
+    frames = []
+    for model, frame in models_of(predictions, experiment):
+        rows = result_rows(
+            frame,
+            task=model.task,
+            seed=model.seed,
+            experiment=experiment,
+            model=model.role,
+            arm=model.arm,
+            examples=examples.get(f"seed{model.seed}/{model.task}"),
+        )
+        frames.append(rows.assign(training_seed=model.training_seed).astype({"training_seed": "Int64"}))
+    return pd.concat(frames, ignore_index=True)
+
+
+def _keys(model: Model) -> dict[str, Any]:
+    return {
+        "task": model.task,
+        "seed": model.seed,
+        "training_seed": model.training_seed,
+        "role": model.role,
+        "arm": model.arm,
+    }
