@@ -87,7 +87,6 @@ def test_a_head_without_effect_correlates_with_none() -> None:
 
 
 def test_cka_picks_the_rotated_copy() -> None:
-    pytest.importorskip("circuit_distillation.similarity.cka")
     rng = np.random.default_rng(1)
     student = [rng.normal(size=(30, 4)) for _ in range(2)]
     rotation = np.linalg.qr(rng.normal(size=(4, 4)))[0]

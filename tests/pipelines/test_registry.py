@@ -9,6 +9,7 @@ from kedro.framework.startup import bootstrap_project
 
 from circuit_distillation import grid
 from circuit_distillation.pipelines.data_generation.nodes import SPLITS
+from circuit_distillation.pipelines.reporting.nodes import TABLES
 
 from .conftest import ROOT
 
@@ -30,6 +31,29 @@ def test_no_dataset_falls_through_to_memory(context):
         missing = [n for n in names if n not in catalog]
         assert not missing, f"{name} uses datasets that the catalog does not have"
         assert all(type(catalog.get(n)).__name__ != "MemoryDataset" for n in names)
+
+
+@pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
+def test_the_paper_makes_these_datasets_and_reads_no_others(context):
+    """Exact names: a misspelt one would match a pattern of the catalog and never be missed."""
+    entity = context.params["task"] == "entity"
+    prompts = [f"examples.{split}" for split in (*SPLITS, "discovery_corrupt")] + ["corpus.train", "corpus.heldout"]
+    models = [f"{kind}.{role}" for kind in grid.KINDS for role in grid.ROLES] + ["tuned_corpus.large"]
+    found = ("head_scores", "circuit", "circuit_predictions")
+    circuits = [f"{role}.{kind}.{name}" for role in grid.ROLES for kind in grid.KINDS for name in found]
+    measured = ("ablation_effects", "head_features")
+    effects = [f"{of}.{name}" for of in ("small.base", "medium.base", "large.tuned") for name in measured]
+    mappings = [f"{role}.mapping" for role in grid.STUDENTS]
+    signals = ["teacher_signals.task", *(["teacher_signals.tuning"] if entity else [])]
+    trained = [f"{role}.{arm}.{name}" for role, arm in grid.cells() for name in ("student", "history")]
+    tested = [f"{role}.{arm}.{name}" for role, arm in grid.measured() for name in ("predictions", "tracked")]
+    tables = [f"{table}.{form}" for table in TABLES for form in ("table_csv", "table_md", "table_tex")]
+    rest = ["pretraining_record", "tuning_record", "results", "significance", "facts", "figures", "report"]
+    wanted = {*prompts, *models, *circuits, *effects, *mappings, *signals, *trained, *tested, *tables, *rest}
+    made = pipelines["__default__"].all_outputs()
+    assert made == wanted
+    read = {name for name in pipelines["__default__"].inputs() if name != "parameters"}
+    assert not {name for name in read if not name.startswith("params:") and not name.endswith(".unfinished")}
 
 
 @pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)

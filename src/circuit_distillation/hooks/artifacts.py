@@ -42,7 +42,9 @@ class ArtifactHooks:
 
 def _check_seal(name: str, run_params, catalog) -> None:
     try:
-        check(Path(getattr(catalog.get(name), "_filepath", "")))
+        path = getattr(catalog.get(name), "_filepath", None)
+        if path is not None:
+            check(Path(path))
     except BrokenArtifactError as error:
         what = str(error).partition(": delete it")[0]
         stages = ",".join(_producers([name], catalog))
@@ -60,7 +62,9 @@ def _is_absent(name: str, catalog) -> bool:
 
 def _producers(names: list[str], catalog) -> list[str]:
     """Pipelines, in running order, that make the named datasets and whatever those need and is absent too."""
-    stages = [name for name in pipelines if name != "__default__"]
+    nodes = {name: set(pipeline.nodes) for name, pipeline in pipelines.items()}
+    # Pipelines that hold a whole other one are sums of stages, such as the default.
+    stages = [name for name in nodes if not any(of < nodes[name] for of in nodes.values())]
     wanted, needed = set(names), set()
     for stage in reversed(stages):
         if wanted & set(pipelines[stage].all_outputs()):

@@ -1,0 +1,33 @@
+"""Inputs of a run are looked at before any work: a broken one is named with the command that makes it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog
+from kedro.pipeline import Node, Pipeline
+
+from circuit_distillation.datasets.files import JSONDataset
+from circuit_distillation.hooks.artifacts import ArtifactHooks, UnusableArtifactError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_broken_input_is_named_with_its_command_unless_nothing_reads_it(tmp_path):
+    bootstrap_project(ROOT)
+    names = ("small.mapping", "made")
+    catalog = DataCatalog({name: JSONDataset(filepath=str(tmp_path / f"{name}.json")) for name in names})
+    pipeline = Pipeline([Node(lambda x: x, "small.mapping", "made", name="one")])
+    catalog.save("small.mapping", {"pairs": [1]})
+    run = {"runtime_params": {"task": "tom"}, "env": "test"}
+    ArtifactHooks().before_pipeline_run(run, pipeline, catalog)
+    (tmp_path / "small.mapping.json").write_text("{}")
+    with pytest.raises(UnusableArtifactError) as caught:
+        ArtifactHooks().before_pipeline_run(run, pipeline, catalog)
+    text = str(caught.value)
+    assert "small.mapping.json is not what was written (its checksum differs): make small.mapping again" in text
+    assert "circuit_discovery,head_mapping --env test --params task=tom`." in text  # all that is absent above it too
+    catalog.save("made", 1)
+    ArtifactHooks().before_pipeline_run(run | {"only_missing_outputs": True}, pipeline, catalog)
