@@ -28,8 +28,10 @@ class ModelHooks:
         family = Family.model_validate(catalog.load("params:family"))
         if family.models is None:
             return
-        from circuit_distillation.models.family import check_family, family_sources
+        from circuit_distillation.models.family import allow_tf32, check_family, family_sources
 
+        if family.loading.tf32:
+            allow_tf32()
         try:
             sources = family_sources(family.models.model_dump(), family.loading.model_dump())
             check_family(sources)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from circuit_distillation.models.checkpoint_files import empty_model
 from circuit_distillation.models.source import ModelSource, check_loading
@@ -14,7 +17,14 @@ PROBE = "The apple is in Box Q, 1234 + 56 = 1290.\nAnswer: unknown"
 
 def family_sources(files: Mapping[str, Mapping[str, Any]], loading: Mapping[str, Any]) -> dict[str, ModelSource]:
     """Role -> source, from where each role's files are and how all models are held."""
-    return {role: ModelSource(**where, **loading) for role, where in files.items()}
+    held = {name: loading[name] for name in ("dtype", "device_map", "attention")}
+    return {role: ModelSource(**where, **held) for role, where in files.items()}
+
+
+def allow_tf32() -> None:
+    """Let GPUs multiply float32 matrices on their tensor cores, here and in the processes started from here."""
+    os.environ["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "1"  # read by torch when a process starts
+    torch.backends.cuda.matmul.allow_tf32 = True
 
 
 def load_tokenizer(source: ModelSource):

@@ -49,6 +49,13 @@ class Loading(Strict):
     dtype: Literal["float32", "bfloat16", "float16"]
     device_map: Device | None
     attention: Literal["sdpa", "eager", "flash_attention_2"]
+    tf32: Annotated[bool, Field(strict=True)]
+
+    @model_validator(mode="after")
+    def _flash_needs_half(self) -> Loading:
+        if self.attention == "flash_attention_2" and self.dtype == "float32":
+            raise ValueError("`attention` flash_attention_2 needs `dtype` bfloat16 or float16; or use sdpa")
+        return self
 
 
 class CorpusFile(Files):
@@ -111,7 +118,6 @@ class FineTuning(Strict):
 class Machine(Strict):
     """What the plan has to fit into."""
 
-    gpu: Literal["A100", "H100", "H200"]
     gpu_memory_gb: Positive
     n_gpus: Count
     utilisation: Annotated[float, Field(strict=True, gt=0, le=1)]

@@ -12,7 +12,7 @@ import pandas as pd
 
 from circuit_distillation.reporting.answer import TASK_NAMES, answer_rows, headline
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
-from circuit_distillation.reporting.corpus import HELD_OUT, corpus_rows
+from circuit_distillation.reporting.corpus import corpus_rows
 from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings
 from circuit_distillation.reporting.significance import PROPOSED
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
@@ -72,7 +72,6 @@ def render_page(
         cells=cell_rows(results, labels, experiment),
         cell_headings=list(CELL_METRICS),
         corpus=corpus_rows(facts, labels, in_domain_shares or {}),
-        held_out_names=HELD_OUT,
         trivial=trivial_baselines(results),
         runs=_runs(facts),
         scaffolded=scaffolded,

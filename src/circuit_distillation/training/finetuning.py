@@ -241,31 +241,3 @@ def _fingerprint(model: nn.Module, corpus: TuningTokens, settings: FineTuneSetti
     """SHA-256 over all that determines a run."""
     text = json.dumps([model_hash(model), corpus.digest(), asdict(settings)], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
-
-
-def corpus_accuracy(
-    model: nn.Module, tokenizer: Any, items: Sequence[PromptAndResponse], max_tokens: int, batch_size: int = 16
-) -> dict[str, float]:
-    """Held-out items: share with every response token right (that is greedy decoding), and of all tokens."""
-    corpus = tokenise(tokenizer, items, max_tokens)
-    exact, right, n_tokens = 0, 0, 0
-    order = micro_batches(corpus, torch.arange(len(corpus)).numpy(), batch_size)
-    with torch.no_grad():
-        for part in order:
-            batch = batch_of(corpus, part, tokenizer.eos_token_id)
-            hits = _hits(model, batch)
-            wanted = batch.labels != -100
-            exact += int((hits | ~wanted).all(1).sum())
-            right, n_tokens = right + int(hits.sum()), n_tokens + int(wanted.sum())
-    return {"exact": exact / len(corpus), "tokens": right / n_tokens, "n": len(corpus)}
-
-
-def _hits(model: nn.Module, batch: TuningBatch) -> Tensor:
-    """Where the argmax is the response token, [item, token] on the CPU."""
-    device = next(model.parameters()).device
-    ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
-    hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    where = batch.labels != -100
-    hits = torch.zeros_like(where)
-    hits[where] = model.lm_head(hidden[where.to(device)]).argmax(-1).cpu() == batch.labels[where]
-    return hits

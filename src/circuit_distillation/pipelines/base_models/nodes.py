@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from circuit_distillation.parameters import DataGeneration
-from circuit_distillation.parameters.family import Family
 
 
-def load_base_models(family: Family, data: DataGeneration, task: str) -> tuple:
+def load_base_models(family: dict[str, Any], data: DataGeneration, task: str) -> tuple:
     """Where small, medium and large are, downloaded and checked, and the record of what they are."""
     from circuit_distillation.models.family import check_family, family_record, family_sources, load_tokenizer
     from circuit_distillation.models.words import split_words
     from circuit_distillation.tasks import get_task
 
-    sources = family_sources(family.models.model_dump(), family.loading.model_dump())
+    sources = family_sources(family["models"], family["loading"])
     check_family(sources)
     options = getattr(data.task_options, task).model_dump()
     left_out = split_words(load_tokenizer(sources["large"]), get_task(task, **options).words())

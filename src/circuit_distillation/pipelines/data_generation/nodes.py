@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from circuit_distillation.parameters import DataGeneration
-from circuit_distillation.parameters.family import Family
 from circuit_distillation.parameters.loaded import CorpusFile
 
 SPLITS = ("train", "discovery", "means", "mapping", "validation", "test")
 
 
-def generate_examples(parameters: DataGeneration, task: str, seed: int, left_out: Sequence[str] = ()) -> tuple:
-    """Frames of the splits in the order of `SPLITS`, then the corrupted counterparts of the discovery prompts.
+def generate_examples(
+    parameters: DataGeneration, task: str, seed: int, left_out: Sequence[str] = ()
+) -> tuple:
+    """Frames of the splits in the order of `SPLITS`, then the corrupted counterparts of discovery prompts.
 
     `left_out` are words that the family's tokenizer splits.
     """
@@ -29,14 +31,16 @@ def generate_examples(parameters: DataGeneration, task: str, seed: int, left_out
     return *(to_frame(splits[split]) for split in SPLITS), to_frame(corrupted)
 
 
-def generate_examples_for_models(parameters: DataGeneration, family: Family, record: dict, task: str, seed: int) -> tuple:
-    """The same for loaded models: of words that are one token each, and every prompt checked with the tokenizer."""
+def generate_examples_for_models(
+    parameters: DataGeneration, family: dict[str, Any], record: dict[str, Any], task: str, seed: int
+) -> tuple:
+    """The same for loaded models: of words that are one token each, every prompt checked with the tokenizer."""
     from circuit_distillation.models.encoding import encode
     from circuit_distillation.models.family import family_sources, load_tokenizer
     from circuit_distillation.tasks.example import from_frame
 
     frames = generate_examples(parameters, task, seed, record["words_left_out"])
-    sources = family_sources(family.models.model_dump(), family.loading.model_dump())
+    sources = family_sources(family["models"], family["loading"])
     tokenizer = load_tokenizer(sources["large"])
     for frame in frames:
         encode(tokenizer, from_frame(frame))

@@ -104,7 +104,8 @@ def write_page(results, significance, figures, facts, parameters: dict[str, Any]
     """report.html over the rows of every run of the family."""
     from circuit_distillation.reporting.page import render_page
 
-    family, tuning = plain(parameters["family"]), plain(parameters["teacher_tuning"])
+    family = plain(parameters["family"])
+    tuning = plain(parameters["teacher_tuning"]) or {}  # null: loaded models are tuned on the corpus alone
     return render_page(
         family=family["name"],
         labels=_labels(family),

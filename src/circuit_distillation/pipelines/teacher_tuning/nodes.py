@@ -11,7 +11,7 @@ from circuit_distillation.parameters.loaded import FineTuning
 def tune_models(
     small, medium, large, corpus_train, corpus_heldout, parameters: dict[str, Any], task: str, seed: int
 ) -> tuple:
-    """Tuned small, medium, large; the large model tuned on the corpus alone; the record of their tuning."""
+    """Tuned small, medium, large; the large one tuned on the corpus alone; the record of their tuning."""
     from circuit_distillation.training.family import tune_family
 
     bases = {"small": small, "medium": medium, "large": large}
@@ -23,11 +23,10 @@ def tune_loaded_model(
     base, corpus_train, corpus_heldout, parameters: FineTuning, task: str, role: dict, seed: int, unfinished
 ) -> tuple:
     """One loaded model tuned on the corpus alone, adapters merged, and the record of its tuning."""
-    from circuit_distillation.training.finetuning import corpus_accuracy
     from circuit_distillation.training.finetuning_launch import finetune_in_processes
 
     settings = finetune_settings(parameters, task, role["name"], seed)
-    before = {} if corpus_heldout.empty else _held_out_scores(base, corpus_heldout, settings, corpus_accuracy)
+    before = _held_out_scores(base, corpus_heldout, settings.max_tokens)
     tuning = finetune_in_processes(
         base.model,
         base.tokenizer,
@@ -39,7 +38,6 @@ def tune_loaded_model(
         label=f"tuned {role['name']}",
     )
     shutil.rmtree(unfinished, ignore_errors=True)
-    after = {} if corpus_heldout.empty else _held_out_scores(base, corpus_heldout, settings, corpus_accuracy)
     record = {
         "method": settings.method,
         "items": tuning.n_items,
@@ -48,8 +46,8 @@ def tune_loaded_model(
         "seconds": tuning.history[-1]["seconds"],
         "first_loss": tuning.history[0]["loss"],
         "last_loss": tuning.history[-1]["loss"],
-        "held_out_before": before,
-        "held_out_after": after,
+        "corpus_before": before,
+        "corpus": _held_out_scores(base, corpus_heldout, settings.max_tokens),
     }
     return base, record
 
@@ -74,11 +72,15 @@ def finetune_settings(parameters: FineTuning, task: str, role: str, seed: int):
     )
 
 
-def _held_out_scores(checkpoint, corpus_heldout, settings, score) -> dict:
-    return {
-        kind: score(checkpoint.model, checkpoint.tokenizer, _items(rows.drop(columns="held_out")), settings.max_tokens)
-        for kind, rows in corpus_heldout.groupby("held_out")
-    }
+def _held_out_scores(checkpoint, corpus_heldout, max_tokens: int) -> dict[str, Any]:
+    """Scores by the sort of held-out items."""
+    from circuit_distillation.training.tuning_scores import tuning_scores
+
+    scores = {}
+    for sort, rows in corpus_heldout.groupby("held_out"):
+        items = _items(rows.drop(columns="held_out"))
+        scores[sort] = tuning_scores(checkpoint.model, checkpoint.tokenizer, items, max_tokens)
+    return scores
 
 
 def _items(frame) -> list:

@@ -1,0 +1,51 @@
+"""Held-out items of a tuning corpus under a loaded model: exact answers and right tokens, beside guessing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from circuit_distillation.tasks.corpus import Instruction
+from circuit_distillation.training.corpus_scores import guess_rates
+from circuit_distillation.training.tuning_tokens import TuningBatch, batch_of, micro_batches, tokenise
+
+
+@torch.no_grad()
+def tuning_scores(
+    model: nn.Module, tokenizer: Any, items: Sequence[Instruction], max_tokens: int, batch_size: int = 16
+) -> dict[str, float]:
+    """corpus_exact, corpus_token_accuracy, corpus_guess and corpus_n over the items of at most `max_tokens`.
+
+    An item is exact if every argmax given the response before it is right, which is what greedy decoding
+    gives. corpus_guess: the share of each kind's most frequent response, which takes no reading.
+    """
+    corpus = tokenise(tokenizer, items, max_tokens)
+    exact = right = n_tokens = 0
+    for part in micro_batches(corpus, np.arange(len(corpus)), batch_size):
+        batch = batch_of(corpus, part, tokenizer.eos_token_id)
+        hits, wanted = _hits(model, batch), batch.labels != -100
+        exact += int((hits | ~wanted).all(1).sum())
+        right += int(hits.sum())
+        n_tokens += int(wanted.sum())
+    rates = guess_rates(items)
+    return {
+        "corpus_exact": exact / len(corpus),
+        "corpus_token_accuracy": right / n_tokens,
+        "corpus_guess": sum(rates[item.kind] for item in items) / len(items),
+        "corpus_n": len(corpus),
+    }
+
+
+def _hits(model: nn.Module, batch: TuningBatch) -> Tensor:
+    """Where the argmax is the response token, [item, token] on the CPU."""
+    device = next(model.parameters()).device
+    ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
+    hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    where = batch.labels != -100
+    hits = torch.zeros_like(where)
+    hits[where] = model.lm_head(hidden[where.to(device)]).argmax(-1).cpu() == batch.labels[where]
+    return hits
