@@ -17,6 +17,13 @@ done
 pip=(.venv/bin/python -m pip install --quiet --disable-pip-version-check)
 
 torch_version=2.13.0
+needs_no_cuda() { # whether the plain wheel, as its metadata says, asks for no CUDA libraries
+    "${pip[@]}" --dry-run --ignore-installed --no-deps --report - "torch==$torch_version" 2>/dev/null |
+        .venv/bin/python -c '
+import json, sys
+needs = json.load(sys.stdin)["install"][0]["metadata"].get("requires_dist", [])
+sys.exit(any(name.startswith(("nvidia", "cuda", "triton")) for name in needs))' 2>/dev/null
+}
 install_torch() {
     .venv/bin/python -c "import torch, sys; sys.exit(torch.__version__.split('+')[0] != '$torch_version')" 2>/dev/null && return
     if command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1; then "${pip[@]}" "torch==$torch_version"; return; fi
@@ -25,6 +32,8 @@ install_torch() {
     # first from the indexes pip is set up with, then from PyTorch's own.
     "${pip[@]}" --no-deps "torch==$torch_version+cpu" 2>/dev/null && return
     "${pip[@]}" --no-deps --retries 1 --index-url https://download.pytorch.org/whl/cpu "torch==$torch_version+cpu" && return
+    # An index of CPU builds alone may name them plainly (as for ARM).
+    needs_no_cuda && "${pip[@]}" --no-deps "torch==$torch_version" && return
     echo "setup: no CPU build of torch $torch_version could be found; install one into .venv and run again" >&2
     exit 1
 }
