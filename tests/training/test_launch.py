@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 import torch
@@ -40,6 +41,11 @@ def assert_close(found, expected):
         torch.testing.assert_close(found[0][name], tensor, rtol=0, atol=1e-5)
 
 
+def die_at_step_five(row):
+    if row["step"] == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 def fail():
     raise RuntimeError("no")
 
@@ -65,6 +71,34 @@ def test_the_student_comes_back_trained():
         assert not model.training and history.attrs["percent_heads"] == 25.0
         outcomes.append((model.state_dict(), history))
     assert_close(outcomes[1], outcomes[0])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shard", [False, True])
+def test_killed_processes_go_on_and_end_the_same(shard, tmp_path):
+    outcomes, chosen = [], dict(arm="circuit_ce_align_cka", heads=HEADS, pairs=PAIRS, settings=settings())
+    for folder, die in ((None, False), (tmp_path, True), (tmp_path, False)):
+        model, data = student(), case()
+        splits = (data.train, data.validation, data.signals)
+        options = chosen | dict(shard=shard, checkpoint_folder=folder, progress_bar=False)
+        if die:
+            with pytest.raises(Exception, match="_distill_here"):
+                distill_in_processes(model, *splits, n_processes=2, on_step=die_at_step_five, **options)
+            assert len(list(tmp_path.glob("*.safetensors"))) == 1
+            continue
+        history = distill_in_processes(model, *splits, n_processes=2, **options)
+        outcomes.append((model.state_dict(), history.drop(columns="seconds")))
+    (weights, history), (resumed, again) = outcomes
+    assert again.equals(history) and all(torch.equal(resumed[name], weights[name]) for name in weights)
+    assert not list(tmp_path.iterdir())
+
+
+def test_one_process_cannot_share_a_student():
+    data = case(n=8)
+    with pytest.raises(ValueError, match="two or more"):
+        distill_in_processes(
+            student(), data.train, data.validation, data.signals, n_processes=1, arm="full_ce", shard=True
+        )
 
 
 @pytest.mark.slow

@@ -31,9 +31,9 @@ def distill_in_processes(
 ) -> pd.DataFrame:
     """`distill` with each batch shared out over `n_processes` (GPUs, or CPU processes where there is none).
 
-    Takes the options of `distill` but `on_step`; with `shard`, the processes also share the student (FSDP2).
-    The history is that of one process up to rounding: Gram matrices span the rows of all processes. One
-    process runs here, without a launcher.
+    Takes the options of `distill`; `on_step` is called in every process, so it must be a module's own
+    function. With `shard`, the processes also share the student (FSDP2). The history is that of one process
+    up to rounding: Gram matrices span the rows of all processes. One process runs here, without a launcher.
     """
     if n_processes == 1:
         if options.get("shard"):
