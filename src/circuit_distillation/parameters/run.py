@@ -79,11 +79,20 @@ class Parameters(Strict):
     def _blocks_fit(self) -> Parameters:
         """Only the task of this run is judged: an override may be meant for one task alone."""
         self._enough("distillation.n_train", self.distillation.n_train, "train")
+        self._enough_draws()
         discovery = getattr(self.circuit_discovery, self.task)
         self._enough(f"circuit_discovery.{self.task}.n_examples", discovery.n_examples, "discovery")
         if self.distillation.rows == "answer" and self.task == "tom":
             raise ValueError("`distillation.rows` = 'answer': stories have no answer to copy; choose last or all")
         return self
+
+    def _enough_draws(self) -> None:
+        n_train, there = self.distillation.n_train, self.data_generation.n_prompts(self.task, "train")
+        if (self.training_seed + 1) * n_train > there:
+            raise ValueError(
+                f"`training_seed` = {self.training_seed}: each takes {n_train} prompts of its own, the train split "
+                f"has {there}; lower it or raise `data_generation.groups.{self.task}.train`"
+            )
 
     def _enough(self, name: str, wanted: int, split: str) -> None:
         there = self.data_generation.n_prompts(self.task, split)

@@ -1,0 +1,71 @@
+"""The search's choice, its equal budgets, and the settings that follow from it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from circuit_distillation.grid import PAPER_ARMS
+from circuit_distillation.parameters.study import Chosen, Search, chosen_settings, outranked
+from circuit_distillation.study.search import summarise
+
+
+def trials(arms: dict[str, dict[str, list[float]]], students=("small", "medium")) -> pd.DataFrame:
+    """Rows of a search: arm -> changes -> accuracy of each student."""
+    return pd.DataFrame(
+        [
+            {
+                "task": "tom", "seed": 0, "student": student, "arm": arm, "changes": changes,
+                "full_accuracy": value, "circuit_accuracy": value, "balanced_accuracy": value,
+                "ce": 1.0, "cka": 0.5,
+            }
+            for arm, of in arms.items()
+            for changes, values in of.items()
+            for student, value in zip(students, values, strict=True)
+        ]
+    )  # fmt: skip
+
+
+def test_the_best_mean_over_students_is_chosen_and_the_first_wins_a_tie():
+    summary = summarise(
+        trials({"a": {"x": [0.5, 0.7], "y": [0.9, 0.2]}, "b": {"x": [0.4, 0.4], "y": [0.3, 0.5]}})
+    )
+    assert summary[summary["chosen"]][["arm", "changes"]].to_numpy().tolist() == [["a", "x"], ["b", "x"]]
+    assert summary["full_accuracy"].tolist() == pytest.approx([0.6, 0.55, 0.4, 0.4])
+
+
+def test_unequal_budgets_are_refused():
+    rows = trials({"a": {"x": [0.5, 0.7], "y": [0.9, 0.2]}, "b": {"x": [0.4, 0.4]}})
+    with pytest.raises(ValueError, match="more trials than others"):
+        summarise(rows)
+    with pytest.raises(ValueError, match="more trials than others"):
+        summarise(trials({"a": {"x": [0.5, 0.7], "y": [0.9, 0.2]}}).head(3))
+
+
+def test_every_arm_must_have_as_many_declared_trials():
+    even = {arm: ({"learning_rate_heads": 1e-3},) for arm in PAPER_ARMS}
+    assert Search(training_seed=3, trials=even)
+    for uneven in (even | {"full_ce": even["full_ce"] * 2}, {arm: () for arm in PAPER_ARMS}):
+        with pytest.raises(ValidationError, match="as many trials as any other"):
+            Search(training_seed=3, trials=uneven)
+
+
+CHOSEN = {
+    "mini": {
+        "tom": {"circuit_ce": Chosen(learning_rate_heads=3e-4), "full_ce": Chosen(learning_rate_full=1e-4)}
+    }
+}
+
+
+def test_what_is_chosen_holds_for_its_family_task_and_arm():
+    assert chosen_settings(CHOSEN, "mini", "tom", "circuit_ce") == {"learning_rate_heads": 3e-4}
+    assert chosen_settings(CHOSEN, "mini", "tom", "goat_circuit_ce") == {"learning_rate_heads": 3e-4}
+    assert chosen_settings(CHOSEN, "mini", "entity", "circuit_ce") == {}
+    assert chosen_settings(CHOSEN, "llama3", "tom", "circuit_ce") == {}
+
+
+def test_a_setting_by_hand_outranks_the_choice():
+    assert outranked(CHOSEN, {"learning_rate_heads": 0.1, "epochs": 3}) == {
+        "mini": {"tom": {"circuit_ce": {"learning_rate_heads": 0.1}, "full_ce": {}}}
+    }
