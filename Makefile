@@ -32,8 +32,8 @@ sweeps: setup   ## why: one setting changed at a time, on validation prompts of 
 
 replication: setup  ## docs/replication.md from the stored results of the study
 	@$(KEDRO) run --pipelines study
-	@mkdir -p docs/replication
-	@cp data/08_reporting/mini/study/*.csv data/08_reporting/mini/study/*.parquet docs/replication/
+	@mkdir -p docs/replication/mini
+	@cp data/08_reporting/mini/study/*.csv data/08_reporting/mini/study/*.parquet docs/replication/mini/
 	@cp data/08_reporting/mini/study/replication.md docs/replication.md
 
 test:           ## environment and tests (at most 10 minutes on 2 cores)

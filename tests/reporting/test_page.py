@@ -158,3 +158,13 @@ def test_a_family_without_runs_has_a_page_too() -> None:
 def test_a_figure_without_words_is_an_error(inputs) -> None:
     with pytest.raises(ValueError, match="draw the figures again"):
         render_page(**{**inputs, "figures": {"x.svg": b"<svg ></svg>"}})
+
+
+def test_the_outcome_of_the_study_stands_beside_the_single_seed(page: str, inputs) -> None:
+    claim = {"task": "tom", "statement": "A < B", "n": 9, "value": -0.02, "low": -0.03, "high": 0.01}
+    study = pd.DataFrame([claim | {"p_holm": 0.043, "paper": 0.04, "verdict": "does not hold"}])
+    shown = render_page(**inputs, study=study)
+    checked(shown)
+    row = shown[shown.index("Claims of the paper, over the families") :]
+    assert "A &lt; B" in row and "−0.020" in row and "0.0430" in row and "does not hold" in row
+    assert "Claims of the paper, over the families" not in page

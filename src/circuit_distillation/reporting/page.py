@@ -41,6 +41,7 @@ def render_page(
     experiment: str = "paper",
     scaffolded: bool = False,
     in_domain_shares: Mapping[str, float] | None = None,
+    study: pd.DataFrame | None = None,
 ) -> str:
     """The page as HTML text, with everything inside it.
 
@@ -48,7 +49,7 @@ def render_page(
     `figures.run_figures`; `experiment` is the one the answer and the tables speak of. `scaffolded` says
     that the models are the mini family, whose training builds sparse circuits in, and `in_domain_shares` is
     the share of the task's own data in the tuning mixture of each task, in [0, 1]: both are said on the
-    page.
+    page. `study` is the claims table of the study over seeds, if the family has one.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -66,6 +67,7 @@ def render_page(
         experiment=experiment,
         headline=headline(answers),
         answers=answers,
+        study=[] if study is None else study.to_dict("records"),
         tables=[_table(results, number, labels, experiment) for number in TABLES],
         tests=significance.to_dict("records"),
         sections=_sections(figures),

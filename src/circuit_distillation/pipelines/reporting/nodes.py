@@ -100,8 +100,8 @@ def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, *
     )
 
 
-def write_page(results, significance, figures, facts, parameters: dict[str, Any]) -> str:
-    """report.html over the rows of every run of the family."""
+def write_page(results, significance, figures, facts, study, parameters: dict[str, Any]) -> str:
+    """report.html over the rows of every run of the family, with the claims of its published study, if any."""
     from circuit_distillation.reporting.page import render_page
 
     family = plain(parameters["family"])
@@ -114,6 +114,7 @@ def write_page(results, significance, figures, facts, parameters: dict[str, Any]
         figures=figures,
         facts=facts,
         experiment=_experiment(parameters),
+        study=study,
         scaffolded=family["scaffolded"],
         in_domain_shares={task: tuning[task]["common"]["in_domain_share"] for task in ("entity", "tom") if task in tuning},
     )

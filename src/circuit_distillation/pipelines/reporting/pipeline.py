@@ -27,7 +27,7 @@ def create_pipeline() -> Pipeline:
     facts = histories | circuits | mappings | run
     facts |= {"pretraining": "pretraining_record", "tuning": "tuning_record"}
     table_outputs = [f"{table}.{form}" for form in ("table_csv", "table_md", "table_tex") for table in TABLES]
-    page_inputs = ["results", "significance", "figures", "facts", "parameters"]
+    page_inputs = ["results", "significance", "figures", "facts", "study.published", "parameters"]
     return Pipeline(
         [
             Node(collect_results, predictions | histories | alone | run | {"test": "examples.test"}, "results", name="collect_results"),
