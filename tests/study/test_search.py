@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from circuit_distillation.grid import PAPER_ARMS
 from circuit_distillation.parameters.study import Chosen, Search, chosen_settings, outranked
-from circuit_distillation.study.search import summarise
+from circuit_distillation.study.search import chosen_block, summarise
 
 
 def trials(arms: dict[str, dict[str, list[float]]], students=("small", "medium")) -> pd.DataFrame:
@@ -69,3 +72,10 @@ def test_a_setting_by_hand_outranks_the_choice():
     assert outranked(CHOSEN, {"learning_rate_heads": 0.1, "epochs": 3}) == {
         "mini": {"tom": {"circuit_ce": {"learning_rate_heads": 0.1}, "full_ce": {}}}
     }
+
+
+def test_the_shipped_settings_are_those_that_the_published_search_chose():
+    root = Path(__file__).parents[2]
+    chosen = yaml.safe_load((root / "conf/base/parameters_search.yml").read_text())["chosen"]
+    published = {path.parent.name: pd.read_csv(path) for path in root.glob("docs/replication/*/search.csv")}
+    assert chosen == {family: chosen_block(summary) for family, summary in published.items()}

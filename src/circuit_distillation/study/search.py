@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 
 KEYS = ["task", "arm", "changes"]
@@ -21,6 +23,14 @@ def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     best = summary.groupby(["task", "arm"], sort=False)[CRITERION].idxmax()
     summary["chosen"] = summary.index.isin(best)
     return summary
+
+
+def chosen_block(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
+    """What the search chose, as the block `chosen.FAMILY` of the parameters: task -> arm -> settings."""
+    block: dict[str, dict[str, dict[str, float]]] = {}
+    for row in summary[summary["chosen"]].to_dict("records"):
+        block.setdefault(row["task"], {})[row["arm"]] = json.loads(row["changes"])
+    return block
 
 
 def check_budgets(trials: pd.DataFrame) -> None:

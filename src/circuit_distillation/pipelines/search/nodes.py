@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from typing import Any
 
 from circuit_distillation.parameters import Distillation, HeadMapping
@@ -41,10 +43,13 @@ def choose(**trials):
     """Which trial of every arm is best on validation prompts, the mean over students."""
     import pandas as pd
 
-    from circuit_distillation.study.search import summarise
+    from circuit_distillation.study.search import chosen_block, summarise
 
     rows = pd.concat(trials.values(), ignore_index=True)
-    return summarise(rows).assign(seed=int(rows["seed"].iloc[0]))
+    summary = summarise(rows).assign(seed=int(rows["seed"].iloc[0]))
+    block = json.dumps(chosen_block(summary), indent=2)
+    logging.getLogger(__name__).info("chosen, for the family in conf/base/parameters_search.yml:\n%s", block)
+    return summary
 
 
 def collect(**sweeps):
