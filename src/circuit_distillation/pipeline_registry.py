@@ -10,6 +10,7 @@ from circuit_distillation.pipelines.circuit_discovery.pipeline import create_pip
 from circuit_distillation.pipelines.data_generation.pipeline import create_pipeline as data_generation
 from circuit_distillation.pipelines.distillation.pipeline import create_pipeline as distillation
 from circuit_distillation.pipelines.head_mapping.pipeline import create_pipeline as head_mapping
+from circuit_distillation.pipelines.plan.pipeline import create_pipeline as plan
 from circuit_distillation.pipelines.pretraining.pipeline import create_pipeline as pretraining
 from circuit_distillation.pipelines.reporting.pipeline import create_pipeline as reporting
 from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
@@ -39,4 +40,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         "search": create_search(),
         "sweeps": create_sweeps(),
     }
-    return {**pipelines, **of_the_study, "__default__": whole_paper}
+    ahead = {"plan": plan()} if loaded else {}
+    return {**pipelines, **of_the_study, **ahead, "__default__": whole_paper}

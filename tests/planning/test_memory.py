@@ -1,0 +1,76 @@
+"""The memory a plan foresees against what autograd keeps and what an optimizer holds."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from circuit_distillation.planning.memory import Batch, activation_bytes, training_bytes
+from circuit_distillation.planning.shapes import Shape, shape_of
+
+CONFIG = {
+    "hidden_size": 256,
+    "intermediate_size": 1024,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 8,
+    "num_key_value_heads": 2,
+    "head_dim": 32,
+    "vocab_size": 2000,
+}
+
+
+def kept_for_the_backward(model, ids, bf16: bool) -> int:
+    """Bytes of distinct storages, other than weights, that the graph holds after a forward with its loss."""
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept: dict[int, tuple[int, torch.Tensor]] = {}
+
+    def pack(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = (storage.nbytes(), tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            hidden = model.model(input_ids=ids, use_cache=False).last_hidden_state
+            logits = model.lm_head(hidden[:, -1])
+            loss = torch.nn.functional.cross_entropy(logits.float(), ids[:, 0])
+    assert loss.requires_grad
+    matrices = [p for p in model.parameters() if p.ndim == 2]
+    shapes = {tuple(p.shape) for p in matrices} | {tuple(p.T.shape) for p in matrices}
+    copies = {
+        tensor.untyped_storage().data_ptr() for _, tensor in kept.values() if tuple(tensor.shape) in shapes
+    }
+    return sum(
+        size for place, (size, _) in kept.items() if place not in copies
+    )  # autocast's copies of weights
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+def test_activations_are_those_that_autograd_keeps(tmp_path, bf16):
+    model = LlamaForCausalLM(LlamaConfig(**CONFIG, attn_implementation="sdpa"))
+    model.config.save_pretrained(tmp_path)
+    ids = torch.arange(6 * 48).reshape(6, 48)
+    measured = kept_for_the_backward(model, ids, bf16)
+    # The logits' gradient comes with the backward: here only they and their softmax are kept.
+    planned = activation_bytes(
+        shape_of(tmp_path / "config.json"), Batch(6, 48, 0), bf16=bf16, recomputes=False
+    )
+    assert planned == pytest.approx(measured, rel=0.15)
+
+
+def test_training_memory_by_hand():
+    shape, batch = Shape(2, 2, 1, 4, 8, 10, 20, tied=False), Batch(1, 1, 0)
+    rest = (
+        training_bytes(shape, 0, batch, dtype="float32", bf16=False, recomputes=False) - 4 * shape.parameters
+    )
+    whole = training_bytes(shape, shape.parameters, batch, dtype="float32", bf16=False, recomputes=False)
+    assert whole - rest == 16 * shape.parameters  # weights, gradients and two moments
+    few = training_bytes(shape, 100, batch, dtype="bfloat16", bf16=True, recomputes=False)
+    rest = training_bytes(shape, 0, batch, dtype="bfloat16", bf16=True, recomputes=False)
+    assert few - rest == 16 * 100  # a copy of their own, gradient and two moments, in float32
+    sharded = training_bytes(
+        shape, shape.parameters, batch, dtype="float32", bf16=False, recomputes=False, shards=4
+    )
+    assert whole - sharded == 0.75 * 16 * shape.parameters

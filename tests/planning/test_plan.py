@@ -1,0 +1,80 @@
+"""Rows by hand, and runs that cannot fit."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from circuit_distillation.planning.plan import Row, Setting, Tuning, faults, plan, to_text
+from circuit_distillation.planning.shapes import KNOWN
+from circuit_distillation.planning.work import forward_flops
+
+SHAPES = dict(zip(("small", "medium", "large"), KNOWN.values(), strict=True))
+TUNING = Tuning("full", 1000, 66.0, 45.0, 512, 16, True, True, 64, ("q_proj", "k_proj", "v_proj", "o_proj"))
+SETTING = Setting(
+    shapes=SHAPES,
+    dtype="float32",
+    tf32=True,
+    tuning={"small": TUNING, "medium": TUNING, "large": replace(TUNING, method="lora")},
+    prompt_tokens=54,
+    prompts={"discovery": 300, "means": 700, "mapping": 504, "validation": 504, "test": 3010},
+    stages=(("logits", 1), ("q", 1), ("kv", 3), ("kv", 27)),
+    pruned=(58, 10, 25, 5),
+    n_random=10,
+    n_random_row=2,
+    arms=("full_ce", "circuit_ce"),
+    n_train=4000,
+    steps=1750,
+    batch_size=32,
+    head_share=0.11,
+    bf16=True,
+    recomputes=False,
+    looks=15,
+)
+
+
+def row(rows: list[Row], stage: str) -> Row:
+    return next(item for item in rows if item.stage == stage)
+
+
+def test_the_paper_fits_one_gpu_of_80_gb():
+    assert faults(plan(SETTING), 80e9, 1e13) == []
+
+
+def test_work_and_hours_of_tuning_by_hand():
+    tuned = row(plan(SETTING), "tune small (full)")
+    assert tuned.flops == 8 * SHAPES["small"].parameters * 66_000  # three passes and one to recompute
+    assert tuned.hours("A100", 0.4) == pytest.approx(tuned.flops / (312e12 * 0.4) / 3600)
+    assert tuned.hours("H100", 0.4, n_gpus=2) == pytest.approx(tuned.flops / (2 * 989e12 * 0.4) / 3600)
+
+
+def test_students_and_tables_by_hand():
+    rows = plan(SETTING)
+    one = forward_flops(SHAPES["medium"], 54)
+    full = row(rows, "medium.full_ce")
+    assert full.flops == 6 * SHAPES["medium"].parameters * 1750 * 32 * 54 + 15 * 504 * one
+    assert full.disk == 4 * SHAPES["medium"].parameters
+    few = row(rows, "medium.circuit_ce")
+    assert few.flops < full.flops and few.memory < full.memory - 10 * SHAPES["medium"].parameters
+    small, medium, large = (forward_flops(shape, 54) for shape in SHAPES.values())
+    assert row(rows, "predictions").flops == 3010 * 4 * (2 * (small + medium + large) + 2 * (small + medium))
+
+
+def test_the_8b_model_cannot_be_tuned_in_full_on_one_gpu_and_the_remedy_is_named():
+    setting = replace(SETTING, tuning=SETTING.tuning | {"large": TUNING})
+    (line,) = faults(plan(setting), 80e9, 1e13)
+    assert line.startswith("tune large (full) needs 1") and "finetuning.method.large=lora" in line
+    sharded = replace(SETTING, tuning=SETTING.tuning | {"large": replace(TUNING, shards=4)})
+    assert faults(plan(sharded), 80e9, 1e13) == []
+
+
+def test_a_disk_that_is_too_small_is_named():
+    (line,) = faults(plan(SETTING), 80e9, 1e9)
+    assert "GB of disk, 1 GB are free: set data_root" in line
+
+
+def test_the_table_has_a_row_a_stage_and_totals():
+    rows = plan(SETTING)
+    lines = to_text(rows, 0.4, 1).splitlines()
+    assert len(lines) == len(rows) + 3 and lines[-1].startswith("| all |")
