@@ -1,4 +1,4 @@
-"""A Kedro dataset for a base model that stays where it is: a small file says where, loading loads the model."""
+"""A Kedro dataset for a base model that stays where it is: a small file says where."""
 
 from __future__ import annotations
 

@@ -70,7 +70,9 @@ def _weight_files(folder: Path) -> list[Path]:
         names = sorted(set(_json(folder / INDEX).get("weight_map", {}).values()))
         missing = [name for name in names if not (folder / name).is_file()]
         if missing or not names:
-            raise ValueError(f"{folder} lacks {', '.join(missing) or 'all files of its index'}: download it again")
+            raise ValueError(
+                f"{folder} lacks {', '.join(missing) or 'all files of its index'}: download it again"
+            )
         return [folder / name for name in names]
     if (folder / SINGLE).is_file():
         return [folder / SINGLE]

@@ -15,14 +15,16 @@ from circuit_distillation.models.source import ModelSource, check_loading
 PROBE = "The apple is in Box Q, 1234 + 56 = 1290.\nAnswer: unknown"
 
 
-def family_sources(files: Mapping[str, Mapping[str, Any]], loading: Mapping[str, Any]) -> dict[str, ModelSource]:
+def family_sources(
+    files: Mapping[str, Mapping[str, Any]], loading: Mapping[str, Any]
+) -> dict[str, ModelSource]:
     """Role -> source, from where each role's files are and how all models are held."""
     held = {name: loading[name] for name in ("dtype", "device_map", "attention")}
     return {role: ModelSource(**where, **held) for role, where in files.items()}
 
 
 def allow_tf32() -> None:
-    """Let GPUs multiply float32 matrices on their tensor cores, here and in the processes started from here."""
+    """Let GPUs multiply float32 matrices on their tensor cores, here and in processes started here."""
     os.environ["TORCH_ALLOW_TF32_CUBLAS_OVERRIDE"] = "1"  # read by torch when a process starts
     torch.backends.cuda.matmul.allow_tf32 = True
 
@@ -64,8 +66,8 @@ def check_tokenizers(folders: Mapping[str, Path]) -> None:
         n_embeddings = empty_model(folder).get_input_embeddings().weight.shape[0]
         if len(tokenizers[role]) > n_embeddings:
             raise ValueError(
-                f"family.models.{role}: the tokenizer has {len(tokenizers[role])} tokens, the model {n_embeddings} "
-                "embeddings: they do not belong together"
+                f"family.models.{role}: the tokenizer has {len(tokenizers[role])} tokens, the model "
+                f"{n_embeddings} embeddings: they do not belong together"
             )
         if tokenizers[role].eos_token_id is None:
             raise ValueError(f"family.models.{role}: the tokenizer has no end-of-sequence token")

@@ -1,5 +1,4 @@
-"""Files from the Hugging Face hub: a fixed revision, only what is asked for, and one clear line when it fails.
-"""
+"""Files from the Hugging Face hub: a fixed revision, what is asked for, one line when it fails."""
 
 from __future__ import annotations
 
@@ -80,8 +79,8 @@ def _check_disk(hub_id: str, files: Sequence) -> None:
     free = shutil.disk_usage(place).free
     if needed > free:
         raise ValueError(
-            f"{hub_id} needs {needed / 1e9:.1f} GB in {HF_HUB_CACHE}, {free / 1e9:.1f} GB are free: free some, "
-            "or set HF_HOME to a larger disk"
+            f"{hub_id} needs {needed / 1e9:.1f} GB in {HF_HUB_CACHE}, {free / 1e9:.1f} GB are free: "
+            "free some, or set HF_HOME to a larger disk"
         )
 
 
@@ -90,7 +89,9 @@ def _gated(hub_id: str) -> str:
 
     if get_token() is None:
         return f"{hub_id} is gated and there is no token: run `hf auth login` or set HF_TOKEN"
-    return f"{hub_id} is gated: ask for access at https://huggingface.co/{hub_id} with the account of your token"
+    return (
+        f"{hub_id} is gated: ask for access at https://huggingface.co/{hub_id} with the account of your token"
+    )
 
 
 def _refused(hub_id: str, error) -> str:

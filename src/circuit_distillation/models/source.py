@@ -1,4 +1,4 @@
-"""Where a model comes from and how it is loaded: a hub id at a commit or a folder, dtype, device, attention."""
+"""Where a model comes from and how it is loaded: hub id at a commit or folder, dtype, device, attention."""
 
 from __future__ import annotations
 
@@ -11,7 +11,13 @@ from circuit_distillation.models import hub
 from circuit_distillation.models.checkpoint_files import check_config, check_weights
 from circuit_distillation.models.loading import Checkpoint, load_checkpoint
 
-SMALL_FILES = ("config.json", "generation_config.json", "tokenizer*", "special_tokens_map.json", "*.index.json")
+SMALL_FILES = (
+    "config.json",
+    "generation_config.json",
+    "tokenizer*",
+    "special_tokens_map.json",
+    "*.index.json",
+)
 WEIGHTS = ("*.safetensors",)
 
 

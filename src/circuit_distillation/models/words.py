@@ -9,8 +9,7 @@ log = logging.getLogger(__name__)
 
 
 def split_words(tokenizer, words: Sequence[str]) -> list[str]:
-    """The words that `tokenizer` does not hold as one known token with a space before; logged with their count.
-    """
+    """The words that `tokenizer` does not hold as one known token after a space; logged with their count."""
     ids = tokenizer([f" {word}" for word in words], add_special_tokens=False).input_ids
     split = [
         word

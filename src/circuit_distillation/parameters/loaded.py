@@ -1,4 +1,4 @@
-"""Families whose base models are loaded: where the files are from, how models are held, how they are tuned."""
+"""Families whose base models are loaded: where the files are, how models are held and tuned."""
 
 from __future__ import annotations
 
@@ -6,16 +6,29 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from circuit_distillation.parameters.fields import Accuracy, Count, CountOrNone, Positive, Rate, Strict, Weight
+from circuit_distillation.parameters.fields import (
+    Accuracy,
+    Count,
+    CountOrNone,
+    Positive,
+    Rate,
+    Strict,
+    Weight,
+)
 
 HubId = Annotated[
-    str, Field(pattern=r"^[\w.-]+/[\w.-]+$", description="an id of the hub, owner/name, of letters, digits and `_.-`")
+    str,
+    Field(
+        pattern=r"^[\w.-]+/[\w.-]+$", description="an id of the hub, owner/name, of letters, digits and `_.-`"
+    ),
 ]
 Commit = Annotated[
-    str, Field(pattern=r"^[0-9a-f]{40}$", description="a commit of 40 hexadecimal digits (a branch would move)")
+    str,
+    Field(pattern=r"^[0-9a-f]{40}$", description="a commit of 40 hexadecimal digits (a branch would move)"),
 ]
 Device = Annotated[
-    str, Field(pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N (one device holds a whole model)")
+    str,
+    Field(pattern=r"^(cpu|cuda(:\d+)?)$", description="cpu, cuda or cuda:N (one device holds a whole model)"),
 ]
 
 

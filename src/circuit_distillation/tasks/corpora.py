@@ -10,7 +10,9 @@ from random import Random
 from circuit_distillation.tasks import alpaca, arithmetic, goat, instructions
 from circuit_distillation.tasks.corpus import Instruction, content_hash, hold_out, is_held_out
 
-PROBLEMS = 0.15  # share of all contents (an arithmetic problem, an instruction) that no training item may have
+PROBLEMS = (
+    0.15  # share of all contents (an arithmetic problem, an instruction) that no training item may have
+)
 PROMPTS = 0.1  # share of all other prompts that no training item may have
 
 
@@ -18,8 +20,8 @@ PROMPTS = 0.1  # share of all other prompts that no training item may have
 class Corpus:
     """Items to tune on, and two kinds of held-out items, none of them twice.
 
-    `unseen_prompts` ask known contents in words that training does not have; `unseen_problems` have contents of their
-    own. For instructions the content is the prompt.
+    `unseen_prompts` ask known contents in words that training does not have; `unseen_problems` have contents
+    of their own. For instructions the content is the prompt.
     """
 
     train: list[Instruction]
@@ -30,7 +32,7 @@ class Corpus:
 def make_corpus(
     task: str, n_train: int, n_heldout: int, seed: int, max_digits: int, kinds: Sequence[str] | None = None
 ) -> Corpus:
-    """`n_train` items to tune on and at most `n_heldout` of each held-out sort (small grids have fewer problems).
+    """`n_train` items to tune on, at most `n_heldout` of each held-out sort (small grids have fewer).
 
     `kinds` narrows the corpus to some kinds of items; None is all of them.
 
@@ -46,7 +48,9 @@ def make_corpus(
     prompts = {item.prompt: item for item in unseen if task == "tom" or item.content in contents}
     problems = {item.content: item for item in other}
     if len(problems) < 10:
-        raise ValueError(f"only {len(problems)} {task} problems can be held out: raise max_digits or n_heldout")
+        raise ValueError(
+            f"only {len(problems)} {task} problems can be held out: raise max_digits or n_heldout"
+        )
     return Corpus(train, list(prompts.values())[:n_heldout], list(problems.values())[:n_heldout])
 
 
@@ -59,7 +63,9 @@ def read_corpus(task: str, path: str | Path, n_train: int | None, n_heldout: int
     items = goat.load(path) if task == "entity" else alpaca.load(path).instructions
     contents = sorted({item.content for item in items}, key=content_hash)
     if len(contents) <= n_heldout:
-        raise ValueError(f"{path} has {len(contents)} contents, {n_heldout} are to be held out: lower n_heldout")
+        raise ValueError(
+            f"{path} has {len(contents)} contents, {n_heldout} are to be held out: lower n_heldout"
+        )
     held = set(contents[:n_heldout])
     rest = [item for item in items if item.content not in held]
     if n_train is not None and n_train > len(rest):

@@ -30,7 +30,7 @@ def _content(objects: Sequence[str], letters: Sequence[str]) -> Content:
 
 
 class EntityTracking:
-    """`n_boxes` boxes a scene (2 to 24); `exclude_words` leaves out objects and letters that a tokenizer splits."""
+    """`n_boxes` boxes a scene (2 to 24); `exclude_words`: objects and letters that a tokenizer splits."""
 
     name = "entity"
 
@@ -41,8 +41,8 @@ class EntityTracking:
             raise ValueError(f"n_boxes must lie between 2 and {len(LETTERS) - 2}, not {n_boxes}.")
         if len(self.objects) < 2 * n_boxes or len(self.letters) < n_boxes + 2:
             raise ValueError(
-                f"{n_boxes} boxes need {2 * n_boxes} objects and {n_boxes + 2} letters, {len(self.objects)} and "
-                f"{len(self.letters)} are left: exclude fewer or lower n_boxes."
+                f"{n_boxes} boxes need {2 * n_boxes} objects and {n_boxes + 2} letters, "
+                f"{len(self.objects)} and {len(self.letters)} are left: exclude fewer or lower n_boxes."
             )
         self.n_boxes = n_boxes
 

@@ -16,7 +16,10 @@ def load(path: str | Path) -> list[Instruction]:
 
     The kind is the operation. ValueError, with the number of the row, for a missing file or a broken row.
     """
-    return [_instruction(row, number, path) for number, row in enumerate(read_rows(path, ("instruction", "output")))]
+    return [
+        _instruction(row, number, path)
+        for number, row in enumerate(read_rows(path, ("instruction", "output")))
+    ]
 
 
 def _instruction(row: dict, number: int, path: str | Path) -> Instruction:
@@ -27,4 +30,6 @@ def _instruction(row: dict, number: int, path: str | Path) -> Instruction:
     first, sign, second = found.groups()
     kind = {"+": "add", "-": "sub", "*": "mul", "x": "mul", "/": "div"}[sign]
     prompt = f"{row['instruction'].strip()}\nAnswer:"
-    return Instruction(kind, prompt, f" {row['output'].strip()}", f"{first} {'*' if sign == 'x' else sign} {second}")
+    return Instruction(
+        kind, prompt, f" {row['output'].strip()}", f"{first} {'*' if sign == 'x' else sign} {second}"
+    )

@@ -34,7 +34,7 @@ def generate_examples(
 def generate_examples_for_models(
     parameters: DataGeneration, family: dict[str, Any], record: dict[str, Any], task: str, seed: int
 ) -> tuple:
-    """The same for loaded models: of words that are one token each, every prompt checked with the tokenizer."""
+    """The same for loaded models: of words of one token each, every prompt checked with the tokenizer."""
     from circuit_distillation.models.encoding import encode
     from circuit_distillation.models.family import family_sources, load_tokenizer
     from circuit_distillation.tasks.example import from_frame

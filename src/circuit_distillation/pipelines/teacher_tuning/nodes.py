@@ -15,7 +15,9 @@ def tune_models(
     from circuit_distillation.training.family import tune_family
 
     bases = {"small": small, "medium": medium, "large": large}
-    held_out = {kind: _items(rows.drop(columns="held_out")) for kind, rows in corpus_heldout.groupby("held_out")}
+    held_out = {
+        kind: _items(rows.drop(columns="held_out")) for kind, rows in corpus_heldout.groupby("held_out")
+    }
     return tune_family(bases, _items(corpus_train), held_out, parameters, task, seed)
 
 

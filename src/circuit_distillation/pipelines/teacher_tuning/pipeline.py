@@ -8,7 +8,7 @@ from circuit_distillation.pipelines.teacher_tuning.nodes import join_records, tu
 
 
 def create_pipeline() -> Pipeline:
-    """All roles on the mixture and the teacher on its corpus alone; loaded models each on the corpus alone."""
+    """All roles on the mixture, the teacher also on its corpus alone; loaded models on the corpus alone."""
     nodes = _loaded_nodes() if grid.loaded() else [_mini_node()]
     return Pipeline(nodes, tags="teacher_tuning")
 
@@ -37,6 +37,11 @@ def _loaded_nodes() -> list[Node]:
     ]
     records = [f"{role}.tuned.tuning" for role in ROLES]
     nodes.append(
-        Node(join_records, ["params:task", "params:seed", *records], "tuning_record", name="join_tuning_records")
+        Node(
+            join_records,
+            ["params:task", "params:seed", *records],
+            "tuning_record",
+            name="join_tuning_records",
+        )
     )
     return nodes
