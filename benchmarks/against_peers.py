@@ -5,7 +5,8 @@ thread.
     python -m benchmarks.against_peers --peers    # also the libraries of the dependency group `bench`
 
 Every pair of results must agree to 1e-5 before a time is written to
-benchmarks/results/against_peers.{csv,md}.
+benchmarks/results/against_peers.{csv,md}. Times are CPU seconds of the one thread, medians of rounds in which
+every engine runs once, so that other work on the machine touches all of them alike.
 """
 
 from __future__ import annotations
@@ -13,15 +14,25 @@ from __future__ import annotations
 import argparse
 import csv
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch import Tensor
 
 from benchmarks import hooked
-from benchmarks.setting import RESULTS, Prompts, machine, random_prompts, scene_prompts, seconds, small_model
-from circuit_distillation.circuits.clean_runs import PatchingRuns
+from benchmarks.setting import (
+    RESULTS,
+    Prompts,
+    cpu_seconds,
+    machine,
+    random_prompts,
+    scene_prompts,
+    small_model,
+)
+from circuit_distillation.circuits.clean_runs import RecordedRuns
 from circuit_distillation.circuits.mean_ablation import head_effects, head_means
 from circuit_distillation.circuits.path_patching import score_heads
 
@@ -37,31 +48,32 @@ SEARCH = [
     ("Position Detector", -3, DETECTORS, "v"),
     ("Structure Reader", 32, READERS, "v"),
 ]
-Measured = tuple[
-    str, str, float, float | None
-]  # measurement, engine, seconds, largest difference from plain hooks
+ROUND_SECONDS = 120.0  # for all rounds of a measurement
+Engines = dict[str, Callable[[], Tensor]]  # the first is what the others must agree with
+Measured = tuple[str, str, float, float]  # measurement, engine, seconds, largest difference from plain hooks
+HOOKS, OURS, OURS_RECORDING = "plain hooks", "this project", "this project, recording included"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", action="store_true", help="also time TransformerLens and nnsight")
-    parser.add_argument("--repeats", type=int, default=5, help="timed runs of which the median counts")
+    parser.add_argument("--rounds", type=int, default=5, help="timed runs at most; fewer if they take long")
     options = parser.parse_args()
     torch.set_num_threads(1)
     where = machine()
     model = small_model()
     prompts, scenes = random_prompts(model.config.vocab_size), scene_prompts(model.config.vocab_size)
-    peers = _peers(model) if options.peers else []
     rows: list[Measured] = []
-    for title, reference, fast, others in _measurements(model, prompts, scenes, peers):
-        rows += _measure(title, reference, fast, others, options.repeats)
+    with tempfile.TemporaryDirectory() as folder:
+        peers = _peers(model, Path(folder)) if options.peers else []
+        for title, engines in _measurements(model, prompts, scenes, peers):
+            rows += _measure(title, engines, options.rounds)
     _write(rows, where)
 
 
-def _peers(model) -> list:
+def _peers(model, folder: Path) -> list:
     from benchmarks.peers import NNsight, TransformerLens
 
-    folder = Path(tempfile.mkdtemp())
     model.save_pretrained(folder)
     _save_tokenizer(folder, model.config.vocab_size)
     return [TransformerLens(folder), NNsight(folder)]
@@ -78,13 +90,17 @@ def _save_tokenizer(folder: Path, vocab_size: int) -> None:
     ).save_pretrained(folder)
 
 
-def _measurements(model, prompts: Prompts, scenes: Prompts, peers: list) -> list[tuple]:
-    """(title, plain hooks, the engine, {peer: the same}) of every measurement; all return [head, example]."""
+def _measurements(model, prompts: Prompts, scenes: Prompts, peers: list) -> list[tuple[str, Engines]]:
+    """(title, engines) of every measurement; all engines return [head, example].
+
+    Stages of one search, and sweeps at several positions, share the recorded runs of their prompts: such
+    measurements are taken without and with the recording.
+    """
     means = head_means(model, prompts.clean)
     runs = _recorded(model, prompts)
 
     def patch(
-        position: int, receivers: list | None, which: str | None, runs: PatchingRuns | None
+        position: int, receivers: list | None, which: str | None, runs: RecordedRuns | None
     ) -> Callable:
         def fast() -> Tensor:
             scores = score_heads(
@@ -110,51 +126,49 @@ def _measurements(model, prompts: Prompts, scenes: Prompts, peers: list) -> list
             return lambda: hooked.sender_to_logits(model, prompts) - base
         return lambda: hooked.sender_to_receivers(model, prompts, receivers, which, position) - base
 
-    def ablate(data: Prompts, positions: list[int] | None) -> Callable:
+    def ablate(data: Prompts, positions: list[int] | None, runs: RecordedRuns | None = None) -> Callable:
         return lambda: head_effects(
-            model, data.clean, data.answers, means, positions=positions
+            model, data.clean, data.answers, means, positions=positions, runs=runs
         ).log_prob.flatten(0, 1)
 
-    def peer_ablate(data: Prompts, last_only: bool) -> dict:
-        return {p.name: lambda p=p: p.mean_ablation(data, means, last_only=last_only) for p in peers}
+    def ablated(data: Prompts, last_only: bool) -> Engines:
+        return {
+            HOOKS: lambda: hooked.mean_ablation(model, data, means, last_only=last_only),
+            **{p.name: lambda p=p: p.mean_ablation(data, means, last_only=last_only) for p in peers},
+        }
 
     base = _base(model, prompts)
     to_logits = {p.name: lambda p=p: p.sender_to_logits(prompts) - base for p in peers}
     direct, through = (-1, None, None), (-1, RECEIVERS, "q")
     return [
-        ("sender to logits", hooks(*direct), patch(*direct, runs), to_logits),
-        ("sender to logits, recording included", hooks(*direct), patch(*direct, None), {}),
-        ("sender to q", hooks(*through), patch(*through, runs), {}),
-        ("sender to q, recording included", hooks(*through), patch(*through, None), {}),
+        (
+            "sender to logits",
+            {HOOKS: hooks(*direct)}
+            | {OURS: patch(*direct, runs), OURS_RECORDING: patch(*direct, None)}
+            | to_logits,
+        ),
+        (
+            "sender to q",
+            {HOOKS: hooks(*through)}
+            | {OURS: patch(*through, runs), OURS_RECORDING: patch(*through, None)},
+        ),
         (
             "last-token ablation",
-            lambda: hooked.mean_ablation(model, prompts, means, last_only=True),
-            ablate(prompts, [-1]),
-            peer_ablate(prompts, True),
+            ablated(prompts, True)
+            | {OURS: ablate(prompts, [-1], runs), OURS_RECORDING: ablate(prompts, [-1])},
         ),
+        ("all-position ablation", ablated(prompts, False) | {OURS: ablate(prompts, None)}),
+        ("all-position ablation, 7 queries a scene", ablated(scenes, False) | {OURS: ablate(scenes, None)}),
         (
-            "all-position ablation",
-            lambda: hooked.mean_ablation(model, prompts, means, last_only=False),
-            ablate(prompts, None),
-            peer_ablate(prompts, False),
-        ),
-        (
-            "all-position ablation, 7 queries a scene",
-            lambda: hooked.mean_ablation(model, scenes, means, last_only=False),
-            ablate(scenes, None),
-            peer_ablate(scenes, False),
-        ),
-        (
-            "four-stage search",
-            lambda: torch.cat([hooks(*stage[1:])() for stage in SEARCH]),
-            lambda: _search(model, prompts),
-            {},
+            "four-stage search, recording included",
+            {HOOKS: lambda: torch.cat([hooks(*stage[1:])() for stage in SEARCH])}
+            | {OURS: lambda: _search(model, prompts)},
         ),
     ]
 
 
-def _recorded(model, prompts: Prompts) -> PatchingRuns:
-    runs = PatchingRuns(model, prompts.clean, prompts.corrupt)
+def _recorded(model, prompts: Prompts) -> RecordedRuns:
+    runs = RecordedRuns(model, prompts.clean, prompts.corrupt)
     for index in range(len(runs.chunks)):
         runs.chunk(index)
     return runs
@@ -186,44 +200,44 @@ def _base(model, prompts: Prompts) -> Tensor:
     return hooked.answer_log_probs(model(prompts.clean, use_cache=False).logits, prompts.answers)
 
 
-def _measure(title: str, reference: Callable, fast: Callable, others: dict, repeats: int) -> list[Measured]:
-    expected = reference()
-    rows: list[Measured] = [(title, "plain hooks", seconds(reference, max(1, repeats // 2)), None)]
-    for name, work in {"this project": fast, **others}.items():
-        difference = float((work() - expected).abs().max())
-        if difference > 1e-5:
-            raise SystemExit(f"{title}: {name} differs from plain hooks by {difference:.1e}")
-        rows.append(
-            (
-                title,
-                name,
-                seconds(work, repeats if name == "this project" else max(1, repeats // 2)),
-                difference,
-            )
-        )
+def _measure(title: str, engines: Engines, rounds: int) -> list[Measured]:
+    """Checks every engine against the first, which also warms it up; then times them in turns."""
+    expected, differences = None, {}
+    start = time.perf_counter()
+    for name, work in engines.items():
+        found = work()
+        expected = found if expected is None else expected
+        differences[name] = float((found - expected).abs().max())
+        if differences[name] > 1e-5:
+            raise SystemExit(f"{title}: {name} differs from plain hooks by {differences[name]:.1e}")
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    for _ in range(max(1, min(rounds, int(ROUND_SECONDS / (time.perf_counter() - start))))):
+        for name, work in engines.items():
+            times[name].append(cpu_seconds(work))
+    rows = [(title, name, median(times[name]), differences[name]) for name in engines]
     for row in rows:
-        print(f"{row[0]:45s} {row[1]:16s} {row[2]:9.3f} s", flush=True)
+        print(f"{row[0]:42s} {row[1]:34s} {row[2]:9.3f} s {rows[0][2] / row[2]:7.1f} x", flush=True)
     return rows
 
 
 def _write(rows: list[Measured], where: str) -> None:
     RESULTS.mkdir(exist_ok=True)
-    own = {title: time for title, engine, time, _ in rows if engine == "this project"}
+    hooks = {title: spent for title, engine, spent, _ in rows if engine == HOOKS}
     lines = [
         f"Measured on {where}. 8 layers x 8 heads, d 256, 64 tokens, 8 prompts (56 with scenes), "
-        "float32; medians.",
+        "float32; medians of CPU seconds.",
         "",
-        "| measurement | engine | seconds | times slower than this project | largest difference |",
+        "| measurement | engine | seconds | faster than plain hooks | largest difference |",
         "|---|---|---|---|---|",
     ]
-    for title, engine, time, difference in rows:
-        shown = "" if difference is None else f"{difference:.0e}"
-        lines.append(f"| {title} | {engine} | {time:.3f} | {time / own[title]:.1f} | {shown} |")
+    for title, engine, spent, difference in rows:
+        lines.append(f"| {title} | {engine} | {spent:.3f} | {hooks[title] / spent:.1f} | {difference:.0e} |")
     (RESULTS / "against_peers.md").write_text("\n".join(lines) + "\n")
     with open(RESULTS / "against_peers.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["measurement", "engine", "seconds", "ratio", "difference"])
-        writer.writerows([title, engine, time, time / own[title], diff] for title, engine, time, diff in rows)
+        writer.writerow(["measurement", "engine", "seconds", "faster_than_hooks", "difference"])
+        for title, engine, spent, difference in rows:
+            writer.writerow([title, engine, spent, hooks[title] / spent, difference])
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,15 +59,11 @@ def scene_prompts(vocab_size: int) -> Prompts:
     )
 
 
-def seconds(work: Callable[[], object], repeats: int) -> float:
-    """Median wall-clock seconds of `repeats` runs after one warm-up."""
+def cpu_seconds(work: Callable[[], object]) -> float:
+    """CPU seconds of one run: with one thread the wall-clock time that an idle machine would take."""
+    start = time.process_time()
     work()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        work()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return time.process_time() - start
 
 
 def machine() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from naive.ablation import naive_logit_diffs
@@ -50,6 +51,16 @@ def test_effects_are_what_one_forward_a_head_gives(case) -> None:
             assert row["logit_diff"] == pytest.approx(float(margin), abs=1e-9)
             assert row["group_id"] == example.group_id
     assert effects["logit_diff"].gt(0).any() and effects["logit_diff"].lt(0).any()
+
+
+def test_a_sweep_says_what_it_cost_also_once_stored(case, tmp_path) -> None:
+    *_, effects, _ = case
+    effects.to_parquet(tmp_path / "effects.parquet")
+    cost = pd.read_parquet(tmp_path / "effects.parquet").attrs["cost"]
+    assert cost == effects.attrs["cost"]
+    n = effects["example_id"].nunique()
+    assert cost["naive_forward_equivalents"] == n * (len(HEADS) + 1)
+    assert 0 < cost["forward_equivalents"] < n * (len(HEADS) + 1) and cost["seconds"] > 0
 
 
 def test_effects_come_in_the_order_of_the_prompts(case) -> None:

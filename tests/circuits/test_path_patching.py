@@ -5,7 +5,7 @@ import torch
 from naive.path_patching import naive_scores
 from naive.tiny_models import STYLES, tiny_model, tiny_prompts
 
-from circuit_distillation.circuits.clean_runs import PatchingRuns
+from circuit_distillation.circuits.clean_runs import RecordedRuns
 from circuit_distillation.circuits.path_patching import score_heads
 
 N, T = 5, 9
@@ -115,7 +115,7 @@ def test_small_memory_budgets_and_shared_runs_give_the_same_scores(path: str) ->
     receivers, which = PATHS[path]
     options = {"sender_position": -1, "receivers": receivers, "receiver_input": which}
     expected = score_heads(model, **prompts, **options)
-    runs = PatchingRuns(model, prompts["clean_ids"], prompts["corrupt_ids"], memory_budget_mb=0.05)
+    runs = RecordedRuns(model, prompts["clean_ids"], prompts["corrupt_ids"], memory_budget_mb=0.05)
     assert len(runs.chunks) > 1
     for _ in range(2):
         found = score_heads(model, **prompts, **options, runs=runs)
@@ -124,7 +124,7 @@ def test_small_memory_budgets_and_shared_runs_give_the_same_scores(path: str) ->
 
 def test_runs_of_other_prompts_or_positions_are_refused() -> None:
     model, prompts = tiny_model(), _prompts()
-    runs = PatchingRuns(model, prompts["clean_ids"], prompts["corrupt_ids"], clean_start=3, corrupt_start=3)
+    runs = RecordedRuns(model, prompts["clean_ids"], prompts["corrupt_ids"], clean_start=3, corrupt_start=3)
     with pytest.raises(ValueError, match="clean_start"):
         score_heads(model, **prompts, sender_position=2, runs=runs)
     with pytest.raises(ValueError, match="other prompts"):

@@ -12,6 +12,7 @@ from naive.path_patching import naive_scores
 from naive.prompts import circuit_logits, layout_means, shuffled, tiny_checkpoint, word_ids
 from torch import Tensor
 
+from circuit_distillation.circuits import discovery, path_patching
 from circuit_distillation.circuits.minimality import prune
 from circuit_distillation.circuits.search import find_circuit
 from circuit_distillation.models.encoding import encode
@@ -153,6 +154,31 @@ def test_the_circuit_says_how_it_was_found(patched) -> None:
     assert circuit["fraction"] == len(circuit["heads"]) / 8
     assert circuit["parameters"] == PATCHING
     assert 0 < circuit["cost"]["forward_equivalents"] < circuit["cost"]["naive_forward_equivalents"]
+
+
+def test_an_interrupted_search_goes_on_and_leaves_nothing(patched, tmp_path, monkeypatch, capsys) -> None:
+    checkpoint, examples, corrupted, means, scores, circuit = patched
+    search, folder = [checkpoint, examples, corrupted, means, PATCHING], tmp_path / "unfinished"
+    stages, score = [], discovery.score_heads
+
+    def stopped_at_the_second(*args, **options) -> Tensor:
+        stages.append(options["receivers"])
+        if len(stages) == 2:
+            raise KeyboardInterrupt
+        return score(*args, **options)
+
+    monkeypatch.setattr(discovery, "score_heads", stopped_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        find_circuit(*search, work_folder=folder)
+    assert (folder / "value_fetcher.safetensors").exists()
+
+    monkeypatch.setattr(path_patching._Chunk, "direct", None)  # the first stage needs no forward any more
+    again, resumed = find_circuit(*search, work_folder=folder, progress=True)
+    pd.testing.assert_frame_equal(again, scores)
+    assert {**resumed, "cost": None} == {**circuit, "cost": None}
+    assert not folder.exists()
+    shown = capsys.readouterr().err
+    assert all(f"{label}: 100%" in shown for label in ("value_fetcher", "structure_reader", "pruning"))
 
 
 def test_heads_that_all_fall_short_leave_an_empty_circuit(patched) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from graphlib import TopologicalSorter
+
 import pytest
 from kedro.framework.project import pipelines
 from kedro.framework.session import KedroSession
@@ -14,11 +16,11 @@ from circuit_distillation.pipelines.reporting.nodes import TABLES
 from .conftest import ROOT
 
 
-@pytest.fixture
-def context(tmp_path, request):
+@pytest.fixture(scope="module")
+def context(tmp_path_factory, request):
     """The context of a task's session."""
     bootstrap_project(ROOT)
-    given = {"data_root": str(tmp_path), "task": request.param}
+    given = {"data_root": str(tmp_path_factory.mktemp("data")), "task": request.param}
     with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
         yield session.load_context()
 
@@ -53,7 +55,7 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     made = pipelines["__default__"].all_outputs()
     assert made == wanted
     read = {name for name in pipelines["__default__"].inputs() if name != "parameters"}
-    assert not {name for name in read if not name.startswith("params:") and not name.endswith(".unfinished")}
+    assert not {name for name in read if not name.startswith("params:") and ".unfinished" not in name}
 
 
 @pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
@@ -61,6 +63,24 @@ def test_paths_differ_between_all_datasets(context):
     catalog, names = context.catalog, pipelines["__default__"].datasets()
     paths = [str(catalog.get(n)._filepath) for n in names if n != "parameters" and not n.startswith("params:")]
     assert len(paths) == len(set(paths))
+
+
+@pytest.mark.parametrize("context", ["entity"], indirect=True)
+def test_layers_of_kedro_viz_follow_the_pipeline(context):
+    """Kedro-Viz shows no layers at all if one needs another that needs it."""
+    order: dict[str, set[str]] = {}
+    for node in pipelines["__default__"].nodes:
+        for made in node.outputs:
+            needed = {_layer(context.catalog, name) for name in node.inputs if "param" not in name}
+            layer = _layer(context.catalog, made)
+            order.setdefault(layer, set()).update(needed - {layer, None})
+    assert None not in order
+    assert list(TopologicalSorter(order).static_order())[-2:] == ["results", "report"]
+
+
+def _layer(catalog, name: str) -> str | None:
+    metadata = getattr(catalog.get(name), "metadata", None) or {}
+    return metadata.get("kedro-viz", {}).get("layer")
 
 
 @pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
@@ -84,7 +104,7 @@ def test_what_changes_an_artifact_is_in_its_path(context):
 
 def test_default_pipeline_holds_all_but_the_study(tmp_path):
     bootstrap_project(ROOT)
-    beside = ("__default__", "study_run", "study", "search", "sweeps")
+    beside = ("__default__", "study_run", "study", "transfer", "search", "sweeps")
     nodes = {node.name for name, pipeline in pipelines.items() if name not in beside for node in pipeline.nodes}
     assert nodes == {node.name for node in pipelines["__default__"].nodes}
 

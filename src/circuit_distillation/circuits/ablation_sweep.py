@@ -18,6 +18,7 @@ from circuit_distillation.circuits.block import (
     project,
     token_bytes,
 )
+from circuit_distillation.circuits.clean_runs import CleanRun, prefix
 from circuit_distillation.circuits.layers import LayerState, layer_states, rope_of, run_layer
 from circuit_distillation.circuits.precision import WorkingLayers, compute_dtype
 from circuit_distillation.circuits.prefix_sharing import SharedPrompts
@@ -152,20 +153,26 @@ class SuffixSweep(Sweep):
     def __init__(
         self,
         model: nn.Module,
-        ids: Tensor,
+        clean: CleanRun,
+        rows: Tensor,
         examples: Tensor,
-        start: int,
+        span: tuple[int, int],
         ablated: Tensor,
         means: Tensor,
         budget: int,
     ):
-        n, length = ids.shape
-        super().__init__(model, means, budget, n, length - start, length)
+        """rows of the clean run are `examples`; span is (start, tokens), ablated [n, tokens - start]."""
+        (start, length), n_tokens = span, clean.k[0].shape[1]
+        super().__init__(model, means, budget, len(rows), length - start, n_tokens)
         self.examples, self.start, self.ablated = examples, start, ablated
+        self.n_padding = n_tokens - length
         self.rope = rope_of(model, start, length)
-        states = list(layer_states(model, ids[:, None]))
-        self.earlier = [(state.k[:, 0, :start], state.v[:, 0, :start]) if start else None for state in states]
-        self.ending = [_tokens_from(state, start) for state in states]
+        self.earlier = [prefix(clean, index, rows, start) for index in range(len(self.layers))]
+        kept = slice(start - clean.start, length - clean.start)
+        self.ending = [
+            LayerState(residual[rows, kept][:, None], None, None, z[rows, kept][:, None])
+            for residual, z in zip(clean.residual, clean.z, strict=True)
+        ]
 
     def _clean_end(self) -> Tensor:
         return self._end(self.ending[-1])
@@ -181,7 +188,14 @@ class SuffixSweep(Sweep):
     def _advance(self, index: int, streams: Streams) -> Streams:
         last = index == len(self.layers) - 1
         flat = streams[1].flatten(1, 2)  # [n, head * 1, t, d]
-        after, _ = run_layer(self.layers[index], flat, self.earlier[index], self.rope, last_only=last)
+        after, _ = run_layer(
+            self.layers[index],
+            flat,
+            self.earlier[index],
+            self.rope,
+            last_only=last,
+            n_padding=self.n_padding,
+        )
         return None, after[:, :, None]
 
 
@@ -193,8 +207,4 @@ def _join(streams: Streams | None, new: Streams) -> Streams:
 
 
 def _last_token(state: LayerState) -> LayerState:
-    return _tokens_from(state, state.residual.shape[2] - 1)
-
-
-def _tokens_from(state: LayerState, start: int) -> LayerState:
-    return LayerState(*(part[:, :, start:] for part in (state.residual, state.k, state.v, state.z)))
+    return LayerState(state.residual[:, :, -1:], None, None, state.z[:, :, -1:])

@@ -22,14 +22,12 @@ from circuit_distillation.circuits.precision import compute_dtype, unembedding
 from circuit_distillation.models.architecture import architecture
 
 KeyValue = tuple[Tensor, Tensor]
-# Scratch memory of one MLP or unembedding call: on a CPU little more than its caches hold, on a GPU enough to
-# fill it.
-SCRATCH_BYTES = {"cpu": 2**24, "cuda": 2**30}
-# Streams that run together get this multiple: larger batches were slower on a CPU, since they leave its
-# caches.
-BLOCK_FACTOR = 8
-# Logits get a multiple: with few rows a product is bound by reading the large unembedding matrix.
-UNEMBED_BYTES_FACTOR = 4
+# Scratch memory of one unembedding call, and of the streams that run through the layers together: larger
+# batches were slower on a CPU, since they leave its caches; a GPU needs them to be busy.
+SCRATCH_BYTES = {"cpu": 2**26, "cuda": 2**32}
+# The MLP works on as many rows as a core's own cache holds, but on enough to be worth reading its weights.
+MLP_BYTES = {"cpu": 2**23, "cuda": 2**30}
+MLP_ROWS = 256
 
 
 def embed(model: nn.Module, ids: Tensor) -> Tensor:
@@ -68,7 +66,14 @@ def project(layer: nn.Module, normed: Tensor, which: str, rope: KeyValue) -> Ten
 
 
 def normed_input(layer: nn.Module, x: Tensor) -> Tensor:
-    return layer.input_layernorm(x)
+    return rms_norm(layer.input_layernorm, x)
+
+
+def rms_norm(norm: nn.Module, x: Tensor) -> Tensor:
+    """The model's RMS norm bit for bit (in float32, then cast), with fewer large temporaries."""
+    wide = x.to(torch.float32)
+    out = (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon)).to(x.dtype)
+    return out.mul_(norm.weight)
 
 
 def attend(
@@ -87,7 +92,7 @@ def attend(
     q = q * scaling
     own = _scores(q, k)
     if t_q > 1:
-        own.masked_fill_(_hidden(t_q, t, q.device), float("-inf"))
+        own += _causal_mask(t_q, t, own)
     parts = [own] if prefix is None else [_prefix_scores(q, prefix[0]), own]
     if n_padding:
         parts.append(own.new_full((*own.shape[:-1], n_padding), float("-inf")))
@@ -126,7 +131,7 @@ def scratch_bytes(device: torch.device) -> int:
 def block_bytes(budget: int, device: torch.device) -> int:
     """Memory for the streams that run through the layers together: a part of the budget, no more than runs
     well."""
-    return min(budget // 4, BLOCK_FACTOR * scratch_bytes(device))
+    return min(budget // 4, scratch_bytes(device))
 
 
 def token_bytes(model: nn.Module, keys: int) -> int:
@@ -143,8 +148,8 @@ def add_mlp(layer: nn.Module, x: Tensor) -> Tensor:
     rows = x.reshape(-1, x.shape[-1])
     width = layer.mlp.gate_proj.out_features
     add_macs(3 * rows.numel() * width)
-    for part in rows.split(max(1, scratch_bytes(x.device) // (3 * width * x.dtype.itemsize))):
-        part += layer.mlp(layer.post_attention_layernorm(part))
+    for part in rows.chunk(-(-len(rows) // _mlp_rows(3 * width * x.dtype.itemsize, x.device))):
+        part += _mlp(layer.mlp, rms_norm(layer.post_attention_layernorm, part))
     return rows.view(x.shape)
 
 
@@ -167,10 +172,10 @@ def last_logits(model: nn.Module, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Logits of final residuals [row, d], a bounded number of rows at a time: yields (rows, [row, vocab])."""
     weight = unembedding(model)
     add_macs(len(x) * weight.numel())
-    size = max(1, UNEMBED_BYTES_FACTOR * scratch_bytes(x.device) // (3 * len(weight) * x.dtype.itemsize))
+    size = max(1, scratch_bytes(x.device) // (3 * len(weight) * x.dtype.itemsize))
     for start in range(0, len(x), size):
         rows = slice(start, start + size)
-        yield rows, F.linear(model.model.norm(x[rows]), weight, model.lm_head.bias)
+        yield rows, F.linear(rms_norm(model.model.norm, x[rows]), weight, model.lm_head.bias)
 
 
 def _scores(q: Tensor, k: Tensor) -> Tensor:
@@ -206,5 +211,18 @@ def _prefix_mix(weights: Tensor, v: Tensor) -> Tensor:
     return z.permute(0, 2, 4, 1, 3, 5).reshape(n, s, t_q, heads, -1)
 
 
-def _hidden(t_q: int, t: int, device: torch.device) -> Tensor:
-    return torch.ones(t_q, t, dtype=torch.bool, device=device).triu(diagonal=t - t_q + 1)
+def _mlp_rows(row_bytes: int, device: torch.device) -> int:
+    wanted = max(MLP_ROWS, MLP_BYTES.get(device.type, MLP_BYTES["cuda"]) // row_bytes)
+    return max(1, min(wanted, scratch_bytes(device) // row_bytes))
+
+
+def _mlp(mlp: nn.Module, x: Tensor) -> Tensor:
+    gate = mlp.gate_proj(x)
+    hidden = F.silu(gate, inplace=True) if isinstance(mlp.act_fn, nn.SiLU) else mlp.act_fn(gate)
+    hidden *= mlp.up_proj(x)
+    return mlp.down_proj(hidden)
+
+
+def _causal_mask(t_q: int, t: int, like: Tensor) -> Tensor:
+    """-inf where a key comes after the query, else 0, [t_q, t]: added, which is faster than a masked fill."""
+    return like.new_full((t_q, t), float("-inf")).triu(diagonal=t - t_q + 1)

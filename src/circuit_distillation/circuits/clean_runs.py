@@ -1,5 +1,5 @@
-"""Clean and corrupted runs of the prompts of a path-patching search, recorded once and reused by every
-stage."""
+"""Clean (and corrupted) runs of some prompts, recorded once and reused by every stage of a search and every
+sweep."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ class CleanRun:
     v: list[Tensor]
 
 
-class PatchingRuns:
-    """Clean and corrupted runs of aligned prompts, in chunks of examples that respect a memory budget.
+class RecordedRuns:
+    """Clean runs of prompts, and corrupted ones of prompts aligned with them, in chunks of examples that
+    respect a memory budget. Mean ablation needs no corrupted prompts: None.
 
     Chunks stay in memory as long as all kept ones fit into half of the budget; the others are run again each
     time they are asked for. The chunk in work with the streams of all its senders fits into a quarter;
@@ -42,7 +43,7 @@ class PatchingRuns:
         self,
         model: nn.Module,
         clean_ids: Tensor,
-        corrupt_ids: Tensor,
+        corrupt_ids: Tensor | None = None,
         *,
         attention_mask: Tensor | None = None,
         clean_start: int = 0,
@@ -50,12 +51,13 @@ class PatchingRuns:
         memory_budget_mb: float = MEMORY_BUDGET_MB,
     ):
         self.lengths = prompt_lengths(model, clean_ids, attention_mask)
-        if corrupt_ids.shape != clean_ids.shape:
-            raise ValueError(
-                f"corrupt_ids {list(corrupt_ids.shape)} must have the shape of clean_ids "
-                f"{list(clean_ids.shape)}"
-            )
-        prompt_lengths(model, corrupt_ids, attention_mask)
+        if corrupt_ids is not None:
+            if corrupt_ids.shape != clean_ids.shape:
+                raise ValueError(
+                    f"corrupt_ids {list(corrupt_ids.shape)} must have the shape of clean_ids "
+                    f"{list(clean_ids.shape)}"
+                )
+            prompt_lengths(model, corrupt_ids, attention_mask)
         self.model, self.clean_ids, self.corrupt_ids = model, clean_ids, corrupt_ids
         self.clean_start, self.corrupt_start = clean_start, corrupt_start
         self.budget = int(memory_budget_mb * 2**20)
@@ -72,25 +74,20 @@ class PatchingRuns:
         if index in self._kept:
             return self._kept[index]
         rows = self.chunks[index]
-        states = (self._record_clean(self.clean_ids[rows]), self._record_corrupt(self.corrupt_ids[rows]))
+        states = (self._record_clean(self.clean_ids[rows]), self._record_corrupt(rows))
         if len(self._kept) < self._n_kept:
             self._kept[index] = states
         return states
 
-    def check(
-        self, clean_ids: Tensor, corrupt_ids: Tensor, lengths: Tensor, positions: Tensor, corrupted: Tensor
-    ) -> None:
-        """ValueError unless these runs are of these prompts and keep these positions."""
-        mine, theirs = (self.clean_ids, self.corrupt_ids, self.lengths), (clean_ids, corrupt_ids, lengths)
-        if not all(torch.equal(one, other) for one, other in zip(mine, theirs, strict=True)):
-            raise ValueError(
-                "runs were recorded for other prompts: build PatchingRuns from the same ids and mask"
-            )
-        if positions.min() < self.clean_start or corrupted.min() < self.corrupt_start:
-            raise ValueError(
-                f"runs keep positions from {self.clean_start} (clean), {self.corrupt_start} (corrupted) on: "
-                "build PatchingRuns with a smaller clean_start, corrupt_start"
-            )
+    def check(self, clean_ids: Tensor, lengths: Tensor, positions: Tensor) -> None:
+        """ValueError unless the clean runs are of these prompts and keep these positions."""
+        _check(self.clean_ids, clean_ids, self.clean_start, positions, "clean")
+        if not torch.equal(self.lengths, lengths):
+            raise ValueError("runs were recorded for other prompts: build RecordedRuns with the same mask")
+
+    def check_corrupt(self, corrupt_ids: Tensor, positions: Tensor) -> None:
+        """ValueError unless the corrupted runs are of these prompts and keep these positions."""
+        _check(self.corrupt_ids, corrupt_ids, self.corrupt_start, positions, "corrupt")
 
     def _record_clean(self, ids: Tensor) -> CleanRun:
         run = CleanRun(self.clean_start, [], [], [], [])
@@ -101,14 +98,18 @@ class PatchingRuns:
             run.v.append(state.v[:, 0])
         return run
 
-    def _record_corrupt(self, ids: Tensor) -> list[Tensor]:
+    def _record_corrupt(self, rows: Tensor) -> list[Tensor]:
+        if self.corrupt_ids is None:
+            return []
+        ids = self.corrupt_ids[rows]
         return [_from(state.z[:, 0], self.corrupt_start) for state in layer_states(self.model, ids[:, None])]
 
     def _cache_bytes(self) -> int:
         """Bytes that the two recorded runs of one example take."""
         arch = architecture(self.model)
         n_tokens = self.clean_ids.shape[1]
-        kept, kept_corrupt = n_tokens - self.clean_start, n_tokens - self.corrupt_start
+        kept = n_tokens - self.clean_start
+        kept_corrupt = 0 if self.corrupt_ids is None else n_tokens - self.corrupt_start
         width = arch.n_heads * arch.d_head
         numbers = (
             kept * (width + arch.d_model)
@@ -122,6 +123,17 @@ class PatchingRuns:
         receivers read."""
         arch = architecture(self.model)
         return 3 * (arch.n_total_heads + 1) * arch.d_model * compute_dtype(self.model).itemsize
+
+
+def _check(mine: Tensor | None, theirs: Tensor, start: int, positions: Tensor, name: str) -> None:
+    if mine is None or not torch.equal(mine, theirs):
+        raise ValueError(
+            f"runs were recorded for other prompts: build RecordedRuns from the same {name}_ids"
+        )
+    if positions.min() < start:
+        raise ValueError(
+            f"runs keep {name} positions from {start} on: build RecordedRuns with a smaller {name}_start"
+        )
 
 
 def prefix(run: CleanRun, layer: int, rows: Tensor, end: int) -> KeyValue | None:

@@ -6,15 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, PatchingRuns
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, RecordedRuns
 from circuit_distillation.circuits.cost import SearchCost, counted
 from circuit_distillation.circuits.in_processes import score_heads_in_processes
-from circuit_distillation.circuits.path_patching import new_record, score_heads
-from circuit_distillation.circuits.progress import fingerprint, remove_records
+from circuit_distillation.circuits.path_patching import SCORES, new_record, score_heads
+from circuit_distillation.circuits.progress import ScoreRecord, fingerprint
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
 from circuit_distillation.models.architecture import architecture
 
@@ -88,9 +89,10 @@ def discover(
     stage none of whose receivers was found scores 0 everywhere and keeps no head: small models can lack a
     role.
 
-    checkpoint is a folder of its own: a search interrupted there goes on, when called again with the same
-    model and prompts, after the last finished stage and block of senders; at the end the folder is removed.
-    progress shows a bar a stage. The examples are shared out over `n_processes`; no record is kept then.
+    checkpoint is a folder: a search interrupted there goes on, when called again with the same model and
+    prompts, after the last finished stage and block of senders. `remove_records` removes it afterwards.
+    progress shows a bar a stage. With several `n_processes` the examples are shared out over them, and
+    whole stages are what an interrupted search keeps.
     """
     check_stages(stages, positions, corrupt_positions or positions)
     lengths = prompt_lengths(model, clean_ids, attention_mask)
@@ -101,7 +103,7 @@ def discover(
     }
     results: dict[str, StageResult] = {}
     with counted() as cost:
-        runs = PatchingRuns(
+        runs = RecordedRuns(
             model,
             clean_ids,
             corrupt_ids,
@@ -115,23 +117,15 @@ def discover(
             receivers = _receivers(stage, stages, results)
             if receivers == []:
                 effects = torch.zeros(*_head_grid(model), len(clean_ids), device=clean_ids.device)
-            elif n_processes > 1:
-                effects = score_heads_in_processes(
-                    model,
-                    clean_ids,
-                    corrupt_ids,
-                    answer_ids,
-                    senders[stage.name],
-                    n_processes=n_processes,
-                    attention_mask=attention_mask,
-                    corrupt_position=corrupted[stage.name],
-                    receivers=receivers,
-                    receiver_input=stage.receiver_input,
-                    kv_scope=kv_scope,
-                    score=score,
-                    memory_budget_mb=memory_budget_mb,
-                )
             else:
+                prompts = (clean_ids, corrupt_ids, answer_ids, senders[stage.name])
+                path = {
+                    "attention_mask": attention_mask,
+                    "corrupt_position": corrupted[stage.name],
+                    "receivers": receivers,
+                    "receiver_input": stage.receiver_input,
+                    "kv_scope": kv_scope,
+                }
                 at = (senders[stage.name].tolist(), corrupted[stage.name].tolist())
                 record = new_record(
                     model,
@@ -140,28 +134,35 @@ def discover(
                     label=stage.name if progress else None,
                     key=f"{key} {at} {receivers} {stage.receiver_input} {kv_scope}",
                 )
-                effects = score_heads(
-                    model,
-                    clean_ids,
-                    corrupt_ids,
-                    answer_ids,
-                    senders[stage.name],
-                    attention_mask=attention_mask,
-                    corrupt_position=corrupted[stage.name],
-                    receivers=receivers,
-                    receiver_input=stage.receiver_input,
-                    kv_scope=kv_scope,
-                    score=score,
-                    runs=runs,
-                    record=record,
-                )
+                if n_processes > 1:
+                    path["memory_budget_mb"] = memory_budget_mb
+                    effects = _in_processes(record, model, prompts, path, score, n_processes)
+                else:
+                    effects = score_heads(model, *prompts, **path, score=score, runs=runs, record=record)
             results[stage.name] = select_heads(effects, stage)
-    if checkpoint is not None:
-        remove_records(checkpoint)
     n_forwards = 2 + sum(
         (2 if stage.receivers else 1) * architecture(model).n_total_heads for stage in stages
     )
     return Discovery(results, cost.beside_naive(model, lengths.tolist(), n_forwards))
+
+
+def _in_processes(
+    record: ScoreRecord,
+    model: nn.Module,
+    prompts: tuple[Tensor, ...],
+    path: dict[str, Any],
+    score: str,
+    n_processes: int,
+) -> Tensor:
+    """`score_heads` shared out over processes, unless the record already holds every change."""
+    every = torch.arange(len(prompts[0]), device=prompts[0].device)
+    with record:
+        if record.to_do(slice(None), every):
+            changes = score_heads_in_processes(
+                model, *prompts, **path, score="log_prob", n_processes=n_processes
+            )
+            record.set(slice(None), every, changes.flatten(0, 1).to(every.device))
+    return SCORES[score](record.changes).view(*_head_grid(model), -1)
 
 
 def select_heads(effects: Tensor, stage: Stage) -> StageResult:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
+from circuit_distillation.circuits.cost import Cost, SearchCost, counted
 from circuit_distillation.circuits.in_processes import sweep_in_processes
 from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effects, head_means
+from circuit_distillation.circuits.progress import Bar
+from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded, Question, encode
 from circuit_distillation.models.head_outputs import head_outputs
 from circuit_distillation.models.layouts import paired_layouts
@@ -21,7 +24,12 @@ if TYPE_CHECKING:
 
 
 def ablation_frames(
-    checkpoint: Checkpoint, examples: Sequence[Question], means: Sequence[Question], *, n_processes: int = 1
+    checkpoint: Checkpoint,
+    examples: Sequence[Question],
+    means: Sequence[Question],
+    *,
+    n_processes: int = 1,
+    progress: bool = False,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """(effects, features) of every head on every example.
 
@@ -29,26 +37,53 @@ def ablation_frames(
     correct (whether the answer is the top token) and logit_diff (the answer's logit minus that of the best
     other candidate); rows with layer and head -1 are the unablated model.
     Features: layer, head, example_id, z, the head's output at the last token (a list of d_head numbers).
+    The effects' attrs hold the sweep's "cost".
     """
     encoded = encode(checkpoint.tokenizer, examples)
     reference = encode(checkpoint.tokenizer, means)
-    effects = layout_effects(checkpoint.model, encoded, reference, n_processes=n_processes)
-    return _effect_frame(effects, examples), _feature_frame(checkpoint.model, encoded, examples)
+    with counted() as cost:
+        effects = layout_effects(
+            checkpoint.model, encoded, reference, n_processes=n_processes, progress=progress
+        )
+    frame = _effect_frame(effects, examples)
+    frame.attrs["cost"] = asdict(sweep_cost(cost, checkpoint.model, encoded))
+    return frame, _feature_frame(checkpoint.model, encoded, examples)
 
 
 def layout_effects(
-    model: torch.nn.Module, encoded: Encoded, reference: Encoded, *, n_processes: int = 1
+    model: torch.nn.Module,
+    encoded: Encoded,
+    reference: Encoded,
+    *,
+    n_processes: int = 1,
+    progress: bool = False,
 ) -> HeadEffects:
-    """Effects of ablating each head, with the means of each example's own layout in `reference`."""
+    """Effects of ablating each head, with the means of each example's own layout in `reference`.
+
+    The examples are shared out over `n_processes`; progress shows a bar (in one process).
+    """
     if n_processes > 1:
-        return _joined(
-            sweep_in_processes(layout_effects, model, (encoded,), (reference,), n_processes=n_processes)
-        )
+        shared = ((encoded,), (reference,))
+        return _joined(sweep_in_processes(layout_effects, model, *shared, n_processes=n_processes))
+    n_heads, n = architecture(model).n_total_heads, len(encoded.input_ids)
+    with Bar("mean ablation" if progress else None, n_heads, n) as bar:
+        return _effects_here(model, encoded, reference, bar)
+
+
+def sweep_cost(cost: Cost, model: torch.nn.Module, encoded: Encoded) -> SearchCost:
+    """What ablating each head did cost, beside one forward for each and one without ablation."""
+    return cost.beside_naive(
+        model, encoded.attention_mask.sum(1).tolist(), architecture(model).n_total_heads + 1
+    )
+
+
+def _effects_here(model: torch.nn.Module, encoded: Encoded, reference: Encoded, bar: Bar) -> HeadEffects:
     parts, rows = [], []
     for layout, theirs in paired_layouts(encoded, reference):
         part, means = layout.encoded, head_means(model, theirs.encoded.input_ids)
+        ids, answers = part.input_ids, part.answer_ids
         parts.append(
-            head_effects(model, part.input_ids, part.answer_ids, means, candidate_ids=part.candidate_ids)
+            head_effects(model, ids, answers, means, candidate_ids=part.candidate_ids, progress=bar)
         )
         rows.append(layout.rows)
     order = torch.cat(rows).argsort()

@@ -14,6 +14,7 @@ from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.mean_ablation import check_means
 from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.prefix_sharing import share_beginnings
+from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
 from circuit_distillation.models.architecture import Architecture, architecture
 
@@ -64,13 +65,14 @@ def circuits_outputs(
     candidate_ids: Tensor | None = None,
     positions: Mapping[str, Position] | None = None,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
+    progress: Bar | None = None,
 ) -> CircuitOutputs:
     """Outputs of every prompt under each circuit; see `circuit_predictions` for a circuit's forms.
 
     circuits is a bool tensor [circuit, layer, head] or a list of circuits; candidate_ids is [example,
     candidate] and answer_ids [example]. Prompts that begin alike share the run of their beginning. At most
     `memory_budget_mb` MB are used beside the weights and the result, or what one prompt needs if that is
-    more, plus block.SCRATCH_BYTES.
+    more, plus block.SCRATCH_BYTES. `progress` is advanced.
     """
     lengths = prompt_lengths(model, input_ids, attention_mask)
     check_means(model, means, int(lengths.max()))
@@ -82,10 +84,11 @@ def circuits_outputs(
     budget = int(memory_budget_mb * 2**20) // (2 * token_bytes(model, input_ids.shape[1]))
     for batch in share_beginnings(input_ids, lengths, _shareable(parsed, lengths)):
         for part in batch.split(max(1, budget)):
+            examples = part.examples.flatten()
             for index, circuit in enumerate(parsed):
-                outputs.add(
-                    index, part.examples.flatten(), mean_model.final_residuals(part, circuit).flatten(0, 1)
-                )
+                outputs.add(index, examples, mean_model.final_residuals(part, circuit).flatten(0, 1))
+                if progress is not None:
+                    progress.advance(len(examples))
     return outputs.result()
 
 

@@ -49,8 +49,8 @@ def sweep_in_processes(
 ) -> list[Any]:
     """`sweep(model, *per_example, *shared, **options)` of every process's share of the examples, in order.
 
-    Arguments `per_example` (and the options that `PER_EXAMPLE` names) are tensors [example, ...] or `Encoded`;
-    a scalar is the same for all. What the processes compute counts as this one's (`cost.counted`).
+    Arguments `per_example` (and the options that `PER_EXAMPLE` names) are tensors [example, ...] or
+    `Encoded`; a scalar is the same for all. What the processes compute counts as this one's (`cost.counted`).
     """
     n = len(per_example[0].input_ids if isinstance(per_example[0], Encoded) else per_example[0])
     if not 1 <= n_processes <= n:

@@ -28,8 +28,8 @@ class LayerState:
     """One layer of a run: the residual before it, its keys, values and head outputs, [n, s, t, ...]."""
 
     residual: Tensor
-    k: Tensor
-    v: Tensor
+    k: Tensor | None  # None: not needed
+    v: Tensor | None
     z: Tensor
 
 

@@ -8,7 +8,7 @@ are run once per ablated head; ablation at some positions only runs the tokens f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from circuit_distillation.circuits.ablation_sweep import ShareSweep, SuffixSweep, Sweep
 from circuit_distillation.circuits.block import last_logits
-from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, RecordedRuns
 from circuit_distillation.circuits.layers import layer_states
 from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.prefix_sharing import share_beginnings
+from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.circuits.prompts import (
     Position,
     check_answers,
@@ -91,6 +92,8 @@ def head_effects(
     positions: Sequence[Position] | None = None,
     candidate_ids: Tensor | None = None,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
+    progress: Bar | None = None,
+    runs: RecordedRuns | None = None,
 ) -> HeadEffects:
     """Replaces z of each head in turn by its mean and scores the answer after the last token.
 
@@ -98,15 +101,33 @@ def head_effects(
     position, head, d_head] of `head_means`. positions None ablates at every position; a list of ints or
     [example] tensors ablates at those positions at once. candidate_ids, [example, candidate], asks for logit
     differences too. Beside the weights and the result at most `memory_budget_mb` MB are used, or what one
-    head of one prompt needs if that is more, plus block.SCRATCH_BYTES.
+    head of one prompt needs if that is more, plus block.SCRATCH_BYTES. `progress` is advanced.
+    `runs` (of the same prompts) lets several calls with positions share the recorded clean run.
     """
     lengths = prompt_lengths(model, input_ids, attention_mask)
     check_answers(answer_ids, input_ids, architecture(model).vocab_size)
     check_means(model, means, int(lengths.max()))
     scores = _Scores(model, answer_ids, candidate_ids)
-    for sweep in _sweeps(model, input_ids, lengths, means, positions, int(memory_budget_mb * 2**20)):
+    if positions is None:
+        sweeps = _everywhere(model, input_ids, lengths, means, int(memory_budget_mb * 2**20))
+    else:
+        ablated = _ablated(input_ids, lengths, positions)
+        starts = ablated.int().argmax(dim=1)
+        if runs is None:
+            runs = RecordedRuns(
+                model,
+                input_ids,
+                attention_mask=attention_mask,
+                clean_start=int(starts.min()),
+                memory_budget_mb=memory_budget_mb,
+            )
+        runs.check(input_ids, lengths, starts)
+        sweeps = _at_positions(runs, means, ablated, starts)
+    for sweep in sweeps:
         for heads, residuals in sweep.run():
             scores.add(heads, sweep.examples, residuals)
+            if progress is not None and heads.start < architecture(model).n_total_heads:
+                progress.advance((heads.stop - heads.start) * len(sweep.examples))
     return scores.effects()
 
 
@@ -122,31 +143,32 @@ def check_means(model: nn.Module, means: Tensor, n_tokens: int) -> None:
         raise ValueError(f"means cover {means.shape[1]} positions, the prompts have up to {n_tokens} tokens")
 
 
-def _sweeps(
-    model: nn.Module,
-    ids: Tensor,
-    lengths: Tensor,
-    means: Tensor,
-    positions: Sequence[Position] | None,
-    budget: int,
-):
-    """One sweep per batch of prompts of equal length (and first ablated position)."""
-    if positions is None:
-        for batch in share_beginnings(ids, lengths):
-            for part in batch.split(max(1, budget // 8 // Sweep.clean_bytes(model))):
-                yield ShareSweep(model, part, means, budget)
-        return
+def _everywhere(
+    model: nn.Module, ids: Tensor, lengths: Tensor, means: Tensor, budget: int
+) -> Iterator[Sweep]:
+    """One sweep per batch of prompts of equal length that share beginnings."""
+    for batch in share_beginnings(ids, lengths):
+        for part in batch.split(max(1, budget // 8 // Sweep.clean_bytes(model))):
+            yield ShareSweep(model, part, means, budget)
+
+
+def _at_positions(runs: RecordedRuns, means: Tensor, ablated: Tensor, starts: Tensor) -> Iterator[Sweep]:
+    """One sweep per prompts of one chunk with equal length and first ablated position, [example]."""
+    for index, examples in enumerate(runs.chunks):
+        clean, _ = runs.chunk(index)
+        for span, rows in equal_rows(starts[examples], runs.lengths[examples]):
+            here = ablated[examples[rows], slice(*span)]
+            yield SuffixSweep(runs.model, clean, rows, examples[rows], span, here, means, runs.budget)
+
+
+def _ablated(ids: Tensor, lengths: Tensor, positions: Sequence[Position]) -> Tensor:
+    """Bool [example, position], True where heads are ablated."""
     if len(positions) == 0:
         raise ValueError("positions is empty: give positions, or None to ablate everywhere")
     ablated = torch.zeros(ids.shape, dtype=torch.bool, device=ids.device)
     for position in positions:
         ablated.scatter_(1, resolve_position(position, lengths, "positions")[:, None], True)
-    starts = ablated.int().argmax(dim=1)
-    for (start, length), rows in equal_rows(starts, lengths):
-        for part in rows.split(max(1, budget // 8 // (length * Sweep.clean_bytes(model)))):
-            yield SuffixSweep(
-                model, ids[part, :length], part, start, ablated[part, start:length], means, budget
-            )
+    return ablated
 
 
 class _Scores:

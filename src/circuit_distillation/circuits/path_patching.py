@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from circuit_distillation.circuits.block import answer_log_probs
-from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, PatchingRuns
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, RecordedRuns
 from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.progress import ScoreRecord
 from circuit_distillation.circuits.prompts import (
@@ -58,7 +58,7 @@ def score_heads(
     receiver_position: Position | None = None,
     kv_scope: str = "per_query_head",
     score: str = "probability",
-    runs: PatchingRuns | None = None,
+    runs: RecordedRuns | None = None,
     record: ScoreRecord | None = None,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
 ) -> Tensor:
@@ -95,7 +95,7 @@ def score_heads(
     if score not in SCORES:
         raise ValueError(f"score must be one of {', '.join(SCORES)}, not {score!r}")
     if runs is None:
-        runs = PatchingRuns(
+        runs = RecordedRuns(
             model,
             clean_ids,
             corrupt_ids,
@@ -104,7 +104,8 @@ def score_heads(
             clean_start=int(senders.min()),
             corrupt_start=int(corrupted.min()),
         )
-    runs.check(clean_ids, corrupt_ids, lengths, senders, corrupted)
+    runs.check(clean_ids, lengths, senders)
+    runs.check_corrupt(corrupt_ids, corrupted)
     with record or new_record(model, len(clean_ids)) as changing:
         _score(changing, runs, senders, corrupted, answer_ids, reading)
     return SCORES[score](changing.changes).view(arch.n_layers, arch.n_heads, -1)
@@ -123,7 +124,7 @@ def new_record(
 
 def _score(
     record: ScoreRecord,
-    runs: PatchingRuns,
+    runs: RecordedRuns,
     senders: Tensor,
     corrupted: Tensor,
     answers: Tensor,
@@ -146,7 +147,7 @@ class _Chunk:
     def __init__(
         self,
         record: ScoreRecord,
-        runs: PatchingRuns,
+        runs: RecordedRuns,
         index: int,
         senders: Tensor,
         corrupted: Tensor,

@@ -9,6 +9,7 @@ import torch
 
 from circuit_distillation.circuits.evaluation import CircuitOutputs, Head, circuits_outputs
 from circuit_distillation.circuits.mean_ablation import head_means
+from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.circuits.random_circuits import random_circuits
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded, Question, encode
@@ -26,6 +27,8 @@ def prediction_frame(
     heads: Sequence[Head],
     n_random: int,
     seed: int,
+    *,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Every test example under the full model, the circuit of `heads` and `n_random` random circuits of its
     size.
@@ -34,14 +37,15 @@ def prediction_frame(
     example_id, group_id, template, cell, answer, then
     {full,circuit}_{predicted,correct,candidate_correct,log_prob} and random_{k}_{predicted,correct}.
     `predicted` is the decoded top token of the whole vocabulary, `correct` whether it is the answer,
-    `candidate_correct` whether the answer is the top one among the candidates.
+    `candidate_correct` whether the answer is the top one among the candidates. progress shows a bar.
     """
     import pandas as pd
 
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     encoded = encode(tokenizer, test)
     circuits = _circuits(model, heads, n_random, seed)
-    outputs = _by_layout(model, encoded, encode(tokenizer, means), circuits)
+    with Bar("circuit evaluation" if progress else None, len(circuits), len(test), "circuit") as bar:
+        outputs = _by_layout(model, encoded, encode(tokenizer, means), circuits, bar)
     words = {int(token): tokenizer.decode([int(token)]).strip() for token in outputs.predictions.unique()}
     columns = {
         name: [getattr(example, name) for example in test]
@@ -70,7 +74,7 @@ def _circuits(model: torch.nn.Module, heads: Sequence[Head], n_random: int, seed
 
 
 def _by_layout(
-    model: torch.nn.Module, encoded: Encoded, reference: Encoded, circuits: torch.Tensor
+    model: torch.nn.Module, encoded: Encoded, reference: Encoded, circuits: torch.Tensor, bar: Bar
 ) -> CircuitOutputs:
     """Outputs [circuit, example] with the means of each example's own layout."""
     shape = (len(circuits), len(encoded.input_ids))
@@ -85,6 +89,7 @@ def _by_layout(
             head_means(model, theirs.encoded.input_ids),
             answer_ids=part.answer_ids,
             candidate_ids=part.candidate_ids,
+            progress=bar,
         )
         top[:, layout.rows], best[:, layout.rows] = outputs.predictions, outputs.candidate_predictions
         log_prob[:, layout.rows] = outputs.log_prob.double()

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from circuit_distillation.parameters import CircuitDiscovery, Evaluation
+from circuit_distillation.pipelines.circuit_discovery.tracking import track_cost
 
 
 def discover_circuit(
-    checkpoint, discovery, corrupted, means, parameters: CircuitDiscovery, task: str, role: dict, arm: str
+    checkpoint,
+    discovery,
+    corrupted,
+    means,
+    unfinished,
+    parameters: CircuitDiscovery,
+    task: str,
+    role: dict,
+    arm: str,
 ) -> tuple:
     """Head scores by stage and the circuit, by path patching (entity tracking) or mean ablation (beliefs)."""
     from circuit_distillation.circuits.search import find_circuit
@@ -15,18 +24,25 @@ def discover_circuit(
 
     settings = getattr(parameters, task).model_dump()
     prompts = (from_frame(split) for split in (discovery, corrupted, means))
-    scores, circuit = find_circuit(checkpoint, *prompts, settings, n_processes=parameters.processes)
+    options = {"n_processes": parameters.processes, "work_folder": unfinished, "progress": True}
+    scores, circuit = find_circuit(checkpoint, *prompts, settings, **options)
+    track_cost("discovery", role, arm, circuit["cost"])
     circuit |= {"task": task, "role": role["name"], "arm": arm, "model_hash": model_hash(checkpoint.model)}
     return scores, circuit
 
 
-def measure_ablation(checkpoint, mapping, means, parameters: CircuitDiscovery) -> tuple:
+def measure_ablation(
+    checkpoint, mapping, means, parameters: CircuitDiscovery, role: dict, arm: str
+) -> tuple:
     """Effect of ablating each head on every mapping prompt, and every head's output at the last token."""
     from circuit_distillation.circuits.effects import ablation_frames
     from circuit_distillation.tasks.example import from_frame
 
     prompts = (from_frame(split) for split in (mapping, means))
-    return ablation_frames(checkpoint, *prompts, n_processes=parameters.processes)
+    options = {"n_processes": parameters.processes, "progress": True}
+    effects, features = ablation_frames(checkpoint, *prompts, **options)
+    track_cost("ablation", role, arm, effects.attrs["cost"])
+    return effects, features
 
 
 def evaluate_circuit(checkpoint, circuit: dict, test, means, parameters: Evaluation, seed: int):
@@ -35,6 +51,5 @@ def evaluate_circuit(checkpoint, circuit: dict, test, means, parameters: Evaluat
     from circuit_distillation.tasks.example import from_frame
 
     heads = [tuple(head) for head in circuit["heads"]]
-    return prediction_frame(
-        checkpoint, from_frame(test), from_frame(means), heads, parameters.n_random_circuits, seed
-    )
+    prompts, n_random = (from_frame(test), from_frame(means)), parameters.n_random_circuits
+    return prediction_frame(checkpoint, *prompts, heads, n_random, seed, progress=True)

@@ -23,7 +23,8 @@ def _circuit_nodes(role: str, kind: str) -> list[Node]:
         Node(
             discover_circuit,
             [f"{kind}.{role}", "examples.discovery", "examples.discovery_corrupt", "examples.means"]
-            + ["params:circuit_discovery", "params:task", f"params:family.roles.{role}", f"params:arms.{kind}"],
+            + [f"{cell}.unfinished_search", "params:circuit_discovery", "params:task"]
+            + [f"params:family.roles.{role}", f"params:arms.{kind}"],
             [f"{cell}.head_scores", f"{cell}.circuit"],
             name="discover_circuit",
             namespace=cell,
@@ -43,7 +44,8 @@ def _effects_node(role: str, kind: str) -> Node:
     cell = f"{role}.{kind}"
     return Node(
         measure_ablation,
-        [f"{kind}.{role}", "examples.mapping", "examples.means", "params:circuit_discovery"],
+        [f"{kind}.{role}", "examples.mapping", "examples.means", "params:circuit_discovery"]
+        + [f"params:family.roles.{role}", f"params:arms.{kind}"],
         [f"{cell}.ablation_effects", f"{cell}.head_features"],
         name="measure_ablation",
         namespace=cell,

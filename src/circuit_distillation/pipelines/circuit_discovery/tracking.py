@@ -1,0 +1,12 @@
+"""What circuit searches cost, in the MLflow run of the pipeline."""
+
+from __future__ import annotations
+
+
+def track_cost(what: str, role: dict, arm: str, cost: dict[str, float]) -> None:
+    """Log a cost's forward-equivalents, naive ones and seconds as metrics of the run, if there is one."""
+    import mlflow
+
+    if mlflow.active_run() is not None:
+        cell = f"{what}.{role['name']}.{arm}"
+        mlflow.log_metrics({f"{cell}.{name}": float(value) for name, value in cost.items()})
