@@ -33,6 +33,7 @@ TUNING = {
     "lasso": 0.1,
     "target_accuracy": 1.1,
     "must_reach_target": False,
+    "constant_steps": 150,
     "min_steps": 2,
     "max_steps": 2,
     "validation_prompts": 40,

@@ -46,6 +46,12 @@ def test_training_lowers_the_loss_of_every_target():
     assert history[0]["lr"] == pytest.approx(6e-4) and history[-1]["lr"] == 3e-3
 
 
+def test_the_rate_rises_stays_and_falls_as_one_over_the_step():
+    settings = TrainSettings(1e-3, max_steps=100, warmup_steps=4, constant_steps=10)
+    rates = [settings.rate(step) for step in (1, 4, 10, 20, 40)]
+    assert rates == pytest.approx([2.5e-4, 1e-3, 1e-3, 5e-4, 2.5e-4])
+
+
 def test_group_lasso_is_the_sum_of_the_heads_norms():
     model = fresh()
     expected = 0.0

@@ -47,12 +47,12 @@ class Roles(Strict):
                 raise ValueError(f"`{key}.name` must be `{key}`, the name of its role")
         labels = [getattr(self, key).label for key in DEPTHS]
         if len(set(labels)) < len(labels):
-            raise ValueError(f"the labels {', '.join(labels)} must differ, or tables cannot tell the roles apart")
+            raise ValueError(f"the labels {', '.join(labels)} must differ, to tell the roles apart")
         return self
 
 
 class Family(Strict):
-    """Which models play the roles, and their names in tables. Without `models` they are trained from scratch."""
+    """Which models play the roles, and their names in tables. Without `models` they are trained here."""
 
     name: Name
     roles: Roles
@@ -63,7 +63,7 @@ class Family(Strict):
     @model_validator(mode="after")
     def _loading_with_models(self) -> Family:
         if (self.models is None) != (self.loading is None):
-            raise ValueError("a family that is loaded has both `models` and `loading`, the mini family neither")
+            raise ValueError("a loaded family has both `models` and `loading`, the mini family neither")
         return self
 
 
@@ -78,7 +78,7 @@ def check_scaffolds(block: Strict) -> None:
     """ValueError if an early exit lies behind the last layer of its model."""
     for role, depth in DEPTHS.items():
         if getattr(block, role).scaffold_layer >= depth:
-            raise ValueError(f"`{role}.scaffold_layer` must be below {depth}, the number of layers of that model")
+            raise ValueError(f"`{role}.scaffold_layer` must be below {depth}, the number of its layers")
 
 
 class EntityPretrainingCommon(Strict):
@@ -198,6 +198,7 @@ class BeliefTuningCommon(Strict):
     response_weight: Weight
     in_domain_share: DomainShare
     lasso: Weight
+    constant_steps: Count
     min_steps: CountOrNone
     validation_prompts: Count
 
@@ -206,8 +207,8 @@ class BeliefTuningCommon(Strict):
         check_shares("tuning_templates", self.tuning_templates)
         if self.corpus_batch * self.in_domain_share / (1 - self.in_domain_share) < STORY_PROMPTS:
             raise ValueError(
-                f"`corpus_batch` = {self.corpus_batch} with `in_domain_share` = {self.in_domain_share} leaves no "
-                f"room for one story of {STORY_PROMPTS} prompts: raise one of them"
+                f"`corpus_batch` = {self.corpus_batch} and `in_domain_share` = {self.in_domain_share} leave "
+                f"no room for one story of {STORY_PROMPTS} prompts: raise one of them"
             )
         return self
 

@@ -62,6 +62,7 @@ class BeliefTuning:
     lasso: float
     target_accuracy: float
     must_reach_target: bool
+    constant_steps: int
     min_steps: int
     max_steps: int
     validation_prompts: int
@@ -83,7 +84,7 @@ class BeliefRecipe:
         return [*self.task.vocabulary(), *instructions.vocabulary()]
 
     def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
-        """Until every cell of the base templates is learned; where few heads must carry that, *consolidate*."""
+        """*Learn* every cell of the base templates; *consolidate* where few heads must carry that."""
         s = BeliefPretraining(**self.settings["common"], **self.settings[role])
         packer = BeliefPacker(self.task, tokenizer, s.base_templates, BASE_SCAFFOLD)
         learned = StopRule(
@@ -129,9 +130,9 @@ class BeliefRecipe:
             n_final=s.validation_prompts,
             required=s.must_reach_target,
         )
-        return [
-            Phase("mixture", mixture, TrainSettings(s.learning_rate, s.max_steps, s.lasso, seed + 4), reached)
-        ]
+        rate, steps = s.learning_rate, s.max_steps
+        settings = TrainSettings(rate, steps, s.lasso, seed + 4, constant_steps=s.constant_steps)
+        return [Phase("mixture", mixture, settings, reached)]
 
     def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
         """Accuracy on 720 fresh stories of the test templates: balanced over the cells, by cell, and by

@@ -17,8 +17,8 @@ Sampler = Callable[[np.random.Generator], list[PackedBatch]]
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """AdamW, linear warm-up to a constant learning rate; ``lasso`` is γ of the group lasso on heads, or of its
-    logarithmic form with ``log_lasso``.
+    """AdamW, linear warm-up to a constant learning rate, which falls as 1 / step after ``constant_steps``
+    (None: never); ``lasso`` is γ of the group lasso on heads, or of its logarithmic form with ``log_lasso``.
     """
 
     learning_rate: float
@@ -27,9 +27,15 @@ class TrainSettings:
     seed: int = 0
     log_lasso: bool = False
     warmup_steps: int = 50
+    constant_steps: int | None = None
     weight_decay: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
     clip: float = 1.0
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 1."""
+        fall = 1.0 if self.constant_steps is None else min(1.0, self.constant_steps / step)
+        return self.learning_rate * min(1.0, step / max(1, self.warmup_steps)) * fall
 
 
 @dataclass(frozen=True)
@@ -143,7 +149,7 @@ def train_on(
     model.train()
     with tqdm(total=settings.max_steps, desc=progress, mininterval=2.0) as bar:
         for step in range(1, settings.max_steps + 1):
-            rate = settings.learning_rate * min(1.0, step / max(1, settings.warmup_steps))
+            rate = settings.rate(step)
             optimizer.param_groups[0]["lr"] = rate
             row = {"step": step, "lr": rate, **train_step(model, sample(rng), optimizer, settings)}
             row["validation_accuracy"] = float("nan")
