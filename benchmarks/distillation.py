@@ -7,15 +7,14 @@ the vocabulary divided by 8 (4 for memory, where activations would otherwise hid
 layers, heads and the ratio of teacher to student stay. Random weights; 11 % of the student's heads, drawn
 over all layers, are the circuit. Steps are those of `training.distill`, in CPU seconds of its one thread
 (wall seconds on an idle machine); arms take turns, and ratios are of medians. Peak memory is that of a
-process of its own for each arm, above what it held before it made the model. Writes results/distillation.csv
-and .md beside this file.
+process of its own for each arm, above what it held before it made the model (Linux). Writes
+results/distillation.csv and .md beside this file.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-import resource
 import subprocess
 import sys
 import time
@@ -133,9 +132,18 @@ def time_shape(shape: str) -> dict[str, list[float]]:
 
 def measure_memory(shape: str, arm: str) -> float:
     """Peak resident MiB of this process while it trains one arm, above what its imports took."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = resident("VmRSS")
     run_arm(arm, *case(shape, MEMORY_SCALE))
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return resident("VmHWM") - before
+
+
+def resident(which: str) -> float:
+    """MiB of memory that this process holds (VmRSS) or held at most (VmHWM), from Linux's own count.
+
+    Not getrusage: its maximum starts at what the process that launched this one held.
+    """
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:")) / 1024
 
 
 def peak_of(shape: str, arm: str) -> float:

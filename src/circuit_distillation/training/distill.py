@@ -111,7 +111,7 @@ def distill(
 def _accelerator(arm: Arm, settings: DistillationSettings) -> Accelerator:
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    # Without CE the weights above the highest compared site have no gradient, and a wrapper would wait for it.
+    # Without CE the weights above the highest compared site have no gradient; a wrapper would wait for it.
     wrapper = DistributedDataParallelKwargs(find_unused_parameters=not arm.uses_ce)
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[wrapper])
     if settings.batch_size % accelerator.num_processes:

@@ -83,7 +83,8 @@ class DistillationLoop:
                 if progress.step % self._settings.evaluate_every == 0 or progress.step == total:
                     self._validate(row, progress)
                 progress.history.append(row)
-                bar.set_postfix(loss=f"{row['loss']:.3f}", cka=f"{row['cka']:.3f}", refresh=False)
+                shown = ("loss",) if self._bank is None else ("loss", "cka")
+                bar.set_postfix({name: f"{row[name]:.3f}" for name in shown}, refresh=False)
                 bar.update()
                 if on_step is not None:
                     on_step(row)
@@ -122,10 +123,8 @@ class DistillationLoop:
                 ce = label_loss(logits, self._objective.labels[own].to(logits.device))
                 terms = [ce / len(batches)] if self._objective.uses_ce else []
                 if self._bank is not None:
-                    width, alignment = (
-                        features.shape[-1],
-                        self._bank.alignment(i, features, batches, constants),
-                    )
+                    width = features.shape[-1]
+                    alignment = self._bank.alignment(i, features, batches, constants)
                 if alignment is not None and alignment.loss.requires_grad:
                     # Each process holds the gradient of its own rows and a distributed backward averages:
                     # undo it.

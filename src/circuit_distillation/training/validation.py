@@ -27,9 +27,8 @@ def validate(
     world, rank = accelerator.num_processes, accelerator.process_index
     per_process = -(-len(split) // world)
     index = torch.arange(rank * per_process, (rank + 1) * per_process)
-    counts = index < len(
-        split
-    )  # the last process runs a few examples twice, so that all run as many forwards
+    # The last process runs a few examples twice, so that all run as many forwards.
+    counts = index < len(split)
     totals = torch.zeros(2, dtype=torch.float64)
     for own, kept in zip(
         index.clamp(max=len(split) - 1).split(batch_size), counts.split(batch_size), strict=True
@@ -44,8 +43,7 @@ def validate(
 
 
 class EarlyStopping:
-    """Keeps the parameters of the best validation accuracy; says stop after `patience` validations without a
-    better.
+    """Keeps the parameters of the best validation accuracy; stops after `patience` looks without a better.
 
     Without a patience it does nothing, and the run ends with its last parameters.
     """
