@@ -1,3 +1,3 @@
-"""Circuit distillation: align the circuit heads of a student with functionally matching heads of its teacher."""
+"""Circuit distillation: align the circuit heads of a student with matching heads of its teacher."""
 
 __version__ = "0.1.0"

@@ -50,7 +50,7 @@ def cells() -> list[tuple[str, str]]:
 
 
 def references() -> list[tuple[str, str]]:
-    """Every (role, kind) that no arm trains: base and tuned models, and the teacher tuned on its corpus alone.
+    """Every (role, kind) that no arm trains: base and tuned models, and the teacher on its corpus alone.
 
     Loaded models are tuned on the corpus alone anyway, as in the paper.
     """

@@ -1,4 +1,4 @@
-"""Stored artifacts that were cut off or changed by a byte are noticed, in one line that names file and remedy."""
+"""Stored artifacts that were cut off or changed by a byte: one line names the file and the remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ def stored(kind: str, folder: Path) -> tuple:
     """(dataset that holds an artifact of this kind, the file that is spoilt)."""
     path = folder / kind
     if kind == "model":
-        dataset, data = CheckpointDataset(str(path)), Checkpoint(tiny_model(n_layers=1), build_tokenizer(["a"]))
+        dataset = CheckpointDataset(str(path))
+        data = Checkpoint(tiny_model(n_layers=1), build_tokenizer(["a"]))
         path = path / "model.safetensors"
     elif kind.endswith(".json"):
         dataset, data = JSONDataset(filepath=str(path)), {"heads": [[0, 1], [2, 3]]}
@@ -52,7 +53,7 @@ def test_a_changed_byte_anywhere_is_noticed(tmp_path, kind: str) -> None:
     for place in {0, 7, len(whole) // 3, len(whole) // 2, len(whole) - 1}:
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
         seals._sha256.cache_clear()  # two writes in one tick of the clock look alike
-        with pytest.raises(DatasetError, match=r"is not what was written.*delete it, and the same command with --only"):
+        with pytest.raises(DatasetError, match=r"is not what was written.*delete it, and the same command"):
             dataset.load()
     path.write_bytes(whole)
     seals._sha256.cache_clear()

@@ -21,7 +21,8 @@ def test_every_model_has_predictions_for_every_test_example(data_root, task):
     grid.select(task)
     test = pd.read_parquet(data_root / f"03_primary/mini/seed0/{task}/test.parquet")
     for role, arm in grid.measured():
-        frame = pd.read_parquet(data_root / f"07_model_output/mini/seed0/{task}/paper/{role}.{arm}.predictions.parquet")
+        stored = data_root / f"07_model_output/mini/seed0/{task}/paper"
+        frame = pd.read_parquet(stored / f"{role}.{arm}.predictions.parquet")
         assert frame["example_id"].tolist() == test["example_id"].tolist()
         assert {"full_correct", "circuit_correct", "random_00_correct", "random_01_correct"} <= set(frame)
 
@@ -29,7 +30,8 @@ def test_every_model_has_predictions_for_every_test_example(data_root, task):
 @pytest.mark.parametrize("task", ["entity", "tom"])
 def test_only_the_circuit_heads_of_a_circuit_arm_moved(data_root, task):
     models = data_root / f"06_models/mini/seed0/{task}"
-    mapping = json.loads((data_root / f"05_model_input/mini/seed0/{task}/paper/small_mapping.json").read_text())
+    stored = data_root / f"05_model_input/mini/seed0/{task}/paper"
+    mapping = json.loads((stored / "small_mapping.json").read_text())
     heads = {tuple(head) for head in mapping["student_heads"]}
     base = load_checkpoint(models / "base" / "small").model
     student = load_checkpoint(models / "paper" / "small.circuit_ce_align_cka").model
@@ -66,7 +68,8 @@ def test_results_hold_both_tasks_and_the_page_shows_them(data_root):
     assert len(list((reporting(data_root) / "figures").glob("*_ce_loss_*.svg"))) == 4
     significance = pd.read_csv(reporting(data_root) / "significance.csv")
     assert (significance.p_holm >= significance.p - 1e-12).all()
-    assert {f"circuit_ce_align_cka vs {arm}" for arm in ("circuit_ce", "full_ce")} <= set(significance.comparison)
+    rivals = ("circuit_ce", "full_ce")
+    assert {f"circuit_ce_align_cka vs {arm}" for arm in rivals} <= set(significance.comparison)
 
 
 def test_a_second_run_for_what_is_missing_does_nothing(data_root, run_kedro):
@@ -79,7 +82,8 @@ def test_a_second_run_for_what_is_missing_does_nothing(data_root, run_kedro):
 def test_another_experiment_adds_its_rows_and_renews_tables_and_page(data_root, run_kedro):
     page = (reporting(data_root) / "report.html").stat().st_mtime_ns
     kept = (data_root / "06_models/mini/seed0/tom/base/small/model.safetensors").stat().st_mtime_ns
-    run_kedro(data_root, only_missing_outputs=True, task="tom", experiment="lambda9", distillation={"cka_weight": 9.0})
+    other = {"experiment": "lambda9", "distillation": {"cka_weight": 9.0}}
+    run_kedro(data_root, only_missing_outputs=True, task="tom", **other)
     results = pd.read_parquet(reporting(data_root) / "results.parquet")
     assert set(results[results.task == "tom"].experiment) == {"paper", "lambda9"}
     assert (reporting(data_root) / "report.html").stat().st_mtime_ns > page
@@ -92,7 +96,8 @@ def test_mlflow_has_a_parent_and_a_child_for_every_model(data_root):
     mlflow.set_tracking_uri(f"sqlite:///{data_root}/mlflow.db")
     runs = mlflow.search_runs(search_all_experiments=True)
     names = runs["tags.mlflow.runName"].tolist()
-    assert names.count("small/circuit_ce_align_cka") == 3  # one for each task and one for the second experiment
+    # one for each task and one for the second experiment
+    assert names.count("small/circuit_ce_align_cka") == 3
     child = runs[runs["tags.mlflow.runName"] == "small/circuit_ce_align_cka"].iloc[0]
     assert child["tags.mlflow.parentRunId"] in set(runs.run_id)
     assert np.isfinite(child["metrics.full_accuracy"]) and np.isfinite(child["metrics.ce"])

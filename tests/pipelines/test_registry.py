@@ -39,7 +39,8 @@ def test_no_dataset_falls_through_to_memory(context):
 def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     """Exact names: a misspelt one would match a pattern of the catalog and never be missed."""
     entity = context.params["task"] == "entity"
-    prompts = [f"examples.{split}" for split in (*SPLITS, "discovery_corrupt")] + ["corpus.train", "corpus.heldout"]
+    prompts = [f"examples.{split}" for split in (*SPLITS, "discovery_corrupt")]
+    prompts += ["corpus.train", "corpus.heldout"]
     models = [f"{kind}.{role}" for kind in grid.KINDS for role in grid.ROLES] + ["tuned_corpus.large"]
     found = ("head_scores", "circuit", "circuit_predictions")
     circuits = [f"{role}.{kind}.{name}" for role in grid.ROLES for kind in grid.KINDS for name in found]
@@ -61,7 +62,8 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
 @pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
 def test_paths_differ_between_all_datasets(context):
     catalog, names = context.catalog, pipelines["__default__"].datasets()
-    paths = [str(catalog.get(n)._filepath) for n in names if n != "parameters" and not n.startswith("params:")]
+    stored = [n for n in names if n != "parameters" and not n.startswith("params:")]
+    paths = [str(catalog.get(n)._filepath) for n in stored]
     assert len(paths) == len(set(paths))
 
 
@@ -105,7 +107,8 @@ def test_what_changes_an_artifact_is_in_its_path(context):
 def test_default_pipeline_holds_all_but_the_study(tmp_path):
     bootstrap_project(ROOT)
     beside = ("__default__", "study_run", "study", "transfer", "search", "sweeps")
-    nodes = {node.name for name, pipeline in pipelines.items() if name not in beside for node in pipeline.nodes}
+    stages = [pipeline for name, pipeline in pipelines.items() if name not in beside]
+    nodes = {node.name for pipeline in stages for node in pipeline.nodes}
     assert nodes == {node.name for node in pipelines["__default__"].nodes}
 
 
@@ -114,7 +117,8 @@ def test_a_training_seed_has_folders_of_its_own_and_shares_what_it_does_not_chan
     given = {"data_root": str(tmp_path), "task": "tom", "training_seed": 2}
     with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
         catalog = session.load_context().catalog
-    own = ("teacher_signals.task", *(f"small.circuit_ce.{name}" for name in ("student", "history", "predictions")))
+    trained = ("student", "history", "predictions")
+    own = ("teacher_signals.task", *(f"small.circuit_ce.{name}" for name in trained))
     assert all("/tom/paper.training2/" in str(catalog.get(name)._filepath) for name in own)
     shared = ("small.mapping", "small.base.predictions", "large.tuned.predictions", "base.small")
     assert not any("training2" in str(catalog.get(name)._filepath) for name in shared)

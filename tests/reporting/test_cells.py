@@ -26,11 +26,10 @@ def test_each_model_has_its_cells() -> None:
 
 def test_each_experiment_has_its_own_circuit_of_a_base_model() -> None:
     ours, theirs = predictions("tom", 0.9, seed=1), predictions("tom", 0.4, seed=2)
-    rows = [
-        result_rows(frame, **{**KEY, "experiment": experiment}, arm="base")
-        for frame, experiment in ((ours, "paper"), (theirs.assign(full_correct=ours["full_correct"]), "other"))
-    ]
-    for frame, experiment in ((ours, "paper"), (theirs, "other")):
+    theirs["full_correct"] = ours["full_correct"]
+    runs = ((ours, "paper"), (theirs, "other"))
+    rows = [result_rows(frame, **{**KEY, "experiment": name}, arm="base") for frame, name in runs]
+    for frame, experiment in runs:
         (row,) = cell_rows(pd.concat(rows), LABELS, experiment)
         circuit = frame[frame["cell"] == "own"]["circuit_correct"].mean()
         assert row["circuit"][0] == pytest.approx(circuit)

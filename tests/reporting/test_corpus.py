@@ -21,7 +21,8 @@ def test_the_teacher_and_the_teacher_on_the_corpus_alone_are_rows_beside_guessin
     frame = pd.concat([facts(0, "paper", 0.5), facts(0, "other", 0.5), facts(1, "paper", 0.9)])
     teacher, alone = corpus_rows(frame, LABELS, {"tom": 0.5})
     assert (teacher["model"], alone["model"]) == ("Base-Tiny-L-Alpaca", "Base-Tiny-L-Alpaca (corpus alone)")
-    assert teacher["exact"] == pytest.approx(0.7)  # a seed counts once, however many experiments share its models
+    # a seed counts once, however many experiments share its models
+    assert teacher["exact"] == pytest.approx(0.7)
     assert (teacher["guess"], teacher["n"], teacher["share"]) == (pytest.approx(0.1), 40, 0.5)
     assert (alone["exact"], alone["share"]) == (0, 0)
 

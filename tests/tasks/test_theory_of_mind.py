@@ -97,7 +97,8 @@ def test_cells_and_trivial_answers_of_the_mixes():
     assert cells("mirrored") == {"own": 16, "seen": 8, "unseen": 8}
     assert cells("no_visibility") == {"own": 16, "unseen": 16}
     examples = [example for example in get_task("tom").generate(200, 0) if example.answer == "unknown"]
-    assert {example.cell for example in examples} == {"unseen"}  # one cell of three: "unknown" alone gives 1/3
+    # one cell of three: "unknown" alone gives 1/3
+    assert {example.cell for example in examples} == {"unseen"}
 
 
 def test_position_gives_nothing_away_in_the_mirrored_mix():

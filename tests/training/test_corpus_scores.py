@@ -30,6 +30,7 @@ def test_a_corpus_learned_by_heart_scores_one_and_a_fresh_model_none():
     scores = corpus_scores(model, tokenizer, known + foreign)
     assert scores["corpus_exact_by_kind"] == {"add": 0.5, "sub": 1.0}
     assert scores["corpus_exact"] == pytest.approx(2 / 3) and scores["corpus_n"] == 3
-    assert scores["corpus_guess"] == pytest.approx(2 / 3)  # one of two responses of a kind, and the only one of the other
+    # one of two responses of a kind, and the only one of the other
+    assert scores["corpus_guess"] == pytest.approx(2 / 3)
     assert token_accuracy(model, tokenizer, known) == 1
     assert 2 * 6 / 18 < scores["corpus_token_accuracy"] < 1

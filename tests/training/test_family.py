@@ -97,7 +97,7 @@ def test_an_unknown_task_is_refused():
 
 def test_the_error_of_a_process_is_passed_on():
     with pytest.raises(ValueError, match="no mini-family recipe"):
-        side_by_side({"bad": partial(pretrain, "chess", "small", 0, PRETRAINING)}, max_workers=1)
+        side_by_side({"bad": partial(pretrain, "chess", "small", 0, PRETRAINING)}, max_workers=2)
 
 
 def test_a_family_is_three_bases_and_four_tuned_models():

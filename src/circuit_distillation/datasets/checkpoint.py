@@ -14,7 +14,9 @@ from circuit_distillation.datasets.reading import readable
 class CheckpointDataset(AbstractDataset):
     """Load and save a `models.loading.Checkpoint`; the folder is whole or absent."""
 
-    def __init__(self, filepath: str, load_args: dict[str, Any] | None = None, metadata: dict | None = None) -> None:
+    def __init__(
+        self, filepath: str, load_args: dict[str, Any] | None = None, metadata: dict | None = None
+    ) -> None:
         """`load_args` go to `load_checkpoint` (dtype, attention)."""
         self._filepath = PurePosixPath(filepath)
         self._load_args = load_args or {}

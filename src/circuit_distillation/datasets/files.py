@@ -42,7 +42,9 @@ class ParquetDataset(_ParquetDataset):
         args = {"index": False, **self._save_args}
         path = Path(self._filepath)
         with sealing(path):
-            write_atomically(path, lambda beside: _ParquetDataset(filepath=str(beside), save_args=args).save(data))
+            write_atomically(
+                path, lambda beside: _ParquetDataset(filepath=str(beside), save_args=args).save(data)
+            )
 
 
 class CSVDataset(_MadeFromRows, _CSVDataset):
@@ -66,7 +68,9 @@ class JSONDataset(_JSONDataset):
         args = {"indent": 1, "allow_nan": False}
         path = Path(self._filepath)
         with sealing(path):
-            write_atomically(path, lambda beside: _JSONDataset(filepath=str(beside), save_args=args).save(data))
+            write_atomically(
+                path, lambda beside: _JSONDataset(filepath=str(beside), save_args=args).save(data)
+            )
 
 
 class TextDataset(_MadeFromRows, _TextDataset):
@@ -78,9 +82,10 @@ class TextDataset(_MadeFromRows, _TextDataset):
 
 
 def _is_current(path: Path, sources: tuple[str, ...], scope: dict[str, Any]) -> bool:
-    """Whether a file made from the rows of all runs is newer than they are, and they hold rows of this run (`scope`).
+    """Whether a file made from the rows of all runs is newer than they are, and they hold rows of this run.
 
-    `sources` are tables beside it. Where this fails the file counts as missing: --only-missing-outputs renews it.
+    `sources` are tables beside it, `scope` says which rows are this run's. Where this fails the file counts
+    as missing: --only-missing-outputs renews it.
     """
     made = path.stat().st_mtime_ns
     for source in (path.parent / name for name in sources):

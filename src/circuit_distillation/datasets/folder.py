@@ -28,7 +28,8 @@ class FolderDataset(AbstractDataset):
             if not name.startswith(self._prefix) or "/" in name:
                 raise ValueError(f"file name {name!r} must start with {self._prefix!r} and hold no slash")
         for name, content in data.items():
-            write_atomically(Path(self._filepath) / name, lambda path, content=content: path.write_bytes(content))
+            path = Path(self._filepath) / name
+            write_atomically(path, lambda beside, content=content: beside.write_bytes(content))
 
     def _exists(self) -> bool:
         return any(Path(self._filepath).glob(f"{self._prefix}*"))

@@ -14,7 +14,8 @@ from circuit_distillation.models.seals import sealing
 class TeacherSignalsDataset(AbstractDataset):
     """`training.teacher_cache.TeacherSignals` as one safetensors file, whole or absent.
 
-    A file older than the checkpoint folder `teacher` counts as missing, so that --only-missing-outputs renews it.
+    A file older than the checkpoint folder `teacher` counts as missing, so that --only-missing-outputs
+    renews it.
     """
 
     def __init__(self, filepath: str, teacher: str | None = None, metadata: dict | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What must hold of stored artifacts, checked whenever one is saved or loaded (named in conf/base/catalog.yml)."""
+"""What must hold of stored artifacts, checked on every save and load (named in conf/base/catalog.yml)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def head_scores(frame: pd.DataFrame) -> None:
 
 
 def ablation_effects(frame: pd.DataFrame) -> None:
-    """Finite effects of every head, and of none (layer -1), on every example; log-probabilities are not above 0."""
+    """Finite effects of every head, and of none (layer -1), on every example; no log-probability above 0."""
     _columns(frame, "layer", "head", "example_id", "group_id", "log_prob", "correct")
     _whole_grid(frame[frame["layer"] >= 0], ["example_id"])
     _finite(frame, "log_prob")
@@ -69,7 +69,8 @@ def circuit(record: dict[str, Any]) -> None:
 
 def mapping(record: dict[str, Any]) -> None:
     """A mapping: one pair a relevant student head, counted right, with the models it is of."""
-    _keys(record, "role", "student_heads", "pairs", "random_pairs", "n_pairs", "distinct_teacher_heads", "hashes")
+    _keys(record, "role", "student_heads", "pairs", "random_pairs", "n_pairs")
+    _keys(record, "distinct_teacher_heads", "hashes")
     heads = _heads(record["student_heads"], "student_heads")
     for kind in ("pairs", "random_pairs"):
         strays = [pair["student"] for pair in record[kind] if tuple(pair["student"]) not in heads]
@@ -77,10 +78,11 @@ def mapping(record: dict[str, Any]) -> None:
             raise ValueError(f"{kind} hold student head {strays[0]}, which is not among the student_heads")
         _heads([pair["teacher"] for pair in record[kind]], f"teacher heads of {kind}", once=False)
     distinct = len({tuple(pair["teacher"]) for pair in record["pairs"]})
-    if (record["n_pairs"], record["distinct_teacher_heads"]) != (len(record["pairs"]), distinct):
+    said, true = (record["n_pairs"], record["distinct_teacher_heads"]), (len(record["pairs"]), distinct)
+    if said != true:
         raise ValueError(
-            f"n_pairs and distinct_teacher_heads are {record['n_pairs']} and {record['distinct_teacher_heads']}, "
-            f"the pairs say {len(record['pairs'])} and {distinct}"
+            f"n_pairs and distinct_teacher_heads are {said[0]} and {said[1]}, "
+            f"the pairs say {true[0]} and {true[1]}"
         )
     if not {"student", "teacher"} <= set(record["hashes"]):
         raise ValueError("hashes must name the student's and the teacher's model")

@@ -1,7 +1,7 @@
-"""Which runs are at work on a data folder, and on which files: no two may write the same, or read what one writes.
+"""Which runs are at work on a data folder, and on which files: no two may write the same one.
 
-Every run has a file under `{data_root}/.runs`, held by a lock that ends with the process: the file of a killed run
-is known by its free lock, whatever number its process had.
+Every run has a file under `{data_root}/.runs`, held by a lock that ends with the process: the file of a
+killed run is known by its free lock, whatever number its process had.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class LiveRun:
 
 
 def enter(data_root: Path, what: str, reads: Iterable[str], writes: Iterable[str]) -> LiveRun:
-    """Enter a run; `BusyError` names the run that reads or writes what this one wants to write, or writes its inputs.
+    """Enter a run. `BusyError` names a run that uses what this one would write, or writes what it would read.
 
     `what` says in a few words what the run is, for the other's message.
     """
@@ -60,8 +60,8 @@ def enter(data_root: Path, what: str, reads: Iterable[str], writes: Iterable[str
 def remove_leftovers(paths: Iterable[Path]) -> list[Path]:
     """Delete what killed saves of these files and folders left beside them; returns what was deleted.
 
-    Everything is written under a hidden name that starts with its own (`.name.…`) and then renamed. Only for paths
-    that no other run writes.
+    Everything is written under a hidden name that starts with its own (`.name.…`) and then renamed. Only for
+    paths that no other run writes.
     """
     found = [
         beside
@@ -100,7 +100,7 @@ def _refuse_conflict(ours: dict[str, Any], theirs: dict[str, Any], data_root: Pa
     shared = written & {*theirs["writes"], *theirs["reads"]} | read & set(theirs["writes"])
     if shared:
         raise BusyError(
-            f"another run ({theirs['what']}, process {theirs['pid']}, since {theirs['started']}) is at work on "
-            f"{len(shared)} of the same files in {data_root}, such as {Path(min(shared)).name}: wait for it, or choose "
-            "another seed, experiment or data_root"
+            f"another run ({theirs['what']}, process {theirs['pid']}, since {theirs['started']}) is at work "
+            f"on {len(shared)} of the same files in {data_root}, such as {Path(min(shared)).name}: "
+            "wait for it, or choose another seed, experiment or data_root"
         )

@@ -37,19 +37,24 @@ class ParameterHooks:
 
 
 def _checked(loader) -> Parameters:
-    """The parameters of the files, the preset of the experiment and the command, in this order of rank."""
-    chosen = _read(loader, "parameters").get("experiment")
-    preset = _read(loader, "experiments").get(str(chosen), {})
-    loader.runtime_params = OmegaConf.to_container(OmegaConf.merge(preset, loader.runtime_params or {}))
-    parameters = validate(_read(loader, "parameters"))
+    """The parameters of the files, the preset of the experiment and the command, in this order of rank.
+
+    The loader keeps them: YAML is slow to read, and everybody who asks later gets what was checked here.
+    """
+    given, defaults = loader.runtime_params or {}, loader["globals"]
+    preset = _read(loader, "experiments").get(str(given.get("experiment", defaults["experiment"])), {})
+    loader.runtime_params = OmegaConf.to_container(OmegaConf.merge(preset, given))
+    raw = _read(loader, "parameters")
+    parameters = validate(raw)
     by_hand = outranked(parameters.chosen, loader.runtime_params.get("distillation") or {})
-    loader.runtime_params = {**loader.runtime_params, "chosen": by_hand}
-    family = loader["globals"]["family"]
+    raw = OmegaConf.to_container(OmegaConf.merge(raw, {"chosen": by_hand}))
+    family = defaults["family"]
     if parameters.family.name != family:
         raise ParameterError(
-            f"parameter `family.name` = {parameters.family.name!r}: folders follow `family: {family}` of globals.yml; "
-            "choose a family by its environment (--env)"
+            f"parameter `family.name` = {parameters.family.name!r}: folders follow `family: {family}` of "
+            "globals.yml; choose a family by its environment (--env)"
         )
+    loader["parameters"] = raw
     return parameters
 
 

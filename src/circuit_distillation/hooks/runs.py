@@ -1,4 +1,4 @@
-"""Two runs at once on one data folder: the second is told if they would meet. Leftovers of killed runs are cleaned."""
+"""Two runs at once on one data folder: the second is told if they would meet; leftovers are cleaned."""
 
 from __future__ import annotations
 
@@ -71,5 +71,6 @@ class RunHooks:
 
 def _paths(names: Iterable[str], catalog) -> set[str]:
     """Where datasets are stored; parameters have no place."""
-    datasets = (catalog.get(name) for name in set(names) if name != "parameters" and not name.startswith("params:"))
+    stored = (name for name in set(names) if name != "parameters" and not name.startswith("params:"))
+    datasets = (catalog.get(name) for name in stored)
     return {str(dataset._filepath) for dataset in datasets if hasattr(dataset, "_filepath")}

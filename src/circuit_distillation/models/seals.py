@@ -1,7 +1,7 @@
 """Checksums of stored artifacts, so that a file that was cut off or changed is noticed before it is used.
 
-The seal of a file is `.{name}.sha256` beside it; the seal of a folder is `checksums.json` inside it. What has no seal
-(made elsewhere, or by a save that was killed before its end) is taken as it is.
+The seal of a file is `.{name}.sha256` beside it; the seal of a folder is `checksums.json` inside it. What has
+no seal (made elsewhere, or by a save that was killed before its end) is taken as it is.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def seal_path(path: Path) -> Path:
 
 @contextmanager
 def sealing(path: Path) -> Iterator[None]:
-    """Seal a file that is replaced in here; the old seal goes first, so that no seal is ever of another file."""
+    """Seal a file that is replaced in here; the old seal goes first: no seal is ever of another file."""
     seal = seal_path(path)
     old = seal.read_text() if seal.is_file() else None
     seal.unlink(missing_ok=True)
@@ -60,7 +60,7 @@ def check(path: Path) -> None:
 def broken(path: Path, why: str) -> BrokenArtifactError:
     """One line about a file or folder that cannot be used, with the remedy."""
     return BrokenArtifactError(
-        f"{path} {why}: delete it, and the same command with --only-missing-outputs makes it and what is missing again"
+        f"{path} {why}: delete it, and the same command with --only-missing-outputs makes it again"
     )
 
 

@@ -21,7 +21,7 @@ class Stage(Strict):
         str,
         Field(
             pattern=f"^({SENDERS.pattern})$",
-            description="a role of the prompt: last, query_label, previous_label, answer_object, box_k or object_k",
+            description="a role: last, query_label, previous_label, answer_object, box_k or object_k",
         ),
     ]
     receivers: tuple[str, ...] = ()
@@ -62,7 +62,7 @@ class PathPatching(Strict):
                 )
             if bool(stage.receivers) != (stage.receiver_input is not None):
                 raise ValueError(
-                    f"stage `{stage.name}` needs both `receivers` and `receiver_input` (q, k or v), or neither"
+                    f"stage `{stage.name}` needs both `receivers` and `receiver_input` (q, k, v), or neither"
                 )
             earlier.append(stage.name)
         return stages

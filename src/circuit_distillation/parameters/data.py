@@ -57,7 +57,8 @@ class BeliefOptions(Strict):
         if value in list(MIXES) or names and set(names) <= set(TEMPLATES):
             return value
         raise ValueError(
-            f"{value!r} is no mix of templates ({', '.join(MIXES)}) and no list of some of {', '.join(TEMPLATES)}"
+            f"{value!r} is no mix of templates ({', '.join(MIXES)}) and no list of some of "
+            f"{', '.join(TEMPLATES)}"
         )
 
 
@@ -87,7 +88,7 @@ class ArithmeticCorpus(Corpus):
         for kind in self.kinds or ():
             least = min(cell.digits for cell in PARTS[kind][2])
             if least > self.max_digits:
-                raise ValueError(f"kind `{kind}` needs `max_digits` of at least {least}, not {self.max_digits}")
+                raise ValueError(f"kind `{kind}` needs `max_digits` of at least {least}")
         return self
 
 

@@ -95,8 +95,8 @@ class Distillation(Strict):
         a_step = self.batch_size * self.bank_batches
         if a_step > self.n_train:
             raise ValueError(
-                f"a step takes `batch_size` x `bank_batches` = {a_step} prompts, `n_train` = {self.n_train} has "
-                "fewer: lower one of the first or raise the last"
+                f"a step takes `batch_size` x `bank_batches` = {a_step} prompts, `n_train` = {self.n_train} "
+                "has fewer: lower one of the first or raise the last"
             )
         if self.estimator == "unbiased" and self.rows != "all" and a_step < 4:
             raise ValueError(

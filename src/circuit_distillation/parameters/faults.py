@@ -66,7 +66,8 @@ def _explain(fault: dict[str, Any]) -> str:
         return f"parameter {f'`{path}`: ' if path else ''}{fault['ctx']['error']}"
     schema, value = _schema_at(location), fault["input"]
     choices = _choices(schema)
-    hint = f"; {nearest(value, choices)}" if isinstance(value, str) and get_close_matches(value, choices) else ""
+    near = isinstance(value, str) and get_close_matches(value, choices)
+    hint = f"; {nearest(value, choices)}" if near else ""
     in_list = any(isinstance(part, int) for part in location)  # --params cannot reach into a list
     where = "conf/" if in_list or "array" == schema.get("type") else f"conf/ or with --params {path}=VALUE"
     return f"parameter `{path}` = {_shown(value)}: must be {_allowed(schema)}{hint}; change it in {where}"

@@ -13,7 +13,7 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-# Strict numbers: `"3"`, `true` and `2.0` are no whole numbers. Nodes are told the raw value, not a converted one.
+# Strict numbers: `"3"`, `true` and `2.0` are no whole numbers. Nodes are told the raw value, unconverted.
 Count = Annotated[int, Field(strict=True, ge=1)]
 CountOrNone = Annotated[int, Field(strict=True, ge=0)]  # zero is allowed
 Fraction = Annotated[float, Field(strict=True, gt=0, le=1)]

@@ -11,8 +11,8 @@ from circuit_distillation.parameters.data import DataGeneration
 from circuit_distillation.parameters.distillation import ARMS, Distillation, HeadMapping
 from circuit_distillation.parameters.family import Family, Pretraining, TeacherTuning
 from circuit_distillation.parameters.fields import CountOrNone, Name, Strict
-from circuit_distillation.parameters.study import ChosenSettings, Search, Sweeps
 from circuit_distillation.parameters.loaded import FineTuning, Machine
+from circuit_distillation.parameters.study import ChosenSettings, Search, Sweeps
 
 DataRoot = Annotated[
     str,
@@ -83,15 +83,15 @@ class Parameters(Strict):
         discovery = getattr(self.circuit_discovery, self.task)
         self._enough(f"circuit_discovery.{self.task}.n_examples", discovery.n_examples, "discovery")
         if self.distillation.rows == "answer" and self.task == "tom":
-            raise ValueError("`distillation.rows` = 'answer': stories have no answer to copy; choose last or all")
+            raise ValueError("`distillation.rows` = 'answer': stories copy no answer; use last or all")
         return self
 
     def _enough_draws(self) -> None:
         n_train, there = self.distillation.n_train, self.data_generation.n_prompts(self.task, "train")
         if (self.training_seed + 1) * n_train > there:
             raise ValueError(
-                f"`training_seed` = {self.training_seed}: each takes {n_train} prompts of its own, the train split "
-                f"has {there}; lower it or raise `data_generation.groups.{self.task}.train`"
+                f"`training_seed` = {self.training_seed}: each takes {n_train} prompts of its own, the train "
+                f"split has {there}; lower it or raise `data_generation.groups.{self.task}.train`"
             )
 
     def _enough(self, name: str, wanted: int, split: str) -> None:

@@ -18,7 +18,12 @@ _MODELS = {
     "medium": ("medium", "tuned"),
     "small": ("small", "tuned"),
 }
-_METRICS = {"exact": "corpus_exact", "guess": "corpus_guess", "token": "corpus_token_accuracy", "n": "corpus_n"}
+_METRICS = {
+    "exact": "corpus_exact",
+    "guess": "corpus_guess",
+    "token": "corpus_token_accuracy",
+    "n": "corpus_n",
+}
 
 
 def corpus_rows(

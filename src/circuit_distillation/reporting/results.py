@@ -71,13 +71,14 @@ def _check_aligned(predictions: pd.DataFrame, examples: pd.DataFrame) -> None:
         raise ValueError(f"the test split has no example {strays[0]!r}; predict on this split again")
     if missing := sorted(tested - predicted):
         raise ValueError(
-            f"{len(missing)} of {len(tested)} test examples have no prediction, {missing[0]!r} first; predict again"
+            f"{len(missing)} of {len(tested)} test examples have no prediction, {missing[0]!r} first; "
+            "predict again"
         )
     if "answer" in examples:
         answers = predictions["example_id"].map(examples.set_index("example_id")["answer"])
         if (wrong := answers != predictions["answer"]).any():
             name = predictions.loc[wrong.idxmax(), "example_id"]
-            raise ValueError(f"example {name!r} has another answer in the test split; predict on this split again")
+            raise ValueError(f"example {name!r} has another answer in the test split; predict again")
 
 
 def _parts(predictions: pd.DataFrame) -> list[str]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -113,15 +114,33 @@ def _tune_stored(path: Path, *arguments) -> tuple[Checkpoint, Record]:
 def side_by_side(jobs: dict[str, Callable], max_workers: int) -> dict[str, tuple[Checkpoint, Record]]:
     """Run jobs that give (checkpoint, record) in spawned processes of one thread each.
 
+    One worker needs no process of its own, whose start costs seconds: the jobs run here, one after the other.
     Checkpoints come back as folders, not as pickled models. The first error of a job is raised.
     """
     if max_workers < 1:
         raise ValueError(f"max_workers must be at least 1, got {max_workers}")
     with tempfile.TemporaryDirectory() as folder:
-        with ProcessPoolExecutor(max_workers, mp_context=get_context("spawn")) as pool:
-            futures = {name: pool.submit(_run_job, job, Path(folder) / name) for name, job in jobs.items()}
-            records = {name: future.result() for name, future in futures.items()}
+        if max_workers == 1:
+            with _one_thread():
+                records = {name: _run_job(job, Path(folder) / name) for name, job in jobs.items()}
+        else:
+            with ProcessPoolExecutor(max_workers, mp_context=get_context("spawn")) as pool:
+                futures = {
+                    name: pool.submit(_run_job, job, Path(folder) / name) for name, job in jobs.items()
+                }
+                records = {name: future.result() for name, future in futures.items()}
         return {name: (load_checkpoint(Path(folder) / name), records[name]) for name in jobs}
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """As in a process of its own, so that the same seed gives the same weights either way."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _run_job(job: Callable[[], tuple[Checkpoint, Record]], folder: Path) -> Record:

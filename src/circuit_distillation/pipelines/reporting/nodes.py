@@ -9,7 +9,14 @@ from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters import plain
 from circuit_distillation.training.draws import draw_name
 
-SHOWN_PARAMETERS = ("family", "data_generation", "circuit_discovery", "evaluation", "head_mapping", "distillation")
+SHOWN_PARAMETERS = (
+    "family",
+    "data_generation",
+    "circuit_discovery",
+    "evaluation",
+    "head_mapping",
+    "distillation",
+)
 PACKAGES = ("circuit-distillation", "torch", "transformers", "kedro", "numpy", "pandas", "scipy")
 TABLES = ("table1", "table2", "table3", "table4")
 
@@ -17,8 +24,8 @@ TABLES = ("table1", "table2", "table3", "table4")
 def collect_results(test, parameters: dict[str, Any], **stored):
     """Long rows of every metric of every model of this run.
 
-    `stored` holds "predictions__role__arm" and "history__role__arm" frames, and "circuit_predictions__role__kind" for
-    the circuits that discovery found, which give rows of their own.
+    `stored` holds "predictions__role__arm" and "history__role__arm" frames, and
+    "circuit_predictions__role__kind" for the circuits that discovery found, which give rows of their own.
     """
     import pandas as pd
 
@@ -26,7 +33,8 @@ def collect_results(test, parameters: dict[str, Any], **stored):
 
     rows = []
     models = [*_named(stored, "predictions")]
-    models += [(role, f"{kind}_discovered", frame) for role, kind, frame in _named(stored, "circuit_predictions")]
+    found = _named(stored, "circuit_predictions")
+    models += [(role, f"{kind}_discovered", frame) for role, kind, frame in found]
     for role, arm, predictions in models:
         history = stored.get(f"history__{role}__{arm}")
         rows.append(
@@ -56,7 +64,8 @@ def build_tables(results, parameters: dict[str, Any]) -> tuple:
     from circuit_distillation.reporting.tables import CAPTIONS, build_table
 
     numbers = range(1, len(TABLES) + 1)
-    frames = [build_table(results, number, _labels(parameters["family"]), _experiment(parameters)) for number in numbers]
+    labels, experiment = _labels(parameters["family"]), _experiment(parameters)
+    frames = [build_table(results, number, labels, experiment) for number in numbers]
     captions = [f"Table {number}. {CAPTIONS[number]}" for number in numbers]
     markdown = [to_markdown(frame, caption) for frame, caption in zip(frames, captions, strict=True)]
     latex = [
@@ -101,7 +110,7 @@ def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, *
 
 
 def write_page(results, significance, figures, facts, study, parameters: dict[str, Any]) -> str:
-    """report.html over the rows of every run of the family, with the claims of its published study, if any."""
+    """report.html over the rows of every run of the family, with the claims of its published study."""
     from circuit_distillation.reporting.page import render_page
 
     family = plain(parameters["family"])
@@ -116,7 +125,9 @@ def write_page(results, significance, figures, facts, study, parameters: dict[st
         experiment=_experiment(parameters),
         study=study,
         scaffolded=family["scaffolded"],
-        in_domain_shares={task: tuning[task]["common"]["in_domain_share"] for task in ("entity", "tom") if task in tuning},
+        in_domain_shares={
+            task: tuning[task]["common"]["in_domain_share"] for task in ("entity", "tom") if task in tuning
+        },
     )
 
 

@@ -20,9 +20,10 @@ def create_pipeline() -> Pipeline:
     discovered = [(role, kind) for role in ROLES for kind in KINDS]
     predictions, histories = _inputs("predictions", grid.measured()), _inputs("history", grid.cells())
     circuits = _inputs("circuit", discovered)
-    alone = {f"circuit_predictions__{role}__{kind}": f"{role}.{kind}.circuit_predictions" for role, kind in discovered}
+    alone = _inputs("circuit_predictions", discovered)
     mappings = {f"mapping__{role}__base": f"{role}.mapping" for role in STUDENTS}
     run = {"parameters": "parameters"}
+    measured = predictions | histories | alone | run | {"test": "examples.test"}
     figures = histories | circuits | mappings | _inputs("head_scores", discovered) | run
     facts = histories | circuits | mappings | run
     facts |= {"pretraining": "pretraining_record", "tuning": "tuning_record"}
@@ -30,7 +31,7 @@ def create_pipeline() -> Pipeline:
     page_inputs = ["results", "significance", "figures", "facts", "study.published", "parameters"]
     return Pipeline(
         [
-            Node(collect_results, predictions | histories | alone | run | {"test": "examples.test"}, "results", name="collect_results"),
+            Node(collect_results, measured, "results", name="collect_results"),
             Node(compute_significance, predictions | run, "significance", name="compute_significance"),
             Node(draw_figures, figures, "figures", name="draw_figures"),
             Node(collect_facts, facts, "facts", name="collect_facts"),
