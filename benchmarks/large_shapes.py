@@ -1,16 +1,24 @@
 r"""Times the backward search on the shapes of Llama-3.2-1B, 3.2-3B and 3.1-8B, random weights.
 
-    python -m benchmarks.large_shapes                                          # 1B, Value Fetcher, 32
-    prompts, CPU python -m benchmarks.large_shapes --shape 8b --prompts 300 --stages 4 --device cuda --dtype
-    bfloat16 \ --memory-budget-mb 40000
+1B, Value Fetcher stage, 32 prompts, on a CPU; with bfloat16 weights, and whether the same heads come first:
 
-Writes benchmarks/results/large_shapes_{shape}_{device}.md. Peak memory is that of the process (CPU) or of the
-CUDA allocator. Half-precision weights are computed with in float32; on a GPU in TF32.
+    python -m benchmarks.large_shapes
+    python -m benchmarks.large_shapes --dtype bfloat16 --ranking
+
+The whole search for 8B over 300 prompts on a GPU:
+
+    python -m benchmarks.large_shapes --shape 8b --prompts 300 --stages 4 --device cuda --dtype bfloat16 \
+        --memory-budget-mb 40000
+
+Writes benchmarks/results/large_shapes_{shape}_{device}_{dtype}.md. Peak memory is that of the process (CPU)
+or of the CUDA allocator. Half-precision weights are computed with in float32; on a GPU in TF32, whose peak
+`--peak-tflops` names (H200: 494).
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import resource
 import time
 
@@ -67,16 +75,18 @@ def main() -> None:
     prompts = random_prompts(VOCABULARY, options.prompts, N_TOKENS)
     # The label of the queried box stands at one of seven places in the scene.
     positions = {"last": -1, "query_label": -3, "previous_label": 6 + 7 * (torch.arange(options.prompts) % 7)}
+    ids = [ids.to(options.device) for ids in (prompts.clean, prompts.corrupt, prompts.answers)]
+    search = {"progress": True, "memory_budget_mb": options.memory_budget_mb}
     start = time.perf_counter()
-    found = discover(
-        model,
-        *(ids.to(options.device) for ids in (prompts.clean, prompts.corrupt, prompts.answers)),
-        STAGES[: options.stages],
-        positions,
-        progress=True,
-        memory_budget_mb=options.memory_budget_mb,
-    )
-    _write(options, where, found, time.perf_counter() - start, _flops(model))
+    found = discover(model, *ids, STAGES[: options.stages], positions, **search)
+    elapsed, peak = time.perf_counter() - start, _peak_gib(options.device)
+    overlap = None
+    if options.ranking:
+        del model
+        model = _model(options.shape, options.device, torch.float32)
+        full = discover(model, *ids, STAGES[:1], positions, **search)
+        overlap = _overlap(*(run.stages["value_fetcher"].score for run in (found, full)))
+    _write(options, where, found, elapsed, peak, _flops(model), overlap)
 
 
 def _options() -> argparse.Namespace:
@@ -89,6 +99,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the weights")
     parser.add_argument("--memory-budget-mb", type=float, default=MEMORY_BUDGET_MB)
+    parser.add_argument("--peak-tflops", type=float, help="of the device: the fraction used is reported")
+    parser.add_argument("--ranking", action="store_true", help="compare the ranking with float32 weights")
     return parser.parse_args()
 
 
@@ -105,28 +117,50 @@ def _model(shape: str, device: str, dtype: torch.dtype) -> PreTrainedModel:
         return LlamaForCausalLM(config).to(dtype).eval()
 
 
+def _peak_gib(device: str) -> float:
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def _overlap(score: torch.Tensor, other: torch.Tensor) -> float:
+    """Share of the heads among the first 5 % (lowest scores) in both, of scores [layer, head]."""
+    n = math.ceil(0.05 * score.numel())
+    first, second = (set(scores.flatten().argsort()[:n].tolist()) for scores in (score, other))
+    return len(first & second) / n
+
+
 def _flops(model: PreTrainedModel) -> float:
     """Floating-point operations of one forward-equivalent."""
     return 2 * forward_macs(model, N_TOKENS)
 
 
-def _write(options: argparse.Namespace, where: str, found: Discovery, elapsed: float, flops: float) -> None:
-    if options.device == "cuda":
-        peak = torch.cuda.max_memory_allocated() / 2**30
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+def _write(
+    options: argparse.Namespace,
+    where: str,
+    found: Discovery,
+    elapsed: float,
+    peak: float,
+    flops: float,
+    overlap: float | None,
+) -> None:
     cost = found.cost
+    tflops = cost.forward_equivalents * flops / elapsed / 1e12
     lines = [
         f"Shape {options.shape}, {options.prompts} prompts of {N_TOKENS} tokens, {options.dtype} weights; "
         f"{where}.",
         "",
-        "| stages | seconds | peak memory, GiB | forward-equivalents | naive forwards | TFLOP/s |",
+        "| stages | minutes | peak memory, GiB | forward-equivalents | naive forwards | TFLOP/s |",
         "|---|---|---|---|---|---|",
-        f"| {', '.join(found.stages)} | {elapsed:.1f} | {peak:.1f} | {cost.forward_equivalents:.0f} | "
-        f"{cost.naive_forward_equivalents:.0f} | {cost.forward_equivalents * flops / elapsed / 1e12:.3f} |",
+        f"| {', '.join(found.stages)} | {elapsed / 60:.2f} | {peak:.1f} | {cost.forward_equivalents:.0f} | "
+        f"{cost.naive_forward_equivalents:.0f} | {tflops:.3f} |",
     ]
+    if options.peak_tflops is not None:
+        lines += ["", f"That is {tflops / options.peak_tflops:.0%} of {options.peak_tflops:.0f} TFLOP/s."]
+    if overlap is not None:
+        lines += ["", f"Of the first 5 % of heads, {overlap:.0%} are the same as with float32 weights."]
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"large_shapes_{options.shape}_{options.device}.md"
+    path = RESULTS / f"large_shapes_{options.shape}_{options.device}_{options.dtype}.md"
     path.write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
 
