@@ -12,7 +12,7 @@ from transformers import (
     Olmo2ForCausalLM,
 )
 
-from circuit_distillation.models.architecture import architecture, check_window, decoder_layers
+from circuit_distillation.models.architecture import architecture, check_heads, check_window, decoder_layers
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -79,3 +79,12 @@ def test_a_window_shorter_than_the_prompt_is_refused() -> None:
     with pytest.raises(ValueError, match="sliding window of 8"):
         check_window(tiny_model("qwen2", sliding_window=8, use_sliding_window=True, max_window_layers=1), 9)
     check_window(tiny_model("qwen3"), 60)
+
+
+@pytest.mark.parametrize("head", [(2, 0), (0, 4), (-1, 0), (0, -1)])
+def test_a_head_that_the_model_lacks_is_named(head) -> None:
+    model = tiny_model(n_layers=2, n_heads=4)
+    check_heads(model, [(0, 0), (1, 3)])
+    message = rf"no head \({head[0]}, {head[1]}\): the model has 2 layers of 4 heads"
+    with pytest.raises(ValueError, match=message):
+        check_heads(model, [(0, 0), head])

@@ -11,6 +11,7 @@ from naive.tiny_models import tiny_model, tiny_prompts
 from circuit_distillation.models import loading
 from circuit_distillation.models.loading import (
     Checkpoint,
+    check_same_model,
     is_checkpoint,
     load_checkpoint,
     model_hash,
@@ -122,3 +123,10 @@ def test_the_hash_knows_precision_and_layout() -> None:
     with torch.no_grad():
         tall.weight.copy_(flat.weight.reshape(2, 3))
     assert model_hash(flat) != model_hash(tall)  # the same bytes in another shape
+
+
+def test_an_artifact_of_another_model_is_refused_with_both_names() -> None:
+    model, other = tiny_model(n_layers=1), tiny_model(n_layers=1, seed=1)
+    check_same_model(model, model_hash(model), "the mapping")
+    with pytest.raises(ValueError, match=f"the mapping is of model {model_hash(other)}.*{model_hash(model)}"):
+        check_same_model(model, model_hash(other), "the mapping")

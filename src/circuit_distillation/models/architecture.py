@@ -7,6 +7,7 @@ attention (GQA) query head h reads key/value head h // group_size.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from torch import nn
@@ -102,3 +103,14 @@ def _require(module: nn.Module, names: tuple[str, ...], label: str) -> None:
     missing = [name for name in names if getattr(module, name, None) is None]
     if missing:
         raise ValueError(f"unsupported architecture: {label} has no {', '.join(missing)}")
+
+
+def check_heads(model: nn.Module, heads: Iterable[tuple[int, int]]) -> None:
+    """ValueError for a head (layer, head) that the model does not have."""
+    shape = architecture(model)
+    for layer, head in heads:
+        if not (0 <= layer < shape.n_layers and 0 <= head < shape.n_heads):
+            raise ValueError(
+                f"there is no head {(layer, head)}: the model has {shape.n_layers} layers of {shape.n_heads} "
+                "heads. Is the circuit or mapping of another model?"
+            )

@@ -90,6 +90,16 @@ def model_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
+def check_same_model(model: torch.nn.Module, expected: str, what: str) -> None:
+    """ValueError unless `expected`, the hash that an artifact carries, is that of the model."""
+    found = model_hash(model)
+    if found != expected:
+        raise ValueError(
+            f"{what} is of model {expected}, the model here is {found}: one was made again without the "
+            f"other. Make {what} again, by the same command without --only-missing-outputs"
+        )
+
+
 def _replace_folder(source: Path, target: Path) -> None:
     """Move `source` to `target`; an older target steps aside first, since a folder cannot be overwritten."""
     if not target.exists():

@@ -48,8 +48,10 @@ def measure_ablation(
 def evaluate_circuit(checkpoint, circuit: dict, test, means, parameters: Evaluation, seed: int):
     """Test predictions of the full model, the discovered circuit and random circuits of its size."""
     from circuit_distillation.circuits.predictions import prediction_frame
+    from circuit_distillation.models.loading import check_same_model
     from circuit_distillation.tasks.example import from_frame
 
+    check_same_model(checkpoint.model, circuit["model_hash"], "the circuit")
     heads = [tuple(head) for head in circuit["heads"]]
     prompts, n_random = (from_frame(test), from_frame(means)), parameters.n_random_circuits
     return prediction_frame(checkpoint, *prompts, heads, n_random, seed, progress=True)

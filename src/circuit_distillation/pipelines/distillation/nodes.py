@@ -50,9 +50,11 @@ def train_corpus_student(
 def predict(checkpoint, heads: dict[str, Any], test, means, parameters: Evaluation, seed: int):
     """Test predictions of the full model, its circuit (a mapping's H_s, a circuit's heads), random ones."""
     from circuit_distillation.circuits.predictions import prediction_frame
+    from circuit_distillation.models.architecture import check_heads
     from circuit_distillation.tasks.example import from_frame
 
     kept = [tuple(head) for head in heads.get("student_heads", heads.get("heads"))]
+    check_heads(checkpoint.model, kept)
     n_random = parameters.n_random_circuits_row
     return prediction_frame(checkpoint, from_frame(test), from_frame(means), kept, n_random, seed)
 
@@ -89,10 +91,12 @@ def _distill(
     base, mapping, signals, encoded, validation, unfinished, parameters: Distillation, arm: str, run
 ) -> tuple:
     from circuit_distillation.models.encoding import encode
+    from circuit_distillation.models.loading import check_same_model
     from circuit_distillation.tasks.example import from_frame
     from circuit_distillation.training.arms import get_arm
     from circuit_distillation.training.launch import distill_in_processes
 
+    check_same_model(base.model, mapping["hashes"]["student"], "the mapping")
     chosen = chosen_settings(run["chosen"], run["family"], run["task"], arm)
     kind = get_arm(arm)
     _check_signals(signals, mapping, parameters, kind.soft_labels)
