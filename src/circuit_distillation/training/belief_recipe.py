@@ -135,17 +135,20 @@ class BeliefRecipe:
         return [Phase("mixture", mixture, settings, reached)]
 
     def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
-        """Accuracy on 720 fresh stories of the test templates: balanced over the cells, by cell, and by
-        template and cell.
+        """Accuracy on fresh stories of the test templates: balanced, by cell, by template and cell.
+
+        720 stories, and 100 of each template; fewer where the parameters ask for few validation prompts.
         """
+        n_prompts = self.settings["common"]["validation_prompts"]
         packer = BeliefPacker(self.task, tokenizer, equal_shares(TEST_TEMPLATES))
-        by_cell = cell_accuracies(model, packer, 720, seed + 7)
+        by_cell = cell_accuracies(model, packer, min(720, n_prompts), seed + 7)
         scores = {"accuracy": float(np.mean(list(by_cell.values()))), **by_cell}
+        n_a_template = min(100, max(1, n_prompts // 10))
         for template in TEST_TEMPLATES:
             of_template = BeliefPacker(self.task, tokenizer, {template: 1.0})
             scores |= {
                 f"{template}.{cell}": x
-                for cell, x in cell_accuracies(model, of_template, 100, seed + 8).items()
+                for cell, x in cell_accuracies(model, of_template, n_a_template, seed + 8).items()
             }
         return scores
 

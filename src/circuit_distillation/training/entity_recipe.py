@@ -131,9 +131,9 @@ class EntityRecipe:
         ]
 
     def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
-        """Accuracy on 500 fresh scenes of full size, one prompt a box."""
-        packer = EntityPacker(tokenizer, FULL_SIZE)
-        return {"accuracy": accuracy_on(packer, FULL_SIZE, seed + 7)(model, 500 * FULL_SIZE)}
+        """Accuracy on fresh scenes of full size, as many prompts as decide the stop."""
+        packer, n_prompts = EntityPacker(tokenizer, FULL_SIZE), self.settings["common"]["validation_prompts"]
+        return {"accuracy": accuracy_on(packer, FULL_SIZE, seed + 7)(model, n_prompts)}
 
 
 def full_size_stop(accuracy: Callable[[Any, int], float], s: EntityPretraining | EntityTuning) -> StopRule:
