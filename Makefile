@@ -10,7 +10,7 @@ PARAMS ?=
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 
-.PHONY: help setup run study search sweeps replication test test-slow lint clean-data
+.PHONY: help setup run study search sweeps transfer replication test test-slow lint clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -29,6 +29,9 @@ search: setup   ## the declared search of hyperparameters, on validation prompts
 
 sweeps: setup   ## why: one setting changed at a time, on validation prompts of one family
 	@scripts/search.sh sweeps $(PARAMS)
+
+transfer: setup ## was a mechanism transferred: circuits of trained students found anew
+	@for seed in $(SEEDS); do scripts/search.sh transfer seed=$$seed; done
 
 replication: setup  ## docs/replication.md from the stored results of the study
 	@$(KEDRO) run --pipelines study

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Trials on validation prompts of one family, both tasks side by side: scripts/search.sh search|sweeps [extra,params]
+# Trials on validation prompts of one family, or what was transferred to its students; both tasks side by side: scripts/search.sh search|sweeps|transfer [extra,params]
 # The family must exist: `make run` or `make study` makes it.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -15,11 +15,12 @@ from circuit_distillation.pipelines.pretraining.pipeline import create_pipeline 
 from circuit_distillation.pipelines.reporting.pipeline import create_pipeline as reporting
 from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
 from circuit_distillation.pipelines.study.pipeline import create_run, create_study
+from circuit_distillation.pipelines.study.transfer import create_transfer
 from circuit_distillation.pipelines.teacher_tuning.pipeline import create_pipeline as teacher_tuning
 
 
 def register_pipelines() -> dict[str, Pipeline]:
-    """Pipelines in running order. Listed by hand: Kedro's discovery would import only the one that is asked for."""
+    """Pipelines in running order. Listed by hand: Kedro's discovery imports only the one asked for."""
     loaded = grid.loaded()
     bases = {"base_models": base_models()} if loaded else {"pretraining": pretraining()}
     pipelines = {
@@ -35,8 +36,11 @@ def register_pipelines() -> dict[str, Pipeline]:
     whole_paper = sum(pipelines.values(), Pipeline([]))
     family = (name for name in pipelines if name not in ("distillation", "reporting"))
     of_the_study = {
-        "study_run": create_run(sum((pipelines[name] for name in family), Pipeline([])), pipelines["distillation"]),
+        "study_run": create_run(
+            sum((pipelines[name] for name in family), Pipeline([])), pipelines["distillation"]
+        ),
         "study": create_study(),
+        "transfer": create_transfer(),
         "search": create_search(),
         "sweeps": create_sweeps(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -11,6 +12,8 @@ from study import synthetic
 from circuit_distillation.study.document import render_replication
 from circuit_distillation.study.outcomes import outcome_table
 from circuit_distillation.study.verdicts import claims_table
+
+from .conftest import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +38,10 @@ def _store(root) -> None:
             path = run / f"{model.role}.{model.arm.removesuffix('_discovered')}.circuit_predictions.parquet"
         path.parent.mkdir(parents=True, exist_ok=True)
         frame.to_parquet(path)
+        if model.arm == "circuit_ce_align_cka" and model.training_seed == 0:
+            pd.DataFrame([synthetic.TRANSFER]).to_parquet(
+                path.with_name(f"{model.role}.{model.arm}.transfer.parquet")
+            )
         test = root / f"03_primary/mini/seed{model.seed}/{model.task}/test.parquet"
         if not test.exists():
             test.parent.mkdir(parents=True)
@@ -78,7 +85,13 @@ def test_the_document_says_what_the_tables_hold(data_root):
     text = (data_root / "08_reporting/mini/study/replication.md").read_text()
     assert "same heads, full model (`align_beats_ce`) | +0.040 | +0.060 |" in text
     assert "M: 1.0 distinct teacher heads for 2.0 student heads" in text
-    tables = {name: _table(data_root, f"{name}.csv") for name in ("claims", "accuracies", "pairs")}
+    assert (
+        "| Theory of mind | S | CE + Align CKA | 0.400 | 0.100 | 0.700 | 0.600 | 0.900 | 1.000 | 0.750 |"
+        in text
+    )
+    tables = {
+        name: _table(data_root, f"{name}.csv") for name in ("claims", "accuracies", "pairs", "transfer")
+    }
     tables |= {
         "training": _table(data_root, "training.parquet"),
         "search": pd.DataFrame(),
@@ -92,3 +105,15 @@ def test_accuracies_are_means_over_families_and_training_seeds(data_root):
     row = table.loc[("tom", "small", "circuit_ce", "full_accuracy")]
     assert (row["mean"], row["runs"]) == (pytest.approx(0.74), 9)
     assert table.loc[("tom", "large", "tuned", "full_accuracy"), "runs"] == 3
+
+
+def test_the_notebook_runs_over_the_catalog(data_root, monkeypatch):
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    monkeypatch.chdir(ROOT / "notebooks")
+    cells = json.loads(Path("replication.ipynb").read_text())["cells"]
+    names = {"runtime_params": {"data_root": str(data_root), "task": "tom"}}
+    for cell in cells:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert len(names["claims"]) == len(_table(data_root, "claims.csv")) and names["tasks"] == ["tom"]

@@ -19,6 +19,11 @@ STUDENT = {
     "circuit_ce_align_cka": (80, 78),
 }
 LARGE = {"base": (70, 60), "tuned": (90, 80), "base_discovered": (70, 60), "tuned_discovered": (90, 81)}
+TRANSFER = {
+    "cka_mapped": 0.4, "cka_random": 0.1, "agreement": 0.7, "held_out_accuracy": 0.6,
+    "familiar_accuracy": 0.9,
+    "trained_in_circuit": 1.0, "same_as_base": 0.75, "n_circuit_heads": 4,
+}  # fmt: skip
 SEEDS, DRAWS, ROLES = (0, 1, 2), (0, 1, 2), ("small", "medium")
 
 

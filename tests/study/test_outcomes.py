@@ -29,6 +29,16 @@ def test_a_model_that_no_draw_changes_serves_every_draw():
     assert (read.right(Model("tom", 2, 1, "small", "base"), "full") == base).all()
 
 
+def test_a_run_that_is_still_under_way_does_not_count():
+    late = Model("tom", 1, 2, "medium", "full_ce")
+    read = Outcomes(outcome_table(kept for kept in synthetic.stored(tasks=("tom",)) if kept[0] != late))
+    assert read.training_seeds("tom", 1) == [0, 1] and read.training_seeds("tom", 0) == [0, 1, 2]
+    alone = [
+        kept for kept in synthetic.stored(tasks=("tom",)) if kept[0].training_seed is None or kept[0].seed < 2
+    ]
+    assert Outcomes(outcome_table(alone)).seeds("tom") == [0, 1]
+
+
 def test_rows_are_matched_by_example_and_other_test_sets_are_refused():
     model, frame = next(iter(synthetic.stored()))
     other = Model("entity", 0, None, "small", "base")

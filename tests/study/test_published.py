@@ -1,4 +1,4 @@
-"""What docs/replication.md says is what its stored tables hold, and its claims follow from the outcomes alone."""
+"""What docs/replication.md says is what its tables hold, and its claims follow from the outcomes alone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def table(family: str, name: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_document_is_made_of_its_tables(family):
-    names = ("claims", "accuracies", "pairs", "search", "sweeps")
+    names = ("claims", "accuracies", "pairs", "transfer", "search", "sweeps")
     tables = {name: table(family, f"{name}.csv") for name in names} | {
         "training": table(family, "training.parquet")
     }

@@ -1,10 +1,63 @@
-"""A trial on a tiny student, and the names it may change."""
+"""A trial and what was transferred, on tiny random models; the names that a trial may change."""
 
 from __future__ import annotations
 
-import pytest
+import json
+from dataclasses import replace
 
-from circuit_distillation.study.trials import split_changes
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from circuit_distillation.circuits.effects import ablation_frames
+from circuit_distillation.mapping.build import MappingSettings
+from circuit_distillation.mapping.effects import Effects, features_from_frame
+from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.models.mini import build_model, build_tokenizer
+from circuit_distillation.study.transfer import familiar_prompts, transfer_row
+from circuit_distillation.study.trials import HeadSide, TrialCase, run_trial, split_changes
+from circuit_distillation.tasks import get_task
+from circuit_distillation.training.distillation_settings import DistillationSettings
+
+
+@pytest.fixture(scope="module")
+def case() -> TrialCase:
+    """An untrained student and an untrained teacher on stories."""
+    task = get_task("tom", instruction="none")
+    tokenizer = build_tokenizer(task.vocabulary())
+    student, teacher = (
+        Checkpoint(build_model(role, tokenizer, seed=seed).eval(), tokenizer)
+        for role, seed in (("small", 0), ("medium", 1))
+    )
+    prompts = {
+        name: task.generate(n, f"{name}") for name, n in (("train", 4), ("validation", 3), ("means", 4))
+    }
+    circuit = {"heads": [[0, 1], [1, 2]], "stages": {}, "model_hash": "x", "role": "small"}
+    sides = []
+    for checkpoint in (student, teacher):
+        effects, features = ablation_frames(checkpoint, prompts["validation"], prompts["means"])
+        sides.append(HeadSide(Effects.from_frame(effects), circuit, features_from_frame(features)))
+    settings = DistillationSettings(epochs=1, batch_size=8, learning_rate_heads=1e-2, warmup_steps=0)
+    return TrialCase(student, teacher, *prompts.values(), *sides, MappingSettings(fraction=0.1), settings)
+
+
+def test_a_trial_scores_a_copy_and_leaves_the_student_alone(case):
+    before = {name: value.clone() for name, value in case.student.model.state_dict().items()}
+    row = run_trial(case, "circuit_ce_align_cka", {"cka_weight": 0.5, "fraction": 0.05, "rule": "cka"})
+    assert json.loads(row["changes"]) == {"cka_weight": 0.5, "fraction": 0.05, "rule": "cka"}
+    assert (row["n_heads"], row["steps"], row["n_validation"]) == (2, 2, len(case.validation))
+    assert np.isfinite([row["ce"], row["cka"], row["noise_floor"]]).all()
+    after = case.student.model.state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_trial_follows_its_changes_and_repeats(case):
+    quiet, loud = ({"learning_rate_heads": rate} for rate in (1e-9, 1e-1))
+    first, again, other = (run_trial(case, "circuit_ce", changes) for changes in (quiet, quiet, loud))
+    seconds = ("seconds",)
+    same = pd.Series(first).drop(list(seconds)).equals(pd.Series(again).drop(list(seconds)))
+    assert same and first["ce"] != other["ce"]
 
 
 def test_changes_are_told_apart_and_others_refused():
@@ -17,3 +70,16 @@ def test_changes_are_told_apart_and_others_refused():
     }
     with pytest.raises(ValueError, match="cannot change 'seed'"):
         split_changes({"seed": 3})
+
+
+def test_a_student_that_is_its_teacher_shares_everything(case):
+    pairs = [{"student": [0, 1], "teacher": [0, 1]}, {"student": [2, 3], "teacher": [2, 3]}]
+    mapping = {"student_heads": [[0, 1], [2, 3]], "pairs": pairs, "random_pairs": pairs[:1]}
+    circuit, base = {"heads": [[0, 1], [3, 3]]}, {"heads": [[0, 1], [2, 0], [3, 3]]}
+    familiar = familiar_prompts("tom", {"instruction": "none"}, 2, seed=0)
+    assert {example.template for example in familiar} <= {"neither_sees", "first_sees_second"}
+    twin = replace(case.teacher)
+    row = transfer_row(twin, case.teacher, mapping, circuit, base, case.validation, familiar)
+    assert row["cka_mapped"] == pytest.approx(1, abs=1e-4) and row["agreement"] == 1.0
+    assert row["trained_in_circuit"] == 0.5 and row["same_as_base"] == pytest.approx(2 / 3)
+    assert row["n_circuit_heads"] == 2

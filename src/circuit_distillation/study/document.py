@@ -33,6 +33,7 @@ def render_replication(
     accuracies: pd.DataFrame,
     pairs: pd.DataFrame,
     training: pd.DataFrame,
+    transfer: pd.DataFrame,
     search: pd.DataFrame,
     sweeps: pd.DataFrame,
 ) -> str:
@@ -64,6 +65,7 @@ def render_replication(
         trivial={name: f"{value:.3f}" for name, value in of_tom.groupby("metric")["mean"].mean().items()},
         alignment=_alignment(training),
         collapse=_collapse(pairs),
+        transfer=_transfer(transfer),
         n_trials=0 if search.empty else int(search.groupby(["task", "arm"]).size().max()),
         searches=_search(search),
         sweeps=_sweeps(sweeps),
@@ -195,6 +197,31 @@ def _collapse(pairs: pd.DataFrame) -> str:
         f"{TASK_NAMES[str(task)]}, {ROLES[str(student)]}: {part['nunique'].mean():.1f} distinct teacher "
         f"heads for {part['size'].mean():.1f} student heads"
         for (task, student), part in counts.groupby(["task", "student"], sort=False)
+    )
+
+
+def _transfer(transfer: pd.DataFrame) -> str:
+    columns = {
+        "CKA, mapped pairs": "cka_mapped",
+        "CKA, random pairs": "cka_random",
+        "same answer as the teacher": "agreement",
+        "right": "held_out_accuracy",
+        "right on familiar prompts": "familiar_accuracy",
+        "mapped heads in its circuit": "trained_in_circuit",
+        "circuit as the base's": "same_as_base",
+    }
+    if transfer.empty:
+        return ""
+    means = transfer.groupby(["task", "role", "arm"])[list(columns.values())].mean()
+    return markdown_table(
+        [
+            {"task": TASK_NAMES[task], "student": ROLES[role], "arm": ARMS[arm]}
+            | {heading: number(means.loc[(task, role, arm), name]) for heading, name in columns.items()}
+            for task in TASK_NAMES
+            for role in ROLES
+            for arm in ARMS
+            if (task, role, arm) in means.index
+        ]
     )
 
 

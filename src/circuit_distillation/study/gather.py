@@ -8,10 +8,12 @@ from typing import Any
 
 import pandas as pd
 
+from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS
 from circuit_distillation.reporting.results import result_rows
 from circuit_distillation.study.outcomes import Model, parse_partition
 
 Stored = Mapping[str, Callable[[], Any]]  # path below the family's folder, without ending -> loader
+BEYOND = (*CORPUS_ARMS, *EXTRA_ARMS)  # no part of the study
 TRAINING_COLUMNS = (
     "step", "ce", "cka", "noise_floor", "lr", "seconds", "validation_accuracy", "pct_heads", "pct_parameters",
 )  # fmt: skip
@@ -21,7 +23,7 @@ def models_of(stored: Stored, experiment: str, suffix: str = "") -> Iterator[tup
     """Every model of an experiment with what is stored of it; `suffix` marks arms of discovered circuits."""
     for name in sorted(stored):
         model = parse_partition(name, experiment)
-        if model is not None:
+        if model is not None and model.arm not in BEYOND:
             yield replace(model, arm=f"{model.arm}{suffix}"), stored[name]()
 
 
@@ -44,6 +46,12 @@ def head_table(circuits: Stored) -> pd.DataFrame:
         total = circuit["n_heads_total"]
         rows += [own | {"layer": la, "head": he, "n_heads_total": total} for la, he in circuit["heads"]]
     return pd.DataFrame(rows)
+
+
+def transfer_table(transfers: Stored, experiment: str) -> pd.DataFrame:
+    """Rows of `transfer.transfer_row` of every student that has one, with the names of the student."""
+    frames = [frame.assign(**_keys(model)) for model, frame in models_of(transfers, experiment)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["task"])
 
 
 def pair_table(mappings: Stored, experiment: str) -> pd.DataFrame:

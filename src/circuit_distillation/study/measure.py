@@ -29,8 +29,6 @@ def measure_run_claim(claim: RunClaim, task: str, outcomes: Outcomes, histories:
     by_student: dict[str, list[float]] = {student: [] for student in STUDENTS}
     for seed in outcomes.seeds(task):
         draws = outcomes.training_seeds(task, seed)
-        if not draws:
-            continue
         parts = [
             _student_family(claim, task, seed, draws, student, outcomes, histories) for student in STUDENTS
         ]

@@ -14,6 +14,7 @@ SCOPES = ("full", "circuit")
 _PARTITION = re.compile(
     r"seed(\d+)/([a-z]+)/(?:([^/.]+)(?:\.training(\d+))?/)?([^/]+?)[._]([^/._]+(?:_[^/.]+)?)$"
 )
+_DRAWN = re.compile(r"(.+)\.t(\d+)")
 _RANDOM = re.compile(r"random_\d+_correct")
 
 
@@ -75,20 +76,23 @@ class Outcomes:
         self._parts: Mapping[tuple[str, int], pd.DataFrame] = {
             (str(task), int(seed)): part for (task, seed), part in table.groupby(["task", "seed"])
         }
+        self._drawn = {run: _drawn(part) for run, part in self._parts.items()}
 
     def tasks(self) -> list[str]:
         """Tasks with runs."""
         return sorted({task for task, _ in self._parts})
 
     def seeds(self, task: str) -> list[int]:
-        """Families of a task."""
-        return sorted(seed for name, seed in self._parts if name == task)
+        """Families of a task with at least one whole run."""
+        return sorted(seed for name, seed in self._parts if name == task and self.training_seeds(task, seed))
 
     def training_seeds(self, task: str, seed: int) -> list[int]:
-        """Training seeds of a family that have any outcome."""
-        part = self._parts[task, seed].dropna(axis=1, how="all")
-        draws = (re.search(r"\.t(\d+)$", name) for name in part)
-        return sorted({int(draw[1]) for draw in draws if draw})
+        """Training seeds of a family that have all that any run of the task has; others are under way."""
+        wanted = {name for (own, _), names in self._drawn.items() if own == task for _, name in names}
+        found: dict[int, set[str]] = {}
+        for draw, name in self._drawn[task, seed]:
+            found.setdefault(draw, set()).add(name)
+        return sorted(draw for draw, names in found.items() if names == wanted)
 
     def right(self, model: Model, scope: str) -> NDArray[np.float64]:
         """Outcomes [example], 0 or 1 (a share for "random"); KeyError if the study lacks them."""
@@ -113,6 +117,12 @@ class Outcomes:
     def cells(self, task: str, seed: int) -> NDArray:
         """Cell of each example."""
         return self._parts[task, seed]["cell"].to_numpy()
+
+
+def _drawn(part: pd.DataFrame) -> list[tuple[int, str]]:
+    """(training seed, role.arm.scope) of every column with outcomes that a training draw changes."""
+    found = (_DRAWN.fullmatch(name) for name in part.dropna(axis=1, how="all"))
+    return [(int(match[2]), match[1]) for match in found if match]
 
 
 def parse_partition(name: str, experiment: str) -> Model | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 
-def gather(predictions, circuit_predictions, histories, circuits, mappings, tests, experiment: str) -> tuple:
+def gather(
+    predictions, circuit_predictions, histories, circuits, mappings, transfers, tests, experiment: str
+) -> tuple:
     """Outcomes by example, training by step, circuit heads, mapped pairs, and every metric of every model."""
     from circuit_distillation.study import gather as tables
     from circuit_distillation.study.outcomes import outcome_table
@@ -17,6 +19,7 @@ def gather(predictions, circuit_predictions, histories, circuits, mappings, test
         tables.training_table(histories, experiment),
         tables.head_table(circuits),
         tables.pair_table(mappings, experiment),
+        tables.transfer_table(transfers, experiment),
         tables.model_table(predictions, tests, experiment),
     )
 

@@ -21,9 +21,10 @@ def _belongs(node: Node) -> bool:
 
 def create_study() -> Pipeline:
     """Stored predictions, histories and circuits of every run, the claims, and the document about them."""
-    files = ("predictions", "circuit_predictions", "histories", "circuits", "mappings", "tests")
+    files = ("predictions", "circuit_predictions", "histories", "circuits", "mappings", "transfers", "tests")
     stored = {name: f"study.{name}" for name in files}
-    gathered = ["study.outcomes", "study.training", "study.heads", "study.pairs", "study.models"]
+    gathered = ["study.outcomes", "study.training", "study.heads", "study.pairs"]
+    gathered += ["study.transfer", "study.models"]
     return Pipeline(
         [
             Node(gather, stored | {"experiment": "params:experiment"}, gathered, name="gather"),
@@ -37,6 +38,7 @@ def create_study() -> Pipeline:
                     "accuracies": "study.accuracies",
                     "pairs": "study.pairs",
                     "training": "study.training",
+                    "transfer": "study.transfer",
                     "search": "study.search",
                     "sweeps": "study.sweeps",
                 },

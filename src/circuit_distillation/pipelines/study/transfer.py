@@ -1,0 +1,69 @@
+"""Pipeline `transfer`: circuits of trained students found anew, and what they share with the teacher."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Node, Pipeline
+
+from circuit_distillation.grid import PAPER_ARMS, STUDENTS, TEACHER
+from circuit_distillation.parameters import CircuitDiscovery, DataGeneration
+
+RUN = ("task", "seed", "training_seed")
+
+
+def create_transfer() -> Pipeline:
+    """A node for each student: its base, and every arm of the paper."""
+    nodes = [_node(role, "base", f"base.{role}") for role in STUDENTS]
+    nodes += [_node(role, arm, f"{role}.{arm}.student") for role in STUDENTS for arm in PAPER_ARMS]
+    return Pipeline(nodes, tags="transfer")
+
+
+def _node(role: str, arm: str, student: str) -> Node:
+    inputs = {
+        "student": student,
+        "teacher": f"tuned.{TEACHER}",
+        "mapping": f"{role}.mapping",
+        "base_circuit": f"{role}.base.circuit",
+        "discovery": "examples.discovery",
+        "corrupted": "examples.discovery_corrupt",
+        "means": "examples.means",
+        "held_out": "examples.validation",
+        "parameters": "params:circuit_discovery",
+        "data": "params:data_generation",
+        **{name: f"params:{name}" for name in RUN},
+    }
+    return Node(
+        measure_transfer,
+        inputs,
+        f"{role}.{arm}.transfer",
+        name="measure_transfer",
+        namespace=f"{role}.{arm}.study",
+    )
+
+
+def measure_transfer(
+    student,
+    teacher,
+    mapping: dict,
+    base_circuit: dict,
+    discovery,
+    corrupted,
+    means,
+    held_out,
+    parameters: CircuitDiscovery,
+    data: DataGeneration,
+    **run,
+):
+    """One row: similarity to the teacher, the circuit found anew, what is left of the base's ability."""
+    import pandas as pd
+
+    from circuit_distillation.circuits.search import find_circuit
+    from circuit_distillation.study.transfer import familiar_prompts, transfer_row
+    from circuit_distillation.tasks.example import from_frame
+
+    task = run["task"]
+    prompts = (from_frame(split) for split in (discovery, corrupted, means))
+    _, circuit = find_circuit(student, *prompts, getattr(parameters, task).model_dump())
+    options = getattr(data.task_options, task).model_dump()
+    familiar = familiar_prompts(task, options, getattr(data.groups, task).validation, run["seed"])
+    examples = (from_frame(held_out), familiar)
+    return pd.DataFrame([transfer_row(student, teacher, mapping, circuit, base_circuit, *examples)])
