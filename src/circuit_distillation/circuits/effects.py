@@ -39,8 +39,8 @@ def ablation_frames(
     Features: layer, head, example_id, z, the head's output at the last token (a list of d_head numbers).
     The effects' attrs hold the sweep's "cost".
     """
-    encoded = encode(checkpoint.tokenizer, examples)
-    reference = encode(checkpoint.tokenizer, means)
+    encoded = encode(checkpoint.tokenizer, examples).to(checkpoint.model.device)
+    reference = encode(checkpoint.tokenizer, means).to(checkpoint.model.device)
     with counted() as cost:
         effects = layout_effects(
             checkpoint.model, encoded, reference, n_processes=n_processes, progress=progress

@@ -57,9 +57,11 @@ def sweep_in_processes(
         raise ValueError(f"{n} examples cannot be shared out over {n_processes} processes")
     with tempfile.TemporaryDirectory() as folder:
         stored = ModelOnDisk(model, Path(folder))
-        done = run_in_processes(
-            _share_here, sweep, stored, n, per_example, shared, options, n_processes=n_processes
-        )
+        # On the CPU: processes get copies, and each moves its share to a device of its own.
+        groups = (per_example, shared)
+        arguments = [tuple(_mapped(Tensor.cpu, value) for value in values) for values in groups]
+        options = {name: _mapped(Tensor.cpu, value) for name, value in options.items()}
+        done = run_in_processes(_share_here, sweep, stored, n, *arguments, options, n_processes=n_processes)
     add_macs(sum(macs for _, macs in done))
     return [result for result, _ in done]
 

@@ -45,7 +45,8 @@ def prediction_frame(
     encoded = encode(tokenizer, test)
     circuits = _circuits(model, heads, n_random, seed)
     with Bar("circuit evaluation" if progress else None, len(circuits), len(test), "circuit") as bar:
-        outputs = _by_layout(model, encoded, encode(tokenizer, means), circuits, bar)
+        reference = encode(tokenizer, means).to(model.device)
+        outputs = _by_layout(model, encoded.to(model.device), reference, circuits, bar)
     words = {int(token): tokenizer.decode([int(token)]).strip() for token in outputs.predictions.unique()}
     columns = {
         name: [getattr(example, name) for example in test]
@@ -91,6 +92,7 @@ def _by_layout(
             candidate_ids=part.candidate_ids,
             progress=bar,
         )
-        top[:, layout.rows], best[:, layout.rows] = outputs.predictions, outputs.candidate_predictions
-        log_prob[:, layout.rows] = outputs.log_prob.double()
+        rows = layout.rows.cpu()
+        top[:, rows], best[:, rows] = outputs.predictions.cpu(), outputs.candidate_predictions.cpu()
+        log_prob[:, rows] = outputs.log_prob.double().cpu()
     return CircuitOutputs(top, best, log_prob)

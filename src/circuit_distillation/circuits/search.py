@@ -54,11 +54,12 @@ def find_circuit(
     ValueError for path patching of prompts that differ in length.
     """
     n = settings["n_examples"]
-    encoded = encode(checkpoint.tokenizer, examples[:n])
-    reference = encode(checkpoint.tokenizer, means)
+    device = checkpoint.model.device
+    encoded = encode(checkpoint.tokenizer, examples[:n]).to(device)
+    reference = encode(checkpoint.tokenizer, means).to(device)
     options = {"n_processes": n_processes, "progress": progress}
     if settings["method"] == "path_patching":
-        there = encode(checkpoint.tokenizer, corrupted[:n])
+        there = encode(checkpoint.tokenizer, corrupted[:n]).to(device)
         options["checkpoint"] = work_folder
         found = _by_patching(checkpoint.model, encoded, there, reference, settings, options)
     else:
@@ -184,7 +185,7 @@ def _score_frame(stages: Mapping[str, StageResult]) -> pd.DataFrame:
     for name, stage in stages.items():
         n_layers, n_heads = stage.score.shape
         index = pd.MultiIndex.from_product([range(n_layers), range(n_heads)], names=["layer", "head"])
-        score, stderr = stage.score.flatten().numpy(), stage.stderr.flatten().numpy()
+        score, stderr = (part.flatten().cpu().numpy() for part in (stage.score, stage.stderr))
         values = {"stage": name, "score": score, "stderr": stderr}
         frames.append(pd.DataFrame(values, index=index).reset_index())
     return pd.concat(frames, ignore_index=True)

@@ -37,6 +37,8 @@ class ModelHooks:
             check_family(sources)
             for role, source in sources.items():
                 _check_recorded(role, source, Path(catalog.get(f"base.{role}")._filepath))
+            if "corpus.train" in pipeline.all_outputs():
+                _check_corpus(catalog.load("params:data_generation"), catalog.load("params:task"))
         except ValueError as error:
             raise UnusableModelError(str(error)) from None
 
@@ -53,3 +55,10 @@ def _check_recorded(role: str, source, path: Path) -> None:
             f"{recorded['path'] or recorded['hub_id']}: keep families apart, in another data_root or under "
             "another name of an environment of their own"
         )
+
+
+def _check_corpus(data: dict, task: str) -> None:
+    """ValueError if the corpus is to be read from a file of one's own that is not there."""
+    source = data["corpus"][task].get("source")
+    if source is not None and source["path"] is not None and not Path(source["path"]).expanduser().is_file():
+        raise ValueError(f"data_generation.corpus.{task}.source: there is no file {source['path']}")

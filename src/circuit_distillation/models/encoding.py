@@ -31,6 +31,16 @@ class Encoded:
     answer_ids: Tensor  # [example]
     candidate_ids: Tensor  # [example, candidate]
 
+    def to(self, device: torch.device | str) -> Encoded:
+        """The same on a device, that of a model."""
+        return Encoded(
+            self.input_ids.to(device),
+            self.attention_mask.to(device),
+            {role: places.to(device) for role, places in self.positions.items()},
+            self.answer_ids.to(device),
+            self.candidate_ids.to(device),
+        )
+
 
 def encode(tokenizer, examples: Sequence[Question]) -> Encoded:
     """Encode prompts with the tokenizer's own special tokens, answers as the one token after the prompt.

@@ -44,7 +44,7 @@ def paired_layouts(prompts: Encoded, reference: Encoded) -> list[tuple[Layout, L
 def _layout(encoded: Encoded, rows: Tensor, length: int) -> Layout:
     part = Encoded(
         input_ids=encoded.input_ids[rows, :length],
-        attention_mask=torch.ones(len(rows), length, dtype=torch.long),
+        attention_mask=torch.ones(len(rows), length, dtype=torch.long, device=rows.device),
         positions={role: places[rows] for role, places in encoded.positions.items()},
         answer_ids=encoded.answer_ids[rows],
         candidate_ids=encoded.candidate_ids[rows],

@@ -77,7 +77,8 @@ class ResponseLoss(nn.Module):
         ).last_hidden_state
         where = labels != -100
         logits = self.model.lm_head(hidden[where])
-        return nn.functional.cross_entropy(logits.float(), labels[where], reduction="sum")
+        logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return nn.functional.cross_entropy(logits, labels[where], reduction="sum")
 
 
 def finetune(
@@ -217,8 +218,9 @@ class _Run:
     def _backward(self, items) -> float:
         """Gradients of a step, each process its share of the parts; the mean loss of a response token."""
         accelerator = self.accelerator
-        largest = min(self.settings.micro_batch_size, len(items) // accelerator.num_processes)
-        parts = micro_batches(self.corpus, items, largest)
+        parts = micro_batches(
+            self.corpus, items, self.settings.micro_batch_size, accelerator.num_processes
+        )
         n_tokens, total = self.corpus.n_responses(items), torch.zeros((), device=accelerator.device)
         own = parts[accelerator.process_index :: accelerator.num_processes]
         for index, part in enumerate(own):

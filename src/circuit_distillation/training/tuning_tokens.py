@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -93,7 +94,13 @@ def step_items(n_items: int, batch_size: int, step: int, seed: int) -> np.ndarra
     return order[place * batch_size : (place + 1) * batch_size]
 
 
-def micro_batches(corpus: TuningTokens, items: np.ndarray, size: int) -> list[np.ndarray]:
-    """A step's items in parts of at most `size`, alike in length, so that little is padding."""
+def micro_batches(
+    corpus: TuningTokens, items: np.ndarray, size: int, n_processes: int = 1
+) -> list[np.ndarray]:
+    """A step's items in parts of at most about `size`, alike in length, so that little is padding.
+
+    As many parts for every process: under FSDP they gather weights together at every forward.
+    """
     ordered = items[np.argsort(corpus.lengths[items], kind="stable")]
-    return [ordered[start : start + size] for start in range(0, len(ordered), size)]
+    rounds = min(math.ceil(len(items) / (size * n_processes)), len(items) // n_processes)
+    return np.array_split(ordered, rounds * n_processes)

@@ -1,0 +1,257 @@
+"""What can be wrong with models and data files: each fault has its own line, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import errors
+from safetensors.torch import load_file, save_file
+from standins import train_bpe, write_checkpoint
+
+from circuit_distillation.models import hub
+from circuit_distillation.models.family import check_family
+from circuit_distillation.models.source import ModelSource
+from circuit_distillation.tasks.corpora import read_corpus
+
+COMMIT = "4e20de362430cd3b72f300e6b0f18e50e7166e08"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> dict[str, Path]:
+    """Two whole checkpoints with one tokenizer."""
+    folder, tokenizer = tmp_path_factory.mktemp("whole"), train_bpe(400)
+    return {role: write_checkpoint(folder / role, role, tokenizer) for role in ("small", "large")}
+
+
+@pytest.fixture
+def folders(whole, tmp_path) -> dict[str, Path]:
+    """Copies to spoil."""
+    return {role: Path(shutil.copytree(path, tmp_path / role)) for role, path in whole.items()}
+
+
+def sources(folders: dict[str, Path]) -> dict[str, ModelSource]:
+    return {role: ModelSource(path=str(path)) for role, path in folders.items()}
+
+
+def edit(path: Path, **values) -> None:
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def without_tensor(folder: Path) -> None:
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def cut(path: Path, n_bytes: int) -> None:
+    path.write_bytes(path.read_bytes()[:-n_bytes])
+
+
+def pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def shard_missing(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    names = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+
+
+def other_vocabulary(folder: Path) -> None:
+    train_bpe(380).save_pretrained(folder)
+
+
+FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "no folder": (shutil.rmtree, "there is no folder"),
+    "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
+    "broken config": (lambda f: cut(f / "config.json", 9), "config.json is not JSON"),
+    "list as config": (lambda f: (f / "config.json").write_text("[]"), "must hold one JSON object"),
+    "another architecture": (
+        lambda f: edit(f / "config.json", model_type="gpt2"),
+        "model type 'gpt2', not one of",
+    ),
+    "code of its own": (
+        lambda f: edit(f / "config.json", auto_map={"AutoModel": "m.M"}),
+        "run code of its own",
+    ),
+    "quantised": (lambda f: edit(f / "config.json", quantization_config={"bits": 4}), "is quantised"),
+    "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json"),
+    "broken tokenizer": (lambda f: cut(f / "tokenizer.json", 500), "the tokenizer in .* is broken"),
+    "another tokenizer": (other_vocabulary, "the tokenizers of small and large differ"),
+    "no weights": (lambda f: (f / "model.safetensors").unlink(), r"has no weights \(model.safetensors\)"),
+    "pickled weights": (pickled, "has pickled weights only: safetensors are needed"),
+    "half a file": (lambda f: cut(f / "model.safetensors", 100), "it is half written"),
+    "a few bytes": (lambda f: (f / "model.safetensors").write_bytes(b"\x99" * 9), "is cut off"),
+    "no safetensors": (
+        lambda f: (f / "model.safetensors").write_bytes((4).to_bytes(8, "little") + b"abcd"),
+        "is no safetensors file",
+    ),
+    "a weight missing": (without_tensor, "lacks 1 weights, model.layers.1.mlp.up_proj.weight first"),
+    "a shard missing": (shard_missing, "lacks model-00002-of-00002.safetensors"),
+    "another shape": (
+        lambda f: edit(f / "config.json", intermediate_size=8),
+        "has shape .* its config.json says",
+    ),
+    "impossible shape": (
+        lambda f: edit(f / "config.json", num_attention_heads=0),
+        "config.json makes no model",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_spoiled_checkpoint_is_named_with_its_fault(folders, name):
+    spoil, message = FAULTS[name]
+    spoil(folders["large"])
+    with pytest.raises(ValueError, match=message) as caught:
+        check_family(sources(folders))
+    assert "\n" not in str(caught.value)
+
+
+def test_whole_checkpoints_pass(folders):
+    assert check_family(sources(folders)) == folders
+
+
+def test_a_tokenizer_that_is_larger_than_the_embeddings_is_refused(folders):
+    for folder in folders.values():
+        train_bpe(600).save_pretrained(folder)
+    with pytest.raises(ValueError, match="600 tokens, the model 408 embeddings: they do not belong together"):
+        check_family(sources(folders))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"device_map": "cuda:7"}, "family.models.small: device_map 'cuda:7': this machine has no GPU"),
+        ({"attention": "flash_attention_2"}, "attention flash_attention_2 needs flash-attn and a GPU"),
+        ({"path": None}, "a model needs a path or a hub_id"),
+        ({"path": None, "hub_id": "a/b", "revision": "main"}, "a/b: revision 'main' is not pinned"),
+        ({"path": None, "hub_id": "a/b"}, "a/b: revision None is not pinned"),
+    ],
+)
+def test_a_source_that_this_machine_cannot_use_is_refused(folders, change, message, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    spoiled = sources(folders)
+    spoiled["small"] = replace(spoiled["small"], **change)
+    with pytest.raises(ValueError, match=message):
+        check_family(spoiled)
+
+
+def answer(status: int) -> SimpleNamespace:
+    """Enough of a response of the hub for its error classes."""
+    request = SimpleNamespace(method="GET", url="https://huggingface.co")
+    return SimpleNamespace(status_code=status, headers={}, request=request, text="")
+
+
+HUB: dict[str, tuple[Exception, str | None, str]] = {
+    "gated, no token": (
+        errors.GatedRepoError("gated", response=answer(403)),
+        None,
+        "is gated and there is no token: run `hf auth login`",
+    ),
+    "gated, token": (
+        errors.GatedRepoError("gated", response=answer(403)),
+        "hf_x",
+        "is gated: ask for access at https://huggingface.co/meta-llama/Llama-3.2-1B",
+    ),
+    "no repository": (
+        errors.RepositoryNotFoundError("absent", response=answer(404)),
+        None,
+        "is not on the hub",
+    ),
+    "no revision": (
+        errors.RevisionNotFoundError("absent", response=answer(404)),
+        None,
+        f"has no revision {COMMIT}",
+    ),
+    "refused token": (errors.HfHubHTTPError("no", response=answer(401)), "hf_x", "refuses .* to this token"),
+    "server error": (errors.HfHubHTTPError("no", response=answer(503)), None, "answered 503"),
+    "offline": (errors.OfflineModeIsEnabled("offline"), None, "not in the local cache and the hub cannot be"),
+    "no network": (ConnectionError("refused"), None, "go online once, or give the path of a folder"),
+    "disk full": (OSError(errno.ENOSPC, "No space left on device"), None, "the disk is full while"),
+}
+
+
+@pytest.mark.parametrize("name", HUB)
+def test_a_hub_that_fails_is_one_line_with_the_remedy(monkeypatch, name):
+    error, token, message = HUB[name]
+
+    def fail(*_, **options):
+        raise errors.LocalEntryNotFoundError("none") if options.get("local_files_only") else error
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fail)
+    monkeypatch.setattr(huggingface_hub, "get_token", lambda: token)
+    source = ModelSource(hub_id="meta-llama/Llama-3.2-1B", revision=COMMIT)
+    with pytest.raises(ValueError, match=message) as caught:
+        source.fetch()
+    assert "\n" not in str(caught.value) and "hf_x" not in str(caught.value)
+
+
+def test_a_download_that_does_not_fit_is_not_begun(monkeypatch):
+    begun = []
+
+    def download(*_, dry_run: bool = False, **__):
+        begun.append(not dry_run)
+        return [SimpleNamespace(file_size=10**18, will_download=True)]
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(ValueError, match="needs 1000000000.0 GB in"):
+        hub.download("meta-llama/Llama-3.1-8B", COMMIT, ["*.safetensors"])
+    assert begun == [False]
+
+
+def test_without_a_network_the_cache_is_used(monkeypatch, whole):
+    def only_cached(*_, **options):
+        if not options.get("local_files_only"):
+            raise ConnectionError
+        return str(whole["small"])
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", only_cached)
+    assert ModelSource(hub_id="a/b", revision=COMMIT).fetch() == whole["small"]
+
+
+ROW = {"instruction": "Add 2 and 3", "input": "2 + 3", "output": "2 + 3 = 5", "answer": "5"}
+FILES: dict[str, tuple[str, str, str]] = {
+    "no file": ("entity", "", "there is no file"),
+    "not JSON": ("entity", "[{", "is not JSON"),
+    "no rows": ("tom", "[]", "holds no rows"),
+    "a row without output": (
+        "tom",
+        json.dumps([{"instruction": "x"}]),
+        "row 0 of .* lacks a text under output",
+    ),
+    "a number as output": ("tom", json.dumps([ROW | {"output": 3}]), "row 0 of .* lacks a text under output"),
+    "a broken line": ("entity", json.dumps(ROW) + "\n{'a'}", "row 1 of .* is not JSON"),
+    "no arithmetic": (
+        "entity",
+        json.dumps([ROW | {"input": "a poem", "output": "Roses"}]),
+        "holds no arithmetic",
+    ),
+    "too few rows": ("entity", json.dumps([ROW]), "1 contents, 5 are to be held out: lower n_heldout"),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_broken_data_file_is_named_with_its_row(tmp_path, name):
+    task, text, message = FILES[name]
+    path = tmp_path / "data.json"
+    if text:
+        path.write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_corpus(task, path, None, 5, seed=0)
+    assert [item.name for item in tmp_path.iterdir()] == (["data.json"] if text else [])
+
+
+def test_half_a_parquet_file_is_named(tmp_path):
+    (tmp_path / "train.parquet").write_bytes(b"PAR1 and then nothing")
+    with pytest.raises(ValueError, match="no Parquet file, or half of one"):
+        read_corpus("tom", tmp_path / "train.parquet", None, 5, seed=0)
