@@ -197,7 +197,6 @@ class BeliefTuningCommon(Strict):
     corpus_only_steps: Count
     response_weight: Weight
     in_domain_share: DomainShare
-    lasso: Weight
     constant_steps: Count
     min_steps: CountOrNone
     validation_prompts: Count
@@ -217,6 +216,7 @@ class BeliefTuningRole(Strict):
     """A tuned model of theory of mind."""
 
     learning_rate: Rate
+    lasso: Weight
     target_accuracy: Accuracy
     must_reach_target: Flag
     max_steps: Count
