@@ -9,6 +9,7 @@ from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.hooks import hook_impl
 
 from circuit_distillation.grid import ROLES
+from circuit_distillation.parameters import plain
 from circuit_distillation.parameters.family import Family
 
 
@@ -25,7 +26,7 @@ class ModelHooks:
         names = {f"base.{role}" for role in ROLES}
         if not names & set(pipeline.datasets()) or "params:family" not in catalog:
             return
-        family = Family.model_validate(catalog.load("params:family"))
+        family = Family.model_validate(plain(catalog.load("params:family")))
         if family.models is None:
             return
         from circuit_distillation.models.family import allow_tf32, check_family, family_sources
@@ -38,7 +39,7 @@ class ModelHooks:
             for role, source in sources.items():
                 _check_recorded(role, source, Path(catalog.get(f"base.{role}")._filepath))
             if "corpus.train" in pipeline.all_outputs():
-                _check_corpus(catalog.load("params:data_generation"), catalog.load("params:task"))
+                _check_corpus(plain(catalog.load("params:data_generation")), catalog.load("params:task"))
         except ValueError as error:
             raise UnusableModelError(str(error)) from None
 
