@@ -10,6 +10,7 @@ from circuit_distillation.pipelines.circuit_discovery.pipeline import create_pip
 from circuit_distillation.pipelines.data_generation.pipeline import create_pipeline as data_generation
 from circuit_distillation.pipelines.distillation.pipeline import create_pipeline as distillation
 from circuit_distillation.pipelines.head_mapping.pipeline import create_pipeline as head_mapping
+from circuit_distillation.pipelines.held_out.pipeline import create_pipeline as held_out
 from circuit_distillation.pipelines.plan.pipeline import create_pipeline as plan
 from circuit_distillation.pipelines.pretraining.pipeline import create_pipeline as pretraining
 from circuit_distillation.pipelines.reporting.pipeline import create_pipeline as reporting
@@ -44,5 +45,5 @@ def register_pipelines() -> dict[str, Pipeline]:
         "search": create_search(),
         "sweeps": create_sweeps(),
     }
-    ahead = {"plan": plan()} if loaded else {}
-    return {**pipelines, **of_the_study, **ahead, "__default__": whole_paper}
+    of_loaded = {"plan": plan(), "held_out": held_out()} if loaded else {}
+    return {**pipelines, **of_the_study, **of_loaded, "__default__": whole_paper}

@@ -128,6 +128,14 @@ class FineTuning(Strict):
     lora: Lora
 
 
+class HeldOut(Strict):
+    """Files of other authors' belief questions, for evaluation alone."""
+
+    bigtom: str | None
+    tomi: str | None
+    hitom: str | None
+
+
 class Machine(Strict):
     """What the plan has to fit into."""
 

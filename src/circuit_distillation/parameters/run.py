@@ -11,7 +11,7 @@ from circuit_distillation.parameters.data import DataGeneration
 from circuit_distillation.parameters.distillation import ARMS, Distillation, HeadMapping
 from circuit_distillation.parameters.family import Family, Pretraining, TeacherTuning
 from circuit_distillation.parameters.fields import CountOrNone, Name, Strict
-from circuit_distillation.parameters.loaded import FineTuning, Machine
+from circuit_distillation.parameters.loaded import FineTuning, HeldOut, Machine
 from circuit_distillation.parameters.study import ChosenSettings, Search, Sweeps
 
 DataRoot = Annotated[
@@ -36,6 +36,7 @@ class Parameters(Strict):
     teacher_tuning: TeacherTuning | None
     finetuning: FineTuning | None = None
     machine: Machine | None = None
+    held_out: HeldOut | None = None
     circuit_discovery: CircuitDiscovery
     evaluation: Evaluation
     head_mapping: HeadMapping
@@ -65,7 +66,7 @@ class Parameters(Strict):
     def _one_way_to_models(self) -> Parameters:
         """Base models are trained from scratch, or loaded; each way has its own blocks."""
         of_scratch = {"pretraining": self.pretraining, "teacher_tuning": self.teacher_tuning}
-        of_loaded = {"finetuning": self.finetuning, "machine": self.machine}
+        of_loaded = {"finetuning": self.finetuning, "machine": self.machine, "held_out": self.held_out}
         wanted, idle = (of_scratch, of_loaded) if self.family.models is None else (of_loaded, of_scratch)
         for name, block in wanted.items():
             if block is None:

@@ -1,0 +1,1 @@
+"""Belief questions of other authors."""

@@ -1,0 +1,168 @@
+"""The llama3 environment from checkpoints on disk to the page, for both tasks, with stand-ins on the CPU."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+from standins import UNSEEN, train_bpe, write_alpaca, write_checkpoint, write_family
+
+from circuit_distillation import grid
+from circuit_distillation.hooks.models import UnusableModelError
+from circuit_distillation.models.loading import load_checkpoint
+from circuit_distillation.pipelines.plan.nodes import CannotFitError
+
+from .conftest import ROOT
+
+STAGES = [
+    {"name": "value_fetcher", "sender": "last", "n_heads": 5, "min_drop": 0.0, "z": 0.0},
+    {
+        "name": "position_transmitter",
+        "sender": "last",
+        "receivers": ["value_fetcher"],
+        "receiver_input": "q",
+        "n_heads": 3,
+        "min_drop": 0.0,
+        "z": 0.0,
+    },
+    {
+        "name": "position_detector",
+        "sender": "query_label",
+        "receivers": ["position_transmitter"],
+        "receiver_input": "v",
+        "n_heads": 3,
+        "min_drop": 0.0,
+        "z": 0.0,
+    },
+]
+
+
+def parameters(folder: Path, models: dict[str, Path], task: str) -> dict:
+    """What makes a run of the llama3 environment small; all else is as shipped."""
+    corpus = {"n_train": 96, "n_heldout": 16}
+    tuning = {"epochs": 1, "batch_size": 32, "max_tokens": 200, "warmup_steps": 1}
+    return {
+        "data_root": str(folder / "data"),
+        "task": task,
+        "family": {"models": {role: {"path": str(path)} for role, path in models.items()}},
+        "data_generation": {
+            "groups": {
+                "entity": {"train": 10, "discovery": 3, "means": 4, "mapping": 4, "validation": 4, "test": 8},
+                "tom": {"train": 16, "discovery": 8, "means": 8, "mapping": 8, "validation": 8, "test": 8},
+            },
+            "corpus": {
+                "entity": corpus,
+                "tom": corpus | {"source": {"path": str(folder / "alpaca_data.json")}},
+            },
+        },
+        "finetuning": {"entity": tuning, "tom": tuning, "micro_batch_size": 16, "checkpoint_every": 2},
+        "circuit_discovery": {
+            "entity": {"n_examples": 21, "stages": STAGES, "minimality": {"threshold": 0.0}},
+            "tom": {"n_examples": 24},
+        },
+        "evaluation": {"n_random_circuits": 2},
+        "distillation": {"n_train": 64, "epochs": 1, "warmup_steps": 0, "evaluate_every": 2},
+    }
+
+
+@pytest.fixture(scope="module")
+def conf(tmp_path_factory) -> Path:
+    """The shipped configuration, with MLflow's files beside the data."""
+    folder = tmp_path_factory.mktemp("conf")
+    shutil.copytree(ROOT / "conf", folder, dirs_exist_ok=True)
+    shutil.copy(ROOT / "conf" / "test" / "mlflow.yml", folder / "llama3" / "mlflow.yml")
+    return folder
+
+
+def run_llama3(
+    conf: Path, given: dict, pipelines: list[str] | None = None, only_missing: bool = False
+) -> None:
+    bootstrap_project(ROOT)
+    options = {"project_path": ROOT, "env": "llama3", "runtime_params": given, "conf_source": str(conf)}
+    with KedroSession.create(**options) as session:
+        session.run(pipeline_names=pipelines, only_missing_outputs=only_missing)
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory, conf) -> Path:
+    """A folder in which both tasks have run."""
+    folder = tmp_path_factory.mktemp("llama3")
+    write_alpaca(folder / "alpaca_data.json")
+    models = write_family(folder / "models")
+    for task in ("entity", "tom"):
+        run_llama3(conf, parameters(folder, models, task))
+    return folder
+
+
+@pytest.mark.slow
+def test_tables_come_out_with_the_names_of_the_paper(ran):
+    reporting = ran / "data" / "08_reporting" / "llama3"
+    for number, expected in ((1, 13), (3, 24)):
+        table = pd.read_csv(reporting / f"table{number}.csv", keep_default_na=False)
+        assert {"Base-1B", "Base-3B", "GOAT-8B"} <= set(table["model"])
+        measured = table[table["full_model"] != ""]
+        assert len(measured) >= expected
+    table = pd.read_csv(reporting / "table4.csv", keep_default_na=False)
+    assert {"Base-1B-Alpaca", "Base-8B-Alpaca", "Base-1B-Instruct"} <= set(table["model"])
+    page = (reporting / "report.html").read_text()
+    assert "Entity tracking" in page and "Theory of mind" in page and "scaffold" not in page
+
+
+@pytest.mark.slow
+def test_bases_stay_where_they_are_and_words_that_split_are_left_out(ran):
+    models = ran / "data/06_models/llama3/seed0/entity"
+    assert [path.name for path in sorted((models / "base").iterdir())] == [
+        "large.json",
+        "medium.json",
+        "record.json",
+        "small.json",
+    ]
+    record = json.loads((models / "base" / "record.json").read_text())
+    assert sorted(record["words_left_out"]) == ["guitar", "umbrella"]
+    prompts = pd.read_parquet(ran / "data/03_primary/llama3/seed0/entity/test.parquet")["prompt"]
+    assert not any(word in prompt for prompt in prompts for word in UNSEEN)
+
+
+@pytest.mark.slow
+def test_the_teacher_is_tuned_with_adapters_that_are_merged(ran):
+    models = ran / "data/06_models/llama3/seed0/entity"
+    record = json.loads((models / "tuned" / "record.json").read_text())["models"]
+    assert [record[role]["method"] for role in ("small", "medium", "large")] == ["full", "full", "lora"]
+    assert record["large"]["steps"] == 3
+    base = load_checkpoint(ran / "models" / "large").model.state_dict()
+    tuned = load_checkpoint(models / "tuned" / "large").model.state_dict()
+    moved = {name.split(".")[-2] for name in base if not base[name].equal(tuned[name])}
+    assert base.keys() == tuned.keys() and moved == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert not list((models / "tuned").glob("*unfinished*"))
+
+
+@pytest.mark.slow
+def test_every_row_of_the_paper_has_predictions(ran):
+    for task in ("entity", "tom"):
+        grid.select(task, (), True)
+        for role, arm in grid.measured():
+            name = f"data/07_model_output/llama3/seed0/{task}/paper/{role}.{arm}.predictions.parquet"
+            assert len(pd.read_parquet(ran / name)) == (56 if task == "entity" else 32)
+
+
+def test_an_unusable_model_stops_a_run_before_any_work(tmp_path, conf):
+    given = parameters(tmp_path, {role: tmp_path / role for role in grid.ROLES}, "entity")
+    with pytest.raises(UnusableModelError, match="family.models.small: there is no folder"):
+        run_llama3(conf, given)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and "mlflow" not in path.name]
+
+
+def test_the_plan_is_written_and_refuses_what_cannot_fit(tmp_path, conf):
+    tokenizer = train_bpe(400)
+    folders = {role: write_checkpoint(tmp_path / role, role, tokenizer) for role in grid.ROLES}
+    given = parameters(tmp_path, folders, "tom") | {"machine": {"gpu_memory_gb": 5.0}}
+    run_llama3(conf, given, ["plan"])
+    text = (tmp_path / "data/08_reporting/llama3/plan_tom.md").read_text()
+    assert "| tune large (lora) |" in text and "| circuit of tuned large |" in text and "| all |" in text
+    with pytest.raises(CannotFitError, match="tune large .lora. needs 4 GB, machine.gpu_memory_gb is 0"):
+        run_llama3(conf, given | {"machine": {"gpu_memory_gb": 0.001}}, ["plan"])
