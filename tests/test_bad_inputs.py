@@ -75,7 +75,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("pretraining.max_workers", 0, "`pretraining.max_workers` = 0: must be a whole number, at least 1"),
     ("pretraining.entity.comon", {}, "unknown parameter `pretraining.entity.comon`: did you mean `common`?"),
     ("pretraining.entity.small.learning_rate", 0, "must be a number, above 0, at most 1"),
-    ("pretraining.entity.small.scaffold_layer", 4, "`small.scaffold_layer` must be below 4, the number of its"),
+    ("pretraining.entity.small.scaffold_layer", 4, "`small.scaffold_layer` must be below 4, the number of"),
     ("pretraining.entity.common.lasso", -0.1, "must be a number, at least 0"),
     ("pretraining.entity.common.learned_accuracy", 95, "must be a number, at least 0, at most 1"),
     ("pretraining.tom.common.base_templates.nether_sees", 1.0, "did you mean `neither_sees`?"),
