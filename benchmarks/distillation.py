@@ -7,7 +7,7 @@ the vocabulary divided by 8 (4 for memory, where activations would otherwise hid
 layers, heads and the ratio of teacher to student stay. Random weights; 11 % of the student's heads, drawn
 over all layers, are the circuit. Steps are those of `training.distill`, in CPU seconds of its one thread
 (wall seconds on an idle machine); arms take turns, and ratios are of medians. Peak memory is that of a
-process of its own for each arm, above what it held before it made the model (Linux). Writes
+process of its own for each arm: the weights and what PyTorch allocates beside them. Writes
 results/distillation.csv and .md beside this file.
 """
 
@@ -23,6 +23,7 @@ from statistics import median
 
 import pandas as pd
 import torch
+from torch.profiler import ProfilerActivity, profile
 from transformers import LlamaConfig, LlamaForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
@@ -131,19 +132,19 @@ def time_shape(shape: str) -> dict[str, list[float]]:
 
 
 def measure_memory(shape: str, arm: str) -> float:
-    """Peak resident MiB of this process while it trains one arm, above what its imports took."""
-    before = resident("VmRSS")
-    run_arm(arm, *case(shape, MEMORY_SCALE))
-    return resident("VmHWM") - before
+    """Peak MiB of weights, gradients, moments and activations while an arm trains, by the allocator's record.
 
-
-def resident(which: str) -> float:
-    """MiB of memory that this process holds (VmRSS) or held at most (VmHWM), from Linux's own count.
-
-    Not getrusage: its maximum starts at what the process that launched this one held.
+    Not the resident set of the process: what the system swaps out or has mapped before would count otherwise.
     """
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{which}:")) / 1024
+    student, *rest = case(shape, MEMORY_SCALE)
+    live = peak = sum(parameter.nbytes for parameter in student.parameters())
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        run_arm(arm, student, *rest)
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    for event in sorted(events, key=lambda event: event.start_ns()):
+        live += event.nbytes()
+        peak = max(peak, live)
+    return peak / 2**20
 
 
 def peak_of(shape: str, arm: str) -> float:
