@@ -11,12 +11,13 @@ python="${PYTHON:-.venv/bin/python}"
 # Small models run faster on one thread a process; two tasks keep two cores busy.
 export OMP_NUM_THREADS="${OMP_NUM_THREADS:-1}"
 export TQDM_MININTERVAL="${TQDM_MININTERVAL:-10}"
-one_worker="pretraining.max_workers=1,teacher_tuning.max_workers=1"
+# One worker, since two tasks run; one random circuit a student, since the claims take those of discovered circuits.
+lean="pretraining.max_workers=1,teacher_tuning.max_workers=1,evaluation.n_random_circuits_row=1"
 start=$SECONDS
 
 run() { # run TASK SEED TRAINING_SEED: one run of the study, whatever of it is missing
     "$kedro" run --pipelines study_run --only-missing-outputs \
-        --params "task=$1,seed=$2,training_seed=$3,$one_worker$extra" 2>&1 |
+        --params "task=$1,seed=$2,training_seed=$3,$lean$extra" 2>&1 |
         "$python" -u scripts/prefix_lines.py "[$1 family $2 training $3]"
 }
 

@@ -1,4 +1,4 @@
-"""A table that a run can do without."""
+"""What a run can do without: a table, or the files of many runs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractDataset
+from kedro_datasets.partitions import PartitionedDataset
 
 
 class OptionalCSVDataset(AbstractDataset):
@@ -30,3 +31,14 @@ class OptionalCSVDataset(AbstractDataset):
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}
+
+
+class OptionalPartitionsDataset(PartitionedDataset):
+    """Files of many runs that may be none at all."""
+
+    def load(self) -> dict[str, Any]:
+        """A loader for each file, by its path without ending."""
+        return super().load() if self._list_partitions() else {}
+
+    def _exists(self) -> bool:
+        return True

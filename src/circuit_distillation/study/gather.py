@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS
@@ -35,7 +36,25 @@ def training_table(histories: Stored, experiment: str) -> pd.DataFrame:
     ]
     if not frames:
         raise ValueError("there are no training histories to study: make them with `make study`")
-    return pd.concat(frames, ignore_index=True)
+    table = pd.concat(frames, ignore_index=True)
+    _check_one_setting(table)
+    return table
+
+
+def _check_one_setting(training: pd.DataFrame) -> None:
+    """ValueError if runs of one arm were not trained alike: students made before the search chose are not of
+    the study."""
+    arms = ["task", "role", "arm"]
+    rates = training.groupby([*arms, "seed", "training_seed"])["lr"].max().groupby(arms).agg(["min", "max"])
+    mixed = rates[~np.isclose(rates["min"], rates["max"])]
+    if len(mixed):
+        task, role, arm = mixed.index[0]
+        low, high = mixed.iloc[0]
+        raise ValueError(
+            f"runs of {role}.{arm} ({task}) were trained at learning rates from {low:g} to {high:g}: remove "
+            "the students and histories of other settings under data/06_models and data/07_model_output, then "
+            "`make study`"
+        )
 
 
 def head_table(circuits: Stored) -> pd.DataFrame:
