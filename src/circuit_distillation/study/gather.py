@@ -52,7 +52,7 @@ def _check_one_setting(training: pd.DataFrame) -> None:
         low, high = mixed.iloc[0]
         raise ValueError(
             f"runs of {role}.{arm} ({task}) were trained at learning rates from {low:g} to {high:g}: remove "
-            "the students and histories of other settings under data/06_models and data/07_model_output, then "
+            "students and histories of other settings from data/06_models and data/07_model_output, then "
             "`make study`"
         )
 

@@ -18,8 +18,10 @@ def markdown_table(rows: Sequence[Mapping[str, str]]) -> str:
 
 
 def number(value: float | None, decimals: int = 3) -> str:
-    """A number, or nothing where there is none."""
-    return "" if value is None or pd.isna(value) else f"{value:.{decimals}f}"
+    """A number, or nothing where there is none; the word for what no number reaches."""
+    if value is not None and value == float("inf"):
+        return "nothing"
+    return "" if value is None or pd.isna(value) else f"{value:.{decimals}f}".replace("-", "−")
 
 
 def signed(value: float | None, decimals: int = 3) -> str:
