@@ -71,12 +71,13 @@ def test_paths_differ_between_all_datasets(context):
 @pytest.mark.parametrize("context", ["entity"], indirect=True)
 def test_layers_of_kedro_viz_follow_the_pipeline(context):
     """Kedro-Viz shows no layers at all if one needs another that needs it."""
+    pipeline = pipelines["__default__"]
+    layers = {name: _layer(context.catalog, name) for name in pipeline.datasets() if "param" not in name}
     order: dict[str, set[str]] = {}
-    for node in pipelines["__default__"].nodes:
+    for node in pipeline.nodes:
         for made in node.outputs:
-            needed = {_layer(context.catalog, name) for name in node.inputs if "param" not in name}
-            layer = _layer(context.catalog, made)
-            order.setdefault(layer, set()).update(needed - {layer, None})
+            needed = {layers.get(name) for name in node.inputs}
+            order.setdefault(layers[made], set()).update(needed - {layers[made], None})
     assert None not in order
     assert list(TopologicalSorter(order).static_order())[-2:] == ["results", "report"]
 
