@@ -72,7 +72,8 @@ def test_paths_differ_between_all_datasets(context):
 def test_layers_of_kedro_viz_follow_the_pipeline(context):
     """Kedro-Viz shows no layers at all if one needs another that needs it."""
     pipeline = pipelines["__default__"]
-    layers = {name: _layer(context.catalog, name) for name in pipeline.datasets() if "param" not in name}
+    catalog = context.catalog  # made anew at each access
+    layers = {name: _layer(catalog, name) for name in pipeline.datasets() if "param" not in name}
     order: dict[str, set[str]] = {}
     for node in pipeline.nodes:
         for made in node.outputs:
