@@ -27,7 +27,8 @@ all_runs() { # every run of a task; the first of a family makes its models
     done
 }
 
-"$kedro" run --pipelines data_generation --only-missing-outputs --params "task=entity${extra}" >/dev/null 2>&1 # MLflow's database
+first="seed=${families%% *}"
+"$kedro" run --pipelines data_generation --only-missing-outputs --params "task=entity,$first${extra}" # MLflow's database
 all_runs entity &
 entity=$!
 all_runs tom &

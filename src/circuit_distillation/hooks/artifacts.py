@@ -20,7 +20,7 @@ class UnusableArtifactError(KedroCliError):
 
 
 class ArtifactHooks:
-    """Look for the free inputs of the pipeline that is about to run."""
+    """Look at the inputs that the nodes about to run do not make themselves."""
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params, pipeline, catalog) -> None:
@@ -32,7 +32,8 @@ class ArtifactHooks:
         if run_params.get("only_missing_outputs"):
             nodes = [node for node in nodes if not all(catalog.exists(name) for name in node.outputs)]
         read = {name for node in nodes for name in node.inputs if not _is_parameter(name)}
-        free = sorted(read & pipeline.inputs())
+        # What this run makes itself need not exist; what an earlier run of the same pipeline made must be sound.
+        free = sorted(read - {name for node in nodes for name in node.outputs})
         missing = [name for name in free if not catalog.exists(name)]
         if missing:
             raise MissingArtifactError(_message(missing, run_params, catalog))

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -85,7 +85,7 @@ def _living(folder: Path) -> list[dict[str, Any]]:
     """The records of runs at work; entries of runs that were killed are deleted."""
     records = []
     for path in sorted(folder.glob("*.json")):
-        with open(path, encoding="utf-8") as handle:
+        with suppress(FileNotFoundError), open(path, encoding="utf-8") as handle:  # it may end meanwhile
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

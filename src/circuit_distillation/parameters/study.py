@@ -65,13 +65,6 @@ class Sweep(Strict):
     tasks: tuple[Task, ...] = ("entity", "tom")
 
 
-class Study(Strict):
-    """The study itself: which runs belong to it."""
-
-    seeds: tuple[CountOrNone, ...]
-    training_seeds: tuple[CountOrNone, ...]
-
-
 ChosenSettings = dict[Name, dict[Task, dict[Literal[PAPER_ARMS], Chosen]]]
 Sweeps = dict[Literal[SWEEPS], Sweep]
 

@@ -130,7 +130,8 @@ def _check_signals(signals, mapping, parameters: Distillation, soft_labels: bool
     if faults:
         raise ValueError(
             f"the stored signals of the teacher cannot be used: {'; '.join(faults)}. Make mapping and "
-            "signals again: `kedro run --pipelines head_mapping,distillation` without --only-missing-outputs"
+            "signals again: the same command with `--pipelines head_mapping,distillation` and without "
+            "`--only-missing-outputs`"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from circuit_distillation.parameters import plain
+from circuit_distillation.parameters.study import chosen_settings
 
 CURVES = ("loss", "ce", "cka", "noise_floor", "lr", "validation_accuracy", "validation_ce")
 ACCURACIES = ("full_correct", "full_candidate_correct", "circuit_correct", "circuit_candidate_correct")
@@ -30,11 +31,17 @@ def _track(role: dict, arm: str, predictions, parameters: dict[str, Any], histor
     with mlflow.start_run(run_name=name, nested=nested) as run:
         mlflow.set_tags({"task": parameters["task"], "student": plain(role)["name"], "arm": arm})
         mlflow.set_tags({key: parameters[key] for key in ("seed", "training_seed", "experiment")})
-        mlflow.log_params(flatten(plain(parameters["distillation"]), "distillation."))
+        mlflow.log_params(flatten(_settings(parameters, arm), "distillation."))
         mlflow.log_metrics(accuracies)
         if history is not None:
             _log_curves(history, run.info.run_id)
     return {"run_id": run.info.run_id, "run_name": name}
+
+
+def _settings(parameters: dict[str, Any], arm: str) -> dict[str, Any]:
+    """The shared settings under what the search chose for the arm."""
+    chosen, family = plain(parameters["chosen"]), plain(parameters["family"])["name"]
+    return plain(parameters["distillation"]) | chosen_settings(chosen, family, parameters["task"], arm)
 
 
 def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:

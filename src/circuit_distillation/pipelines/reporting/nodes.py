@@ -16,6 +16,7 @@ SHOWN_PARAMETERS = (
     "evaluation",
     "head_mapping",
     "distillation",
+    "chosen",
 )
 PACKAGES = ("circuit-distillation", "torch", "transformers", "kedro", "numpy", "pandas", "scipy")
 TABLES = ("table1", "table2", "table3", "table4")
