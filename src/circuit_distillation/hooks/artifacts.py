@@ -32,7 +32,7 @@ class ArtifactHooks:
         if run_params.get("only_missing_outputs"):
             nodes = [node for node in nodes if not all(catalog.exists(name) for name in node.outputs)]
         read = {name for node in nodes for name in node.inputs if not _is_parameter(name)}
-        # What this run makes itself need not exist; what an earlier run of the same pipeline made must be sound.
+        # What this run makes itself need not exist; what an earlier run of the same made must be sound.
         free = sorted(read - {name for node in nodes for name in node.outputs})
         missing = [name for name in free if not catalog.exists(name)]
         if missing:

@@ -82,7 +82,7 @@ def _bigtom(folder: Path, seed: int) -> list[Choice]:
 
 
 def _tomi(path: Path) -> list[Choice]:
-    """bAbI lines; a question line holds question, answer and support between tabs. Options: the story's places.
+    """bAbI lines; a question line holds question, answer and support between tabs. Options: its places.
 
     Question types come from the `.trace` file beside it, if there is one.
     """
@@ -113,7 +113,7 @@ def _tomi(path: Path) -> list[Choice]:
 
 
 def _hitom(path: Path) -> list[Choice]:
-    """Rows under `data`: story, question, choices ("A. place, B. place"), answer, question_order, deception."""
+    """Rows under `data`: story, question, choices ("A. place, B. place"), answer, order, deception."""
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))["data"]
     except (ValueError, KeyError, TypeError):
