@@ -168,7 +168,7 @@ def test_procrustes_takes_the_place_of_cka(root, run_kedro):
         ({"teacher_hash": "another"}, {}, False, "another teacher than the mapping"),
         ({}, {"rows": "all"}, False, "hold the rows 'last', distillation.rows is 'all'"),
         ({"logits": None}, {"labels": "soft"}, False, "lack the logits that soft labels need"),
-        ({"logits": None}, {}, True, "head_mapping,distillation` without --only-missing-outputs"),
+        ({"logits": None}, {}, True, "without `--only-missing-outputs`"),
     ],
 )
 def test_stored_signals_that_do_not_fit_are_refused_in_one_line(changes, options, soft, message):

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
@@ -20,6 +20,7 @@ def naive_rejections(p_values: list[float], alpha: float) -> list[bool]:
     return rejected
 
 
+@settings(max_examples=25, deadline=None)  # statsmodels collects garbage at each call, dear in a large process
 @given(
     st.lists(st.integers(0, 1000).map(lambda k: k / 1000), min_size=1, max_size=12),
     st.sampled_from([0.01, 0.05, 0.2]),
