@@ -32,3 +32,17 @@ def test_a_broken_input_is_named_with_its_command_unless_nothing_reads_it(tmp_pa
     assert "circuit_discovery,head_mapping --env test --params task=tom`." in text
     catalog.save("made", 1)
     ArtifactHooks().before_pipeline_run(run | {"only_missing_outputs": True}, pipeline, catalog)
+
+
+def test_what_an_earlier_run_of_the_same_pipeline_made_is_looked_at_too(tmp_path):
+    bootstrap_project(ROOT)
+    names = ("small.mapping", "made")
+    catalog = DataCatalog({name: JSONDataset(filepath=str(tmp_path / f"{name}.json")) for name in names})
+    makes = Node(lambda: {}, None, "small.mapping", name="makes")
+    pipeline = Pipeline([makes, Node(lambda x: x, "small.mapping", "made", name="reads")])
+    catalog.save("small.mapping", {"pairs": [1]})
+    (tmp_path / "small.mapping.json").write_text("{}")
+    run = {"runtime_params": {"task": "tom"}, "env": "test"}
+    ArtifactHooks().before_pipeline_run(run, pipeline, catalog)  # makes it again
+    with pytest.raises(UnusableArtifactError, match="small.mapping.json is not what was written"):
+        ArtifactHooks().before_pipeline_run(run | {"only_missing_outputs": True}, pipeline, catalog)

@@ -8,6 +8,7 @@ from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 
+from circuit_distillation.hooks.waiting import waiting_nodes
 from circuit_distillation.models.seals import BrokenArtifactError, check
 
 
@@ -28,9 +29,7 @@ class ArtifactHooks:
 
         `tryfirst`: project hooks otherwise run after kedro-mlflow's, which would leave a run marked finished.
         """
-        nodes = pipeline.nodes
-        if run_params.get("only_missing_outputs"):
-            nodes = [node for node in nodes if not all(catalog.exists(name) for name in node.outputs)]
+        nodes = waiting_nodes(run_params, pipeline, catalog)
         read = {name for node in nodes for name in node.inputs if not _is_parameter(name)}
         # What this run makes itself need not exist; what an earlier run of the same made must be sound.
         free = sorted(read - {name for node in nodes for name in node.outputs})

@@ -10,6 +10,7 @@ from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.hooks import hook_impl
 
 from circuit_distillation.hooks.live_runs import BusyError, LiveRun, enter, remove_leftovers
+from circuit_distillation.hooks.waiting import waiting_nodes
 
 logger = logging.getLogger(__name__)
 SHARED = "/08_reporting/"  # files that all runs add to, each under a lock of its own
@@ -37,9 +38,7 @@ class RunHooks:
     def before_pipeline_run(self, run_params, pipeline, catalog) -> None:
         """Raise one clear error if another run is at work on the same files; else clean and begin."""
         self._leave()  # of an earlier run in this process that another hook refused
-        nodes = pipeline.nodes
-        if run_params.get("only_missing_outputs"):
-            nodes = [node for node in nodes if not all(catalog.exists(name) for name in node.outputs)]
+        nodes = waiting_nodes(run_params, pipeline, catalog)
         reads = _paths((name for node in nodes for name in node.inputs), catalog)
         writes = _paths((name for node in nodes for name in node.outputs), catalog)
         own = {path for path in writes if SHARED not in path}
