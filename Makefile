@@ -7,6 +7,7 @@ export DO_NOT_TRACK := 1
 export TOKENIZERS_PARALLELISM := false
 KEDRO := .venv/bin/kedro
 PARAMS ?=
+comma := ,
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 
@@ -31,7 +32,7 @@ sweeps: setup   ## why: one setting changed at a time, on validation prompts of 
 	@scripts/search.sh sweeps $(PARAMS)
 
 transfer: setup ## was a mechanism transferred: circuits of trained students found anew
-	@for seed in $(SEEDS); do scripts/search.sh transfer seed=$$seed; done
+	@for seed in $(SEEDS); do scripts/search.sh transfer "seed=$$seed$(if $(PARAMS),$(comma)$(PARAMS))" || exit 1; done
 
 replication: setup  ## docs/replication.md from the stored results of the study
 	@$(KEDRO) run --pipelines study

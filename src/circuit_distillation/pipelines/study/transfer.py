@@ -62,7 +62,8 @@ def measure_transfer(
 
     task = run["task"]
     prompts = (from_frame(split) for split in (discovery, corrupted, means))
-    _, circuit = find_circuit(student, *prompts, getattr(parameters, task).model_dump())
+    how = {"n_processes": parameters.processes, "progress": True}
+    _, circuit = find_circuit(student, *prompts, getattr(parameters, task).model_dump(), **how)
     options = getattr(data.task_options, task).model_dump()
     familiar = familiar_prompts(task, options, getattr(data.groups, task).validation, run["seed"])
     examples = (from_frame(held_out), familiar)
