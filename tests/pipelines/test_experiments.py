@@ -6,7 +6,8 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
-from circuit_distillation.hooks.parameters import InvalidParameterError
+from circuit_distillation.hooks.parameters import InvalidParameterError, _preset
+from circuit_distillation.parameters import ParameterError
 
 from .conftest import ROOT
 
@@ -28,6 +29,13 @@ def test_as_printed_takes_the_paper_to_the_letter(tmp_path):
 def test_the_command_outranks_a_preset(tmp_path):
     given = head_mapping(tmp_path, experiment="as_printed", head_mapping={"performance": "logit_diff"})
     assert (given["student_form"], given["performance"]) == ("ratio", "logit_diff")
+
+
+def test_a_preset_leaves_alone_what_experiments_share(tmp_path):
+    loader = {"experiments": {"mine": {"circuit_discovery": {"tom": {"fraction": 0.5}}}}}
+    with pytest.raises(ParameterError, match="`mine` .*sets `circuit_discovery`, which all experiments share"):
+        _preset(loader, "mine")
+    assert _preset(loader, "another") == {}
 
 
 def test_a_family_is_not_renamed_by_a_parameter(tmp_path):

@@ -17,6 +17,9 @@ from circuit_distillation.parameters import ParameterError, Parameters, validate
 from circuit_distillation.parameters.study import outranked
 
 
+OF_AN_EXPERIMENT = ("head_mapping", "distillation")  # what comes after circuit discovery
+
+
 class InvalidParameterError(KedroCliError):
     """A parameter that is unknown, mistyped or out of range."""
 
@@ -42,7 +45,7 @@ def _checked(loader) -> Parameters:
     The loader keeps them: YAML is slow to read, and everybody who asks later gets what was checked here.
     """
     given, defaults = loader.runtime_params or {}, loader["globals"]
-    preset = _read(loader, "experiments").get(str(given.get("experiment", defaults["experiment"])), {})
+    preset = _preset(loader, str(given.get("experiment", defaults["experiment"])))
     loader.runtime_params = OmegaConf.to_container(OmegaConf.merge(preset, given))
     raw = _read(loader, "parameters")
     parameters = validate(raw)
@@ -56,6 +59,17 @@ def _checked(loader) -> Parameters:
         )
     loader["parameters"] = raw
     return parameters
+
+
+def _preset(loader, experiment: str) -> dict[str, Any]:
+    """The preset of an experiment; `ParameterError` if it changes what all experiments share."""
+    preset = _read(loader, "experiments").get(experiment, {})
+    if shared := sorted(set(preset) - set(OF_AN_EXPERIMENT)):
+        raise ParameterError(
+            f"experiment `{experiment}` of conf/base/experiments.yml sets `{shared[0]}`, which all experiments "
+            f"share: a preset may set {' and '.join(OF_AN_EXPERIMENT)}"
+        )
+    return preset
 
 
 def _read(loader, key: str) -> dict[str, Any]:
