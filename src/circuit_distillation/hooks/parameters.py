@@ -16,7 +16,6 @@ from circuit_distillation import grid
 from circuit_distillation.parameters import ParameterError, Parameters, validate
 from circuit_distillation.parameters.study import outranked
 
-
 OF_AN_EXPERIMENT = ("head_mapping", "distillation")  # what comes after circuit discovery
 
 
@@ -66,8 +65,8 @@ def _preset(loader, experiment: str) -> dict[str, Any]:
     preset = _read(loader, "experiments").get(experiment, {})
     if shared := sorted(set(preset) - set(OF_AN_EXPERIMENT)):
         raise ParameterError(
-            f"experiment `{experiment}` of conf/base/experiments.yml sets `{shared[0]}`, which all experiments "
-            f"share: a preset may set {' and '.join(OF_AN_EXPERIMENT)}"
+            f"experiment `{experiment}` of experiments.yml sets `{shared[0]}`, which all experiments share: "
+            f"a preset may set {' and '.join(OF_AN_EXPERIMENT)}"
         )
     return preset
 
