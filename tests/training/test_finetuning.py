@@ -12,6 +12,7 @@ from naive.tiny_models import tiny_model
 from standins import train_bpe
 
 from circuit_distillation.tasks import arithmetic
+from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.training.adapters import LoraSettings
 from circuit_distillation.training.finetuning import FineTuneSettings, finetune
 from circuit_distillation.training.finetuning_launch import finetune_in_processes
@@ -193,7 +194,13 @@ def test_scores_of_held_out_items_by_hand(model, tokenizer, items):
         exact, right, n_tokens = exact + all(hits), right + sum(hits), n_tokens + len(hits)
     assert scores["corpus_exact"] == exact / len(items)
     assert scores["corpus_token_accuracy"] == pytest.approx(right / n_tokens)
-    assert scores["corpus_n"] == len(items) and 0 < scores["corpus_guess"] <= 1
+    assert scores["corpus_n"] == len(items)
+
+
+def test_guessing_is_over_the_items_that_are_scored(model, tokenizer):
+    items = [Instruction("add", "1 + 1 =", response, "") for response in (" 2", " 2", " 3", " 4" + " 4" * 60)]
+    scores = tuning_scores(model, tokenizer, items, 40)
+    assert scores["corpus_n"] == 3 and scores["corpus_guess"] == pytest.approx(2 / 3)
 
 
 @pytest.mark.slow

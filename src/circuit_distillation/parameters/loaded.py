@@ -10,7 +10,9 @@ from circuit_distillation.parameters.fields import (
     Accuracy,
     Count,
     CountOrNone,
+    Flag,
     Positive,
+    Processes,
     Rate,
     Strict,
     Weight,
@@ -62,7 +64,7 @@ class Loading(Strict):
     dtype: Literal["float32", "bfloat16", "float16"]
     device_map: Device | None
     attention: Literal["sdpa", "eager", "flash_attention_2"]
-    tf32: Annotated[bool, Field(strict=True)]
+    tf32: Flag
 
     @model_validator(mode="after")
     def _flash_needs_half(self) -> Loading:
@@ -121,11 +123,17 @@ class FineTuning(Strict):
     clip_norm: Positive
     micro_batch_size: Count
     precision: Literal["fp32", "bf16"]
-    gradient_checkpointing: Annotated[bool, Field(strict=True)]
+    gradient_checkpointing: Flag
     checkpoint_every: Count
-    processes: Count
-    sharded: Annotated[bool, Field(strict=True)]
+    processes: Processes
+    sharded: Flag
     lora: Lora
+
+    @model_validator(mode="after")
+    def _shared_with_somebody(self) -> FineTuning:
+        if self.sharded and self.processes == 1:
+            raise ValueError("`sharded` spreads a model over processes: set `processes` to 2 or more")
+        return self
 
 
 class HeldOut(Strict):

@@ -31,11 +31,12 @@ def tuning_scores(
         exact += int((hits | ~wanted).all(1).sum())
         right += int(hits.sum())
         n_tokens += int(wanted.sum())
-    rates = guess_rates(items)
+    kept = [items[index] for index in corpus.kept]
+    rates = guess_rates(kept)
     return {
         "corpus_exact": exact / len(corpus),
         "corpus_token_accuracy": right / n_tokens,
-        "corpus_guess": sum(rates[item.kind] for item in items) / len(items),
+        "corpus_guess": sum(rates[item.kind] for item in kept) / len(kept),
         "corpus_n": len(corpus),
     }
 

@@ -26,6 +26,7 @@ class TuningTokens:
     tokens: np.ndarray  # [token], int32
     starts: np.ndarray  # [item + 1]
     prompt_lengths: np.ndarray  # [item]
+    kept: np.ndarray  # [item], its place among the items that were given
     n_long: int
 
     def __len__(self) -> int:
@@ -58,19 +59,21 @@ class TuningBatch:
 
 def tokenise(tokenizer, items: Sequence[PromptAndResponse], max_tokens: int) -> TuningTokens:
     """Prompt and response apart, joined as ids, the end of sequence after. ValueError if nothing is left."""
-    parts, lengths, prompts, n_long = [], [], [], 0
+    parts, lengths, prompts, kept = [], [], [], []
     for start in range(0, len(items), CHUNK):
-        for prompt, response in encode_instructions(tokenizer, items[start : start + CHUNK]):
+        pairs = encode_instructions(tokenizer, items[start : start + CHUNK])
+        for place, (prompt, response) in enumerate(pairs, start):
             if len(prompt) + len(response) > max_tokens:
-                n_long += 1
                 continue
+            kept.append(place)
             parts.append(np.array(prompt + response, dtype=np.int32))
             lengths.append(len(prompt) + len(response))
             prompts.append(len(prompt))
     if not parts:
         raise ValueError(f"no item of the corpus has {max_tokens} tokens or fewer: raise max_tokens")
     starts = np.concatenate([[0], np.cumsum(lengths)])
-    return TuningTokens(np.concatenate(parts), starts, np.array(prompts), n_long)
+    n_long = len(items) - len(kept)
+    return TuningTokens(np.concatenate(parts), starts, np.array(prompts), np.array(kept), n_long)
 
 
 def batch_of(corpus: TuningTokens, items: np.ndarray, filler: int) -> TuningBatch:

@@ -35,7 +35,7 @@ def tune_loaded_model(
         _items(corpus_train),
         settings,
         n_processes=parameters.processes,
-        shard=parameters.sharded,
+        shard=parameters.sharded and settings.method == "full",
         checkpoint_folder=unfinished,
         label=f"tuned {role['name']}",
     )

@@ -1,0 +1,71 @@
+"""Bad parameters of a family that is loaded, each with the one line that it must get."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from circuit_distillation.parameters import ParameterError, validate
+
+CONF = Path(__file__).parent.parent / "conf"
+SMALL = "family.models.small"
+
+PARAMETERS: list[tuple[str, Any, str]] = [
+    (f"{SMALL}.hub_id", "Llama-3.2-1B", "must be an id of the hub, owner/name, of letters, digits and `_.-`"),
+    (f"{SMALL}.hub_id", "../../etc/passwd", "must be an id of the hub"),
+    (f"{SMALL}.revision", "main", "must be a commit of 40 hexadecimal digits (a branch would move)"),
+    (f"{SMALL}.revision", None, "`revision` of meta-llama/Llama-3.2-1B is missing: pin a commit of 40 hexad"),
+    (f"{SMALL}.hub_id", None, "give a `path`, or a `hub_id` with its `revision`"),
+    (f"{SMALL}.path", "", "`family.models.small.path` = '': must be"),
+    (f"{SMALL}.pth", "x", "unknown parameter `family.models.small.pth`: did you mean `path`?"),
+    ("family.models", None, "a loaded family has both `models` and `loading`, the mini family neither"),
+    ("family.loading.dtype", "fp32", "must be one of float32, bfloat16, float16"),
+    ("family.loading.device_map", "auto", "must be cpu, cuda or cuda:N (one device holds a whole model)"),
+    ("family.loading.attention", "flash_attention_2", "flash_attention_2 needs `dtype` bfloat16 or float16"),
+    ("finetuning", None, "`finetuning` is missing: the family llama3 needs it"),
+    ("finetuning.method.large", "qlora", "must be one of full, lora"),
+    ("finetuning.sharded", True, "`sharded` spreads a model over processes: set `processes` to 2 or more"),
+    ("finetuning.processes", 0, "must be a whole number, at least 1"),
+    ("finetuning.lora.dropout", 1.5, "must be a number, at least 0, at most 1"),
+    ("finetuning.lora.targets", [], "must be a list, at least 1 long"),
+    ("finetuning.tom.max_tokens", 4, "must be a whole number, at least 8"),
+    ("machine.gpu_memory_gb", 0, "must be a number, above 0"),
+    ("machine.utilisation", 40, "must be a number, above 0, at most 1"),
+    ("data_generation.corpus.tom.source.file", None, "`file` is missing: name the data file of tatsu-lab/alp"),
+    ("data_generation.corpus.tom.source.revision", "v1", "must be a commit of 40 hexadecimal digits"),
+    ("held_out.bigtom", 3, "`held_out.bigtom` = 3: must be"),
+]
+
+
+@pytest.fixture(scope="module")
+def shipped() -> dict:
+    """The parameters of conf/base with those of conf/llama3 over them, globals filled in."""
+    defaults = OmegaConf.merge(*(OmegaConf.load(CONF / env / "globals.yml") for env in ("base", "llama3")))
+    OmegaConf.clear_resolver("globals")
+    OmegaConf.register_new_resolver("globals", lambda key: defaults[key])
+    paths = [path for env in ("base", "llama3") for path in sorted((CONF / env).glob("parameters*.yml"))]
+    parameters = OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, paths)), resolve=True)
+    OmegaConf.clear_resolver("globals")
+    return parameters
+
+
+def test_the_shipped_parameters_are_valid(shipped):
+    assert validate(shipped).family.name == "llama3"
+
+
+@pytest.mark.parametrize(("path", "value", "message"), PARAMETERS, ids=lambda part: repr(part)[:40])
+def test_a_bad_parameter_gets_one_line(shipped, path, value, message):
+    given = copy.deepcopy(shipped)
+    *parents, key = path.split(".")
+    block = given
+    for parent in parents:
+        block = block[parent]
+    block[key] = value
+    with pytest.raises(ParameterError) as caught:
+        validate(given)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
