@@ -35,7 +35,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("finetuning.tom.max_tokens", 4, "must be a whole number, at least 8"),
     ("machine.gpu_memory_gb", 0, "must be a number, above 0"),
     ("machine.utilisation", 40, "must be a number, above 0, at most 1"),
-    ("data_generation.corpus.tom.source.file", None, "`file` is missing: name the data file of tatsu-lab/alp"),
+    ("data_generation.corpus.tom.source.file", None, "`file` is missing: name the data file of tatsu-lab"),
     ("data_generation.corpus.tom.source.revision", "v1", "must be a commit of 40 hexadecimal digits"),
     ("held_out.bigtom", 3, "`held_out.bigtom` = 3: must be"),
 ]
