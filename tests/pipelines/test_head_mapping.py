@@ -35,8 +35,14 @@ def stored(seed: int, n_heads: int) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
 @pytest.mark.parametrize("rule", ["nearest", "one_to_one", "profile", "cka", "random"])
 def test_the_node_maps_by_the_parameters_of_its_task(rule: str) -> None:
     parameters = HeadMapping(**PARAMETERS | {"rule": rule})
-    made = map_heads(*stored(1, 4), *stored(2, 5), parameters, "tom", 7)
+    made = map_heads(*stored(1, 4), *stored(2, 5), parameters, "tom", 7, {}, "mini")
     assert made["n_pairs"] == 2 and made["n_student_heads_total"] == 4  # half of the heads, as for tom
     assert {tuple(pair["teacher"]) for pair in made["pairs"]} <= {(0, 1), (0, 2)}
     assert made["parameters"] == PARAMETERS | {"rule": rule, "fraction": 0.5, "seed": 7}
     assert made["hashes"] == {"student": "h1", "teacher": "h2"}
+
+
+def test_the_searched_share_of_heads_takes_the_place_of_the_declared_one() -> None:
+    chosen = {"mini": {"tom": {"shared": {"fraction": 0.25}}}}
+    made = map_heads(*stored(1, 4), *stored(2, 5), HeadMapping(**PARAMETERS), "tom", 7, chosen, "mini")
+    assert made["n_pairs"] == 1 and made["parameters"]["fraction"] == 0.25

@@ -95,6 +95,7 @@ def test_the_document_says_what_the_tables_hold(data_root):
     tables |= {
         "training": _table(data_root, "training.parquet"),
         "search": pd.DataFrame(),
+        "shared": pd.DataFrame(),
         "sweeps": pd.DataFrame(),
     }
     assert render_replication("mini", **tables) == text

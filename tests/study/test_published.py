@@ -26,7 +26,8 @@ def table(family: str, name: str) -> pd.DataFrame:
 def test_the_document_is_made_of_its_tables(family):
     names = ("claims", "accuracies", "pairs", "transfer", "search", "sweeps")
     tables = {name: table(family, f"{name}.csv") for name in names} | {
-        "training": table(family, "training.parquet")
+        "shared": table(family, "search_shared.csv"),
+        "training": table(family, "training.parquet"),
     }
     assert render_replication(family, **tables) == (DOCS / "replication.md").read_text()
 

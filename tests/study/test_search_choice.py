@@ -10,8 +10,8 @@ import yaml
 from pydantic import ValidationError
 
 from circuit_distillation.grid import PAPER_ARMS
-from circuit_distillation.parameters.study import Chosen, Search, chosen_settings, outranked
-from circuit_distillation.study.search import chosen_block, summarise
+from circuit_distillation.parameters.study import Search, chosen_settings, outranked
+from circuit_distillation.study.search import chosen_block, summarise, summarise_shared
 
 
 def trials(arms: dict[str, dict[str, list[float]]], students=("small", "medium")) -> pd.DataFrame:
@@ -48,34 +48,60 @@ def test_unequal_budgets_are_refused():
 
 def test_every_arm_must_have_as_many_declared_trials():
     even = {arm: ({"learning_rate_heads": 1e-3},) for arm in PAPER_ARMS}
-    assert Search(training_seed=3, trials=even)
+    assert Search(training_seed=3, shared=({},), trials=even)
     for uneven in (even | {"full_ce": even["full_ce"] * 2}, {arm: () for arm in PAPER_ARMS}):
         with pytest.raises(ValidationError, match="as many trials as any other"):
-            Search(training_seed=3, trials=uneven)
+            Search(training_seed=3, shared=({},), trials=uneven)
+
+
+def test_what_all_arms_share_is_chosen_by_the_mean_over_arms_and_students():
+    rows = trials({arm: {"{}": [0.5, 0.5], '{"epochs": 6}': [0.3, 0.9]} for arm in ("a", "b")})
+    shared = summarise_shared(rows)
+    assert shared["full_accuracy"].tolist() == pytest.approx([0.5, 0.6])
+    assert shared["trainings"].tolist() == [4, 4]
+    block = chosen_block(shared, summarise(trials({"a": {'{"cka_weight": 2.0}': [0.5, 0.5]}})))
+    assert block == {"tom": {"shared": {"epochs": 6}, "arms": {"a": {"cka_weight": 2.0}}}}
 
 
 CHOSEN = {
     "mini": {
-        "tom": {"circuit_ce": Chosen(learning_rate_heads=3e-4), "full_ce": Chosen(learning_rate_full=1e-4)}
+        "tom": {
+            "shared": {"batch_size": 32, "fraction": 0.08},
+            "arms": {"circuit_ce": {"learning_rate_heads": 3e-4}, "full_ce": {"learning_rate_full": 1e-4}},
+        }
     }
 }
 
 
 def test_what_is_chosen_holds_for_its_family_task_and_arm():
-    assert chosen_settings(CHOSEN, "mini", "tom", "circuit_ce") == {"learning_rate_heads": 3e-4}
-    assert chosen_settings(CHOSEN, "mini", "tom", "goat_circuit_ce") == {"learning_rate_heads": 3e-4}
+    shared = {"batch_size": 32, "fraction": 0.08}
+    for arm in ("circuit_ce", "goat_circuit_ce"):
+        assert chosen_settings(CHOSEN, "mini", "tom", arm) == shared | {"learning_rate_heads": 3e-4}
+    assert chosen_settings(CHOSEN, "mini", "tom") == shared
+    assert chosen_settings(CHOSEN, "mini", "tom", "layer_cka") == shared
     assert chosen_settings(CHOSEN, "mini", "entity", "circuit_ce") == {}
     assert chosen_settings(CHOSEN, "llama3", "tom", "circuit_ce") == {}
 
 
 def test_a_setting_by_hand_outranks_the_choice():
-    assert outranked(CHOSEN, {"learning_rate_heads": 0.1, "epochs": 3}) == {
-        "mini": {"tom": {"circuit_ce": {"learning_rate_heads": 0.1}, "full_ce": {}}}
+    by_hand = {
+        "distillation": {"learning_rate_heads": 0.1, "epochs": 3, "batch_size": 8},
+        "head_mapping": {"fraction": {"tom": 0.5}},
+    }
+    assert outranked(CHOSEN, by_hand) == {
+        "mini": {
+            "tom": {
+                "shared": {"batch_size": 8, "fraction": 0.5},
+                "arms": {"circuit_ce": {"learning_rate_heads": 0.1}, "full_ce": {"learning_rate_full": 1e-4}},
+            }
+        }
     }
 
 
 def test_the_shipped_settings_are_those_that_the_published_search_chose():
     root = Path(__file__).parents[2]
     chosen = yaml.safe_load((root / "conf/base/parameters_search.yml").read_text())["chosen"]
-    published = {path.parent.name: pd.read_csv(path) for path in root.glob("docs/replication/*/search.csv")}
-    assert chosen == {family: chosen_block(summary) for family, summary in published.items()}
+    assert chosen == {
+        path.parent.name: chosen_block(pd.read_csv(path.with_name("search_shared.csv")), pd.read_csv(path))
+        for path in root.glob("docs/replication/*/search.csv")
+    }

@@ -48,8 +48,7 @@ def _checked(loader) -> Parameters:
     loader.runtime_params = OmegaConf.to_container(OmegaConf.merge(preset, given))
     raw = _read(loader, "parameters")
     parameters = validate(raw)
-    by_hand = outranked(parameters.chosen, loader.runtime_params.get("distillation") or {})
-    raw = OmegaConf.to_container(OmegaConf.merge(raw, {"chosen": by_hand}))
+    raw = raw | {"chosen": outranked(raw["chosen"], loader.runtime_params)}
     family = defaults["family"]
     if parameters.family.name != family:
         raise ParameterError(

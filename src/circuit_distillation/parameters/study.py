@@ -13,19 +13,32 @@ from circuit_distillation.study.names import SWEEPS
 Task = Literal["entity", "tom"]
 
 
+class Shared(Strict):
+    """What the search decides for all arms of a task; an absent value stays that of the other parameters."""
+
+    epochs: Count | None = None
+    batch_size: Annotated[int, Field(strict=True, ge=2)] | None = None
+    fraction: Fraction | None = None
+
+
 class Chosen(Strict):
-    """What the search decides for an arm; a value that is absent stays the shared one of `distillation`."""
+    """What the search decides for an arm; an absent value stays the shared one of `distillation`."""
 
     learning_rate_heads: Rate | None = None
     learning_rate_full: Rate | None = None
     cka_weight: Weight | None = None
 
 
-class Changes(Chosen):
+class TaskChoice(Strict):
+    """What the search decided for a task."""
+
+    shared: Shared = Shared()
+    arms: dict[Literal[PAPER_ARMS], Chosen] = {}
+
+
+class Changes(Chosen, Shared):
     """What a trial may change."""
 
-    epochs: Count | None = None
-    batch_size: Annotated[int, Field(strict=True, ge=2)] | None = None
     bank_batches: Count | None = None
     weights: Literal["qkvo", "qo"] | None = None
     labels: Literal["hard", "gold"] | None = None
@@ -33,7 +46,6 @@ class Changes(Chosen):
     similarity: Literal["cka", "procrustes"] | None = None
     estimator: Literal["biased", "unbiased"] | None = None
     pair_reduction: Literal["sum", "mean"] | None = None
-    fraction: Fraction | None = None
     student_form: Literal["difference", "ratio"] | None = None
     baseline: Literal["student", "teacher"] | None = None
     performance: Literal["logprob", "accuracy", "logit_diff"] | None = None
@@ -43,9 +55,10 @@ class Changes(Chosen):
 
 
 class Search(Strict):
-    """The declared search: as many trials for every arm, scored on the validation split."""
+    """The declared search on validation prompts: `shared` with every arm, then as many `trials` for each."""
 
     training_seed: CountOrNone
+    shared: Annotated[tuple[Shared, ...], Field(min_length=1)]
     trials: dict[Literal[PAPER_ARMS], tuple[Changes, ...]]
 
     @model_validator(mode="after")
@@ -65,7 +78,7 @@ class Sweep(Strict):
     tasks: tuple[Task, ...] = ("entity", "tom")
 
 
-ChosenSettings = dict[Name, dict[Task, dict[Literal[PAPER_ARMS], Chosen]]]
+ChosenSettings = dict[Name, dict[Task, TaskChoice]]
 Sweeps = dict[Literal[SWEEPS], Sweep]
 
 
@@ -75,22 +88,36 @@ def given(changes: Strict | dict) -> dict[str, object]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def chosen_settings(chosen: ChosenSettings, family: str, task: str, arm: str) -> dict[str, object]:
-    """What the search chose for an arm; a "GOAT-style" arm takes that of the arm it is made from."""
-    settings = chosen.get(family, {}).get(task, {}).get(arm.removeprefix("goat_"))
-    return given(settings) if settings else {}
+def chosen_settings(chosen: dict, family: str, task: str, arm: str | None = None) -> dict[str, object]:
+    """What the search chose for all arms of a task and, if an arm is named, for that arm alone.
+
+    `chosen` is the block of the parameters as plain values. A "GOAT-style" arm takes what was chosen for the
+    arm it is made from.
+    """
+    choice = chosen.get(family, {}).get(task, {})
+    own = choice.get("arms", {}).get(arm.removeprefix("goat_"), {}) if arm else {}
+    return given(choice.get("shared", {})) | given(own)
 
 
-def outranked(chosen: ChosenSettings, overrides: dict[str, object]) -> dict[str, object]:
-    """`chosen` for runtime parameters that set its keys in `distillation` by hand: those win in every arm."""
-    named = {key: value for key, value in overrides.items() if key in Chosen.model_fields}
+def outranked(chosen: dict, overrides: dict[str, dict[str, object]]) -> dict[str, object]:
+    """`chosen` without what the runtime parameters set by hand in `distillation` and `head_mapping`.
+
+    A setting given by hand holds in every arm: it takes the place of each value that the search chose.
+    """
     return {
-        family: {
-            task: {
-                arm: {key: named[key] for key in named if key in given(settings)}
-                for arm, settings in arms.items()
-            }
-            for task, arms in tasks.items()
-        }
+        family: {task: _by_hand(choice, task, overrides) for task, choice in tasks.items()}
         for family, tasks in chosen.items()
     }
+
+
+def _by_hand(choice: dict, task: str, overrides: dict[str, dict[str, object]]) -> dict[str, object]:
+    named = dict(overrides.get("distillation") or {})
+    fractions = (overrides.get("head_mapping") or {}).get("fraction") or {}
+    if task in fractions:
+        named["fraction"] = fractions[task]
+    arms = {arm: _replaced(settings, named) for arm, settings in choice.get("arms", {}).items()}
+    return {"shared": _replaced(choice.get("shared", {}), named), "arms": arms}
+
+
+def _replaced(settings: dict, named: dict[str, object]) -> dict[str, object]:
+    return {name: named.get(name, value) for name, value in given(settings).items()}

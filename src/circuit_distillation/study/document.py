@@ -35,6 +35,7 @@ def render_replication(
     training: pd.DataFrame,
     transfer: pd.DataFrame,
     search: pd.DataFrame,
+    shared: pd.DataFrame,
     sweeps: pd.DataFrame,
 ) -> str:
     """The document as Markdown. Each section ends with the name of the stored table it was made from."""
@@ -66,8 +67,9 @@ def render_replication(
         alignment=_alignment(training),
         collapse=_collapse(pairs),
         transfer=_transfer(transfer),
+        n_shared=0 if search.empty else int(shared.groupby("task").size().max()),
         n_trials=0 if search.empty else int(search.groupby(["task", "arm"]).size().max()),
-        searches=_search(search),
+        searches=_search(search, shared),
         sweeps=_sweeps(sweeps),
     )
 
@@ -225,13 +227,15 @@ def _transfer(transfer: pd.DataFrame) -> str:
     )
 
 
-def _search(search: pd.DataFrame) -> list[dict[str, str]]:
+def _search(search: pd.DataFrame, shared: pd.DataFrame) -> list[dict[str, str]]:
     if search.empty:
         return []
+    chosen = {"chosen": lambda row: "yes" if row["chosen"] else ""}
     return [
         {
             "name": TASK_NAMES[str(task)],
-            "table": _trials(own, {"chosen": lambda row: "yes" if row["chosen"] else ""}),
+            "shared": _trials(shared[shared["task"] == task], chosen),
+            "table": _trials(own, chosen),
         }
         for task, own in search.groupby("task")
     ]
@@ -256,8 +260,8 @@ def _trials(rows: pd.DataFrame, more: dict[str, Any], with_task: bool = False) -
     return markdown_table(
         [
             ({"task": TASK_NAMES[row["task"]]} if with_task else {})
+            | ({"arm": ARMS[row["arm"]]} if "arm" in row else {})
             | {
-                "arm": ARMS[row["arm"]],
                 "settings": f"`{row['changes']}`",
                 "validation, full": number(row["full_accuracy"]),
                 "validation, circuit": number(row["circuit_accuracy"]),

@@ -1,4 +1,4 @@
-"""The search's choice: for each task and arm the trial of the best validation accuracy, students averaged."""
+"""The search's choice: settings that all arms share, then each arm's own, by validation accuracy."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import pandas as pd
 
 KEYS = ["task", "arm", "changes"]
+MEASURES = ["full_accuracy", "circuit_accuracy", "balanced_accuracy", "ce", "cka"]
 CRITERION = "full_accuracy"
 
 
@@ -17,19 +18,36 @@ def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     a tie. ValueError if an arm had more trials than another, or a student missed one: budgets must be equal.
     """
     check_budgets(trials)
-    measures = ["full_accuracy", "circuit_accuracy", "balanced_accuracy", "ce", "cka"]
-    summary = trials.groupby(KEYS, sort=False)[measures].mean().reset_index()
-    summary["students"] = trials.groupby(KEYS, sort=False).size().to_numpy()
-    best = summary.groupby(["task", "arm"], sort=False)[CRITERION].idxmax()
+    return _best(trials, KEYS)
+
+
+def summarise_shared(trials: pd.DataFrame) -> pd.DataFrame:
+    """One row for each task and shared setting: means over arms and students; `chosen` as in `summarise`."""
+    check_budgets(trials)
+    return _best(trials, [key for key in KEYS if key != "arm"])
+
+
+def _best(trials: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+    grouped = trials.groupby(keys, sort=False)
+    summary = grouped[MEASURES].mean().reset_index()
+    summary["trainings"] = grouped.size().to_numpy()
+    best = summary.groupby([key for key in keys if key != "changes"], sort=False)[CRITERION].idxmax()
     summary["chosen"] = summary.index.isin(best)
     return summary
 
 
-def chosen_block(summary: pd.DataFrame) -> dict[str, dict[str, dict[str, float]]]:
-    """What the search chose, as the block `chosen.FAMILY` of the parameters: task -> arm -> settings."""
-    block: dict[str, dict[str, dict[str, float]]] = {}
-    for row in summary[summary["chosen"]].to_dict("records"):
-        block.setdefault(row["task"], {})[row["arm"]] = json.loads(row["changes"])
+def chosen_shared(shared: pd.DataFrame) -> dict[str, float]:
+    """The settings that one task's rows of `summarise_shared` chose."""
+    return json.loads(shared.loc[shared["chosen"], "changes"].item())
+
+
+def chosen_block(shared: pd.DataFrame, arms: pd.DataFrame) -> dict[str, dict]:
+    """What the search chose, as the block `chosen.FAMILY` of the parameters, from both summaries."""
+    block: dict[str, dict] = {
+        str(task): {"shared": chosen_shared(rows), "arms": {}} for task, rows in shared.groupby("task")
+    }
+    for row in arms[arms["chosen"]].to_dict("records"):
+        block[row["task"]]["arms"][row["arm"]] = json.loads(row["changes"])
     return block
 
 

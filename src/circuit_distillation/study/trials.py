@@ -75,14 +75,17 @@ class TrialCase:
         )
 
 
-def run_trial(case: TrialCase, arm: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+def run_trial(
+    case: TrialCase, arm: str, changes: Mapping[str, Any], beside: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """Train a copy of the student and score it on validation prompts.
 
-    `changes` are fields of DistillationSettings and MappingSettings; ValueError for any other. Returns a row:
+    `changes`, and what all trials have `beside` them, are fields of DistillationSettings and MappingSettings;
+    ValueError for any other. Returns a row:
     arm, changes (JSON), {full,circuit}_accuracy and balanced_accuracy (over cells) on validation prompts, ce
     and cka (mean of the last tenth of the steps), noise_floor, n_heads, distinct_teacher_heads, seconds.
     """
-    training, mapping = split_changes(changes)
+    training, mapping = split_changes(dict(beside or {}) | dict(changes))
     settings, record = replace(case.settings, **training), case.map_heads(replace(case.mapping, **mapping))
     heads = [tuple(head) for head in record["student_heads"]]
     pairs = record["random_pairs" if get_arm(arm).pairs == "random" else "pairs"]

@@ -18,5 +18,7 @@ def distillation_settings(
     from circuit_distillation.training.distillation_settings import DistillationSettings
 
     names = {item.name for item in fields(DistillationSettings)}
-    shared = {name: value for name, value in parameters.model_dump().items() if name in names}
-    return DistillationSettings(**shared | chosen, seed=seed)
+    settings = parameters.model_dump() | chosen
+    return DistillationSettings(
+        **{name: value for name, value in settings.items() if name in names}, seed=seed
+    )

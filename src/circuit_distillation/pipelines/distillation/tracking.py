@@ -41,7 +41,8 @@ def _track(role: dict, arm: str, predictions, parameters: dict[str, Any], histor
 def _settings(parameters: dict[str, Any], arm: str) -> dict[str, Any]:
     """The shared settings under what the search chose for the arm."""
     chosen, family = plain(parameters["chosen"]), plain(parameters["family"])["name"]
-    return plain(parameters["distillation"]) | chosen_settings(chosen, family, parameters["task"], arm)
+    shared, own = plain(parameters["distillation"]), chosen_settings(chosen, family, parameters["task"], arm)
+    return shared | {name: value for name, value in own.items() if name in shared}
 
 
 def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:

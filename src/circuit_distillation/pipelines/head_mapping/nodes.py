@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from circuit_distillation.parameters import HeadMapping
+from circuit_distillation.parameters.study import chosen_settings
 
 
 def map_heads(
@@ -15,6 +16,8 @@ def map_heads(
     parameters: HeadMapping,
     task: str,
     seed: int,
+    chosen: dict,
+    family: str,
 ) -> dict:
     """The mapping of one student: pairs, control pairs, ties, distinct teacher heads."""
     from circuit_distillation.mapping.build import MappingSettings, build_mapping
@@ -23,12 +26,14 @@ def map_heads(
     outputs = None
     if parameters.rule == "cka":
         outputs = features_from_frame(student_features), features_from_frame(teacher_features)
-    chosen = parameters.model_dump() | {"fraction": getattr(parameters.fraction, task), "seed": seed}
+    shared = chosen_settings(chosen, family, task)
+    fraction = shared.get("fraction", getattr(parameters.fraction, task))
+    settings = parameters.model_dump() | {"fraction": fraction, "seed": seed}
     return build_mapping(
         Effects.from_frame(student_effects),
         Effects.from_frame(teacher_effects),
         student_circuit,
         teacher_circuit,
-        MappingSettings(**chosen),
+        MappingSettings(**settings),
         outputs=outputs,
     )

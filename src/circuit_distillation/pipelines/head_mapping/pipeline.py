@@ -17,7 +17,7 @@ def _cell(role: str) -> Node:
         map_heads,
         [f"{role}.base.{name}" for name in artifacts]
         + [f"{TEACHER}.tuned.{name}" for name in artifacts]
-        + ["params:head_mapping", "params:task", "params:seed"],
+        + ["params:head_mapping", "params:task", "params:seed", "params:chosen", "params:family.name"],
         f"{role}.mapping",
         name="map_heads",
         namespace=f"{role}.map",

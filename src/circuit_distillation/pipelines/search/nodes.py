@@ -10,14 +10,39 @@ from circuit_distillation.parameters import Distillation, HeadMapping
 from circuit_distillation.parameters.study import Search, Sweep, chosen_settings, given
 
 RUN = ("task", "seed")
+KEYS = (*RUN, "experiment")
+
+
+def run_shared(
+    role: str, arm: str, search: Search, distillation: Distillation, head_mapping: HeadMapping, **stored
+):
+    """Every declared shared setting with one arm and one student: a row each."""
+    trials = [(arm, given(changes)) for changes in search.shared]
+    return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
+
+
+def choose_shared(experiment: str, **trials):
+    """Which shared setting is best on validation prompts, the mean over arms and students."""
+    from circuit_distillation.study.search import summarise_shared
+
+    return _summary(summarise_shared, trials, experiment)
 
 
 def run_trials(
-    role: str, arm: str, search: Search, distillation: Distillation, head_mapping: HeadMapping, **stored
+    role: str,
+    arm: str,
+    shared,
+    search: Search,
+    distillation: Distillation,
+    head_mapping: HeadMapping,
+    **stored,
 ):
-    """Every declared trial of an arm for one student, from the shared settings: a row each."""
+    """Every declared trial of an arm for one student, beside the shared settings chosen: a row each."""
+    from circuit_distillation.study.search import chosen_shared
+
+    beside = chosen_shared(_of_run(shared, stored))
     trials = [(arm, given(changes)) for changes in search.trials[arm]]
-    return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
+    return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored, beside)
 
 
 def run_sweep(
@@ -39,28 +64,38 @@ def run_sweep(
     return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
 
 
-def choose(**trials):
+def choose(shared, experiment: str, **trials):
     """Which trial of every arm is best on validation prompts, the mean over students."""
-    import pandas as pd
-
     from circuit_distillation.study.search import chosen_block, summarise
 
-    rows = pd.concat(trials.values(), ignore_index=True)
-    summary = summarise(rows).assign(seed=int(rows["seed"].iloc[0]))
-    block = json.dumps(chosen_block(summary), indent=2)
+    summary = _summary(summarise, trials, experiment)
+    block = json.dumps(chosen_block(_of_run(shared, summary.iloc[0]), summary), indent=2)
     logging.getLogger(__name__).info("chosen, for the family in conf/base/parameters_search.yml:\n%s", block)
     return summary
 
 
-def collect(**sweeps):
+def _summary(summarise, trials: dict[str, Any], experiment: str):
+    import pandas as pd
+
+    rows = pd.concat(trials.values(), ignore_index=True)
+    return summarise(rows).assign(seed=int(rows["seed"].iloc[0]), experiment=experiment)
+
+
+def _of_run(shared, run):
+    """Rows of one run in a table that several fill."""
+    return shared[(shared[list(KEYS)] == [run[name] for name in KEYS]).all(axis=1)]
+
+
+def collect(experiment: str, **sweeps):
     """The rows of every sweep, with its name."""
     import pandas as pd
 
     frames = [frame.assign(sweep=key.split("__")[1]) for key, frame in sweeps.items() if len(frame)]
-    return pd.concat(frames, ignore_index=True)
+    return pd.concat(frames, ignore_index=True).assign(experiment=experiment)
 
 
-def _rows(role: str, trials: list, case, stored: dict[str, Any]):
+def _rows(role: str, trials: list, case, stored: dict[str, Any], beside: dict[str, Any] | None = None):
+    """A row for each arm and its changes; `beside` holds in all of them."""
     import pandas as pd
     from tqdm.auto import tqdm
 
@@ -68,7 +103,10 @@ def _rows(role: str, trials: list, case, stored: dict[str, Any]):
 
     key = {name: stored[name] for name in RUN} | {"student": role}
     return pd.DataFrame(
-        [key | run_trial(case, arm, changes) for arm, changes in tqdm(trials, desc=f"{role} trials")]
+        [
+            key | run_trial(case, arm, changes, beside or {})
+            for arm, changes in tqdm(trials, desc=f"{role} trials")
+        ]
     )
 
 

@@ -3,26 +3,46 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation.grid import PAPER_ARMS, STUDENTS, TEACHER
-from circuit_distillation.pipelines.search.nodes import choose, collect, run_sweep, run_trials
+from circuit_distillation.pipelines.search.nodes import (
+    choose,
+    choose_shared,
+    collect,
+    run_shared,
+    run_sweep,
+    run_trials,
+)
 from circuit_distillation.study.names import SWEEPS
 
 CELLS = [(role, arm) for role in STUDENTS for arm in PAPER_ARMS]
 
 
 def create_search() -> Pipeline:
-    """Every declared trial, and the choice among them."""
+    """The settings that all arms share, then every declared trial beside them, and the choice among those."""
     nodes = [
+        *_round(run_shared, "shared_trials"),
+        *_round(run_trials, "trials", shared="search_shared"),
+        Node(choose_shared, _trials("shared_trials"), "search_shared", name="choose_shared"),
+        Node(choose, _trials("trials") | {"shared": "search_shared"}, "search_summary", name="choose"),
+    ]
+    return Pipeline(nodes, tags="search")
+
+
+def _round(function, rows: str, **more: str) -> list[Node]:
+    return [
         Node(
-            run_trials,
-            _stored(role) | {"arm": f"params:arms.{arm}"},
-            f"{role}.{arm}.trials",
-            name="run_trials",
-            namespace=f"{role}.{arm}.search",
+            function,
+            _stored(role) | {"arm": f"params:arms.{arm}"} | more,
+            f"{role}.{arm}.{rows}",
+            name=function.__name__,
+            namespace=f"{rows}.{role}.{arm}",
         )
         for role, arm in CELLS
     ]
-    trials = {f"{role}__{arm}": f"{role}.{arm}.trials" for role, arm in CELLS}
-    return Pipeline([*nodes, Node(choose, trials, "search_summary", name="choose")], tags="search")
+
+
+def _trials(rows: str) -> dict[str, str]:
+    cells = {f"{role}__{arm}": f"{role}.{arm}.{rows}" for role, arm in CELLS}
+    return cells | {"experiment": "params:experiment"}
 
 
 def create_sweeps() -> Pipeline:
@@ -40,6 +60,7 @@ def create_sweeps() -> Pipeline:
         for role, sweep in cells
     ]
     rows = {f"{role}__{sweep}": f"{role}.{sweep}.sweep" for role, sweep in cells}
+    rows |= {"experiment": "params:experiment"}
     return Pipeline([*nodes, Node(collect, rows, "sweep_rows", name="collect")], tags="sweeps")
 
 

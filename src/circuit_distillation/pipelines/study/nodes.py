@@ -38,8 +38,14 @@ def summarise_runs(models):
     return accuracy_table(models)
 
 
-def write_replication(family: dict, **tables) -> str:
+def write_replication(family: dict, experiment: str, **tables) -> str:
     """The document, from the tables alone."""
     from circuit_distillation.study.document import render_replication
 
-    return render_replication(family["name"], **tables)
+    own = {name: _of_experiment(table, experiment) for name, table in tables.items()}
+    return render_replication(family["name"], **own)
+
+
+def _of_experiment(table, experiment: str):
+    """Rows of one experiment, where a table tells of several."""
+    return table[table["experiment"] == experiment] if "experiment" in table else table

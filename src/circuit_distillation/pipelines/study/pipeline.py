@@ -40,6 +40,8 @@ def create_study() -> Pipeline:
                     "training": "study.training",
                     "transfer": "study.transfer",
                     "search": "study.search",
+                    "shared": "study.search_shared",
+                    "experiment": "params:experiment",
                     "sweeps": "study.sweeps",
                 },
                 "study.replication",
