@@ -96,10 +96,16 @@ def write_checkpoint(folder: Path, role: str, tokenizer: PreTrainedTokenizerFast
     return folder
 
 
-def write_family(folder: Path) -> dict[str, Path]:
-    """One checkpoint a role, one tokenizer for all."""
+def write_family(folder: Path) -> dict[str, dict[str, Path]]:
+    """A base and an instruction-tuned checkpoint a role, by block of parameters; one tokenizer for all."""
     tokenizer = train_bpe()
-    return {role: write_checkpoint(folder / role, role, tokenizer, seed) for seed, role in enumerate(SHAPES)}
+    return {
+        block: {
+            role: write_checkpoint(folder / block / role, role, tokenizer, 10 * number + seed)
+            for seed, role in enumerate(SHAPES)
+        }
+        for number, block in enumerate(("models", "instruct"))
+    }
 
 
 def write_alpaca(path: Path, n: int = 200) -> Path:

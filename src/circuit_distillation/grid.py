@@ -10,6 +10,7 @@ ROLES = ("small", "medium", "large")
 STUDENTS = ("small", "medium")
 TEACHER = "large"
 KINDS = ("base", "tuned")
+INSTRUCT = "instruct"
 PAPER_ARMS = ("full_ce", "circuit_ce", "circuit_align_cka", "circuit_ce_rand_cka", "circuit_ce_align_cka")
 CORPUS_ARMS = (
     "goat_circuit_ce",
@@ -19,15 +20,16 @@ CORPUS_ARMS = (
 )
 EXTRA_ARMS = ("full_kl", "layer_cka", "random_heads_ce_align_cka")
 
-_selected: dict = {"task": "entity", "extra": (), "loaded": False}
+_selected: dict = {"task": "entity", "extra": (), "loaded": False, "instruct": False}
 
 
-def select(task: str, extra_arms: tuple[str, ...] = (), loaded: bool = False) -> bool:
-    """Choose the task, the arms beyond the paper and whether base models are loaded rather than trained here.
+def select(task: str, extra_arms: tuple[str, ...] = (), loaded: bool = False, instruct: bool = False) -> bool:
+    """Choose the task, the arms beyond the paper, and the family: whether its base models are loaded rather
+    than trained here, and whether it has instruction-tuned ones.
 
     Returns whether that changed the grid.
     """
-    wanted = {"task": task, "extra": tuple(extra_arms), "loaded": loaded}
+    wanted = {"task": task, "extra": tuple(extra_arms), "loaded": loaded, "instruct": instruct}
     changed = wanted != _selected
     _selected.update(wanted)
     return changed
@@ -36,6 +38,11 @@ def select(task: str, extra_arms: tuple[str, ...] = (), loaded: bool = False) ->
 def loaded() -> bool:
     """Whether the family's base models come from the hub or from folders."""
     return _selected["loaded"]
+
+
+def instruct() -> bool:
+    """Whether instruction-tuned models are measured: Table 4 has them, Table 3 does not."""
+    return _selected["instruct"] and _selected["task"] == "tom"
 
 
 def arms() -> tuple[str, ...]:
@@ -50,12 +57,20 @@ def cells() -> list[tuple[str, str]]:
 
 
 def references() -> list[tuple[str, str]]:
-    """Every (role, kind) that no arm trains: base and tuned models, and the teacher on its corpus alone.
+    """Every (role, kind) that no arm trains: base and tuned models, instruction-tuned ones, and the teacher
+    on its corpus alone.
 
     Loaded models are tuned on the corpus alone anyway, as in the paper.
     """
-    of_all = [(role, kind) for role in ROLES for kind in KINDS]
+    kinds = (*KINDS, INSTRUCT) if instruct() else KINDS
+    of_all = [(role, kind) for role in ROLES for kind in kinds]
     return of_all if loaded() else [*of_all, (TEACHER, "tuned_corpus")]
+
+
+def searched() -> list[tuple[str, str]]:
+    """Every (role, kind) whose circuit is discovered."""
+    found = [(role, kind) for role in ROLES for kind in KINDS]
+    return [*found, (TEACHER, INSTRUCT)] if instruct() else found
 
 
 def measured() -> list[tuple[str, str]]:

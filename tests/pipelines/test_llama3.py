@@ -16,6 +16,7 @@ from circuit_distillation import grid
 from circuit_distillation.hooks.models import UnusableModelError
 from circuit_distillation.models.loading import load_checkpoint
 from circuit_distillation.pipelines.plan.nodes import CannotFitError
+from circuit_distillation.reporting.tables import paper_rows
 
 from .conftest import ROOT
 
@@ -42,14 +43,17 @@ STAGES = [
 ]
 
 
-def parameters(folder: Path, models: dict[str, Path], task: str) -> dict:
+def parameters(folder: Path, family: dict[str, dict[str, Path]], task: str) -> dict:
     """What makes a run of the llama3 environment small; all else is as shipped."""
     corpus = {"n_train": 96, "n_heldout": 16}
     tuning = {"epochs": 1, "batch_size": 32, "max_tokens": 200, "warmup_steps": 1}
     return {
         "data_root": str(folder / "data"),
         "task": task,
-        "family": {"models": {role: {"path": str(path)} for role, path in models.items()}},
+        "family": {
+            block: {role: {"path": str(path)} for role, path in paths.items()}
+            for block, paths in family.items()
+        },
         "data_generation": {
             "groups": {
                 "entity": {"train": 10, "discovery": 3, "means": 4, "mapping": 4, "validation": 4, "test": 8},
@@ -93,9 +97,9 @@ def ran(tmp_path_factory, conf) -> Path:
     """A folder in which both tasks have run."""
     folder = tmp_path_factory.mktemp("llama3")
     write_alpaca(folder / "alpaca_data.json")
-    models = write_family(folder / "models")
+    family = write_family(folder)
     for task in ("entity", "tom"):
-        run_llama3(conf, parameters(folder, models, task))
+        run_llama3(conf, parameters(folder, family, task))
     return folder
 
 
@@ -108,9 +112,11 @@ def test_tables_come_out_with_the_names_of_the_paper(ran):
         measured = table[table["full_model"] != ""]
         assert len(measured) >= expected
     table = pd.read_csv(reporting / "table4.csv", keep_default_na=False)
-    assert {"Base-1B-Alpaca", "Base-8B-Alpaca", "Base-1B-Instruct"} <= set(table["model"])
+    own = table[table["block"] == "Baselines"].set_index("model")
+    assert list(own.index) == paper_rows().query("table == 4 and block == 'Baselines'")["model"].tolist()
+    assert not {"", "n/a"} & set(own[["full_model", "circuit", "random_circuit"]].to_numpy().flatten())
     page = (reporting / "report.html").read_text()
-    assert "Entity tracking" in page and "Theory of mind" in page and "scaffold" not in page
+    assert "Entity tracking" in page and "Theory of mind" in page and "mini family stands in" not in page
 
 
 @pytest.mark.slow
@@ -144,14 +150,14 @@ def test_the_teacher_is_tuned_with_adapters_that_are_merged(ran):
 @pytest.mark.slow
 def test_every_row_of_the_paper_has_predictions(ran):
     for task in ("entity", "tom"):
-        grid.select(task, (), True)
+        grid.select(task, (), loaded=True, instruct=True)
         for role, arm in grid.measured():
             name = f"data/07_model_output/llama3/seed0/{task}/paper/{role}.{arm}.predictions.parquet"
             assert len(pd.read_parquet(ran / name)) == (56 if task == "entity" else 32)
 
 
 def test_an_unusable_model_stops_a_run_before_any_work(tmp_path, conf):
-    given = parameters(tmp_path, {role: tmp_path / role for role in grid.ROLES}, "entity")
+    given = parameters(tmp_path, {"models": {role: tmp_path / role for role in grid.ROLES}}, "entity")
     with pytest.raises(UnusableModelError, match="family.models.small: there is no folder"):
         run_llama3(conf, given)
     left = [path for path in tmp_path.rglob("*") if path.is_file() and ".runs" not in path.parts]
@@ -161,7 +167,7 @@ def test_an_unusable_model_stops_a_run_before_any_work(tmp_path, conf):
 def test_the_plan_is_written_and_refuses_what_cannot_fit(tmp_path, conf):
     tokenizer = train_bpe(400)
     folders = {role: write_checkpoint(tmp_path / role, role, tokenizer) for role in grid.ROLES}
-    given = parameters(tmp_path, folders, "tom") | {"machine": {"gpu_memory_gb": 5.0}}
+    given = parameters(tmp_path, {"models": folders}, "tom") | {"machine": {"gpu_memory_gb": 5.0}}
     run_llama3(conf, given, ["plan"])
     text = (tmp_path / "data/08_reporting/llama3/plan_tom.md").read_text()
     assert "| tune large (lora) |" in text and "| circuit of tuned large |" in text and "| all |" in text

@@ -8,7 +8,7 @@ from pathlib import Path
 from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.hooks import hook_impl
 
-from circuit_distillation.grid import ROLES
+from circuit_distillation.grid import INSTRUCT, ROLES
 from circuit_distillation.parameters import plain
 from circuit_distillation.parameters.family import Family
 
@@ -23,39 +23,51 @@ class ModelHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline, catalog) -> None:
         """One clear error, before MLflow opens a run, if a run that touches base models cannot use them."""
-        names = {f"base.{role}" for role in ROLES}
-        if not names & set(pipeline.datasets()) or "params:family" not in catalog:
+        read = set(pipeline.datasets())
+        names = {f"{kind}.{role}" for kind in ("base", INSTRUCT) for role in ROLES}
+        if not names & read or "params:family" not in catalog:
             return
         family = Family.model_validate(plain(catalog.load("params:family")))
         if family.models is None:
             return
-        from circuit_distillation.models.family import allow_tf32, check_family, family_sources
+        from circuit_distillation.models.family import (
+            allow_tf32,
+            check_family,
+            check_instruct,
+            family_sources,
+        )
 
         if family.loading.tf32:
             allow_tf32()
         try:
-            sources = family_sources(family.models.model_dump(), family.loading.model_dump())
-            check_family(sources)
-            for role, source in sources.items():
-                _check_recorded(role, source, Path(catalog.get(f"base.{role}")._filepath))
+            loading = family.loading.model_dump()
+            bases = family_sources(family.models.model_dump(), loading)
+            folders = check_family(bases)
+            _check_recorded("models", "base", bases, catalog)
+            if any(name in read for name in names if name.startswith(INSTRUCT)):
+                instruct = family_sources(family.instruct.model_dump(), loading)
+                check_instruct(instruct, folders)
+                _check_recorded("instruct", INSTRUCT, instruct, catalog)
             if "corpus.train" in pipeline.all_outputs():
                 _check_corpus(plain(catalog.load("params:data_generation")), catalog.load("params:task"))
         except ValueError as error:
             raise UnusableModelError(str(error)) from None
 
 
-def _check_recorded(role: str, source, path: Path) -> None:
+def _check_recorded(block: str, kind: str, sources: dict, catalog) -> None:
     """ValueError if earlier stages of this run used another model than the parameters name now."""
-    if not path.is_file():
-        return
-    recorded = json.loads(path.read_text())
-    where = ("hub_id", "revision") if source.path is None else ("path",)
-    if recorded["path"] != source.path or any(recorded[key] != getattr(source, key) for key in where):
-        raise ValueError(
-            f"family.models.{role} is {source.name}, the artifacts of this run are of "
-            f"{recorded['path'] or recorded['hub_id']}: keep families apart, in another data_root or under "
-            "another name of an environment of their own"
-        )
+    for role, source in sources.items():
+        path = Path(catalog.get(f"{kind}.{role}")._filepath)
+        if not path.is_file():
+            continue
+        recorded = json.loads(path.read_text())
+        where = ("hub_id", "revision") if source.path is None else ("path",)
+        if recorded["path"] != source.path or any(recorded[key] != getattr(source, key) for key in where):
+            raise ValueError(
+                f"family.{block}.{role} is {source.name}, the artifacts of this run are of "
+                f"{recorded['path'] or recorded['hub_id']}: keep families apart, in another data_root or "
+                "under another name of an environment of their own"
+            )
 
 
 def _check_corpus(data: dict, task: str) -> None:

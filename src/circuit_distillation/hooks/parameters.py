@@ -33,8 +33,9 @@ class ParameterHooks:
             parameters = _checked(context.config_loader)
         except ParameterError as error:
             raise InvalidParameterError(str(error)) from None
-        loaded = parameters.family.models is not None
-        if grid.select(parameters.task, parameters.distillation.extra_arms, loaded):
+        family = parameters.family
+        models = {"loaded": family.models is not None, "instruct": family.instruct is not None}
+        if grid.select(parameters.task, parameters.distillation.extra_arms, **models):
             pipelines.configure(f"{PACKAGE_NAME or 'circuit_distillation'}.pipeline_registry")
 
 

@@ -36,10 +36,10 @@ def load_tokenizer(source: ModelSource):
     return AutoTokenizer.from_pretrained(source.fetch(weights=False), local_files_only=True)
 
 
-def check_family(sources: Mapping[str, ModelSource]) -> dict[str, Path]:
+def check_family(sources: Mapping[str, ModelSource], block: str = "models") -> dict[str, Path]:
     """Folders with configuration and tokenizer by role; weights in folders are checked, none is downloaded.
 
-    ValueError, with the role, for whatever would stop a run later.
+    ValueError, with the role in its `block` of parameters, for whatever would stop a run later.
     """
     folders = {}
     for role, source in sources.items():
@@ -47,12 +47,18 @@ def check_family(sources: Mapping[str, ModelSource]) -> dict[str, Path]:
             check_loading(source)
             folders[role] = source.fetch(weights=False)
         except ValueError as error:
-            raise ValueError(f"family.models.{role}: {error}") from None
-    check_tokenizers(folders)
+            raise ValueError(f"family.{block}.{role}: {error}") from None
+    check_tokenizers(folders, block)
     return folders
 
 
-def check_tokenizers(folders: Mapping[str, Path]) -> None:
+def check_instruct(sources: Mapping[str, ModelSource], bases: Mapping[str, Path]) -> None:
+    """The same of instruction-tuned models, which get the prompts that were made for the bases."""
+    folders = check_family(sources, "instruct")
+    check_tokenizers({"small": bases["small"], "instruct.small": folders["small"]}, "models")
+
+
+def check_tokenizers(folders: Mapping[str, Path], block: str) -> None:
     """ValueError unless all roles have one vocabulary and cut text alike, within their embeddings."""
     from transformers import AutoTokenizer
 
@@ -62,15 +68,15 @@ def check_tokenizers(folders: Mapping[str, Path]) -> None:
             tokenizers[role] = AutoTokenizer.from_pretrained(folder, local_files_only=True)
         except (OSError, ValueError, KeyError) as error:
             first = str(error).splitlines()[0]
-            raise ValueError(f"family.models.{role}: the tokenizer in {folder} is broken: {first}") from None
+            raise ValueError(f"family.{block}.{role}: the tokenizer in {folder} is broken: {first}") from None
         n_embeddings = empty_model(folder).get_input_embeddings().weight.shape[0]
         if len(tokenizers[role]) > n_embeddings:
             raise ValueError(
-                f"family.models.{role}: the tokenizer has {len(tokenizers[role])} tokens, the model "
+                f"family.{block}.{role}: the tokenizer has {len(tokenizers[role])} tokens, the model "
                 f"{n_embeddings} embeddings: they do not belong together"
             )
         if tokenizers[role].eos_token_id is None:
-            raise ValueError(f"family.models.{role}: the tokenizer has no end-of-sequence token")
+            raise ValueError(f"family.{block}.{role}: the tokenizer has no end-of-sequence token")
     (first, reference), *others = tokenizers.items()
     for role, tokenizer in others:
         same_words = tokenizer.get_vocab() == reference.get_vocab()

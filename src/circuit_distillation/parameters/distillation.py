@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS, KINDS, PAPER_ARMS
+from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS, INSTRUCT, KINDS, PAPER_ARMS
 from circuit_distillation.parameters.fields import (
     Count,
     CountOrNone,
@@ -31,7 +31,7 @@ Schedule = Literal[
 ]
 Decay = Annotated[float, Field(strict=True, ge=0, lt=1)]  # of AdamW's moments
 ExtraArm = Literal[EXTRA_ARMS]
-ARMS = (*KINDS, "tuned_corpus", *PAPER_ARMS, *CORPUS_ARMS, *EXTRA_ARMS)
+ARMS = (*KINDS, "tuned_corpus", INSTRUCT, *PAPER_ARMS, *CORPUS_ARMS, *EXTRA_ARMS)
 
 
 class Shares(Strict):

@@ -58,12 +58,15 @@ class Family(Strict):
     roles: Roles
     scaffolded: Flag
     models: Models | None = None
+    instruct: Models | None = None
     loading: Loading | None = None
 
     @model_validator(mode="after")
     def _loading_with_models(self) -> Family:
         if (self.models is None) != (self.loading is None):
             raise ValueError("a loaded family has both `models` and `loading`, the mini family neither")
+        if self.models is None and self.instruct is not None:
+            raise ValueError("`instruct` names models to load: only a loaded family has them")
         return self
 
 

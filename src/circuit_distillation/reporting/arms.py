@@ -9,7 +9,15 @@ ROLES = ("small", "medium", "large")
 STUDENTS = ("small", "medium")
 TASKS = ("entity", "tom")
 # Arms that no experiment changes: their rows stand in the table of every experiment.
-UPSTREAM_ARMS = ("base", "tuned", "tuned_corpus", "instruct", "base_discovered", "tuned_discovered")
+UPSTREAM_ARMS = (
+    "base",
+    "tuned",
+    "tuned_corpus",
+    "instruct",
+    "base_discovered",
+    "tuned_discovered",
+    "instruct_discovered",
+)
 
 _LOSSES = {
     "ce": "CE",
@@ -19,6 +27,7 @@ _LOSSES = {
 }
 _BEYOND = {
     "base_discovered": ("Discovered circuits", "Base-{label}", ""),
+    "instruct_discovered": ("Discovered circuits", "Base-{label}-Instruct", ""),
     "full_kl": ("Beyond the paper", "Base-{label}", "KL, all weights"),
     "layer_cka": ("Beyond the paper", "Base-{label}", "CE + layer CKA"),
     "random_heads_ce_align_cka": (

@@ -20,3 +20,13 @@ def load_base_models(family: dict[str, Any], data: DataGeneration, task: str) ->
     get_task(task, **options | {"exclude_words": (*options["exclude_words"], *left_out)})  # enough are left
     record = {"task": task, "roles": family_record(sources), "words_left_out": left_out}
     return sources["small"], sources["medium"], sources["large"], record
+
+
+def load_instruct_models(family: dict[str, Any]) -> tuple:
+    """Where the instruction-tuned small, medium and large are, downloaded and checked."""
+    from circuit_distillation.models.family import family_sources
+
+    sources = family_sources(family["instruct"], family["loading"])
+    for source in sources.values():
+        source.fetch()
+    return sources["small"], sources["medium"], sources["large"]

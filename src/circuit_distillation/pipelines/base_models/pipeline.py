@@ -2,20 +2,22 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation.grid import ROLES
-from circuit_distillation.pipelines.base_models.nodes import load_base_models
+from circuit_distillation import grid
+from circuit_distillation.grid import INSTRUCT, ROLES
+from circuit_distillation.pipelines.base_models.nodes import load_base_models, load_instruct_models
 
 
 def create_pipeline() -> Pipeline:
-    """Where the models of the three roles are, checked."""
-    return Pipeline(
-        [
-            Node(
-                load_base_models,
-                ["params:family", "params:data_generation", "params:task"],
-                [*(f"base.{role}" for role in ROLES), "pretraining_record"],
-                name="load_base_models",
-            )
-        ],
-        tags="base_models",
-    )
+    """Where the models of the three roles are, checked; instruction-tuned ones where they are measured."""
+    nodes = [
+        Node(
+            load_base_models,
+            ["params:family", "params:data_generation", "params:task"],
+            [*(f"base.{role}" for role in ROLES), "pretraining_record"],
+            name="load_base_models",
+        )
+    ]
+    if grid.instruct():
+        outputs = [f"{INSTRUCT}.{role}" for role in ROLES]
+        nodes.append(Node(load_instruct_models, ["params:family"], outputs, name="load_instruct_models"))
+    return Pipeline(nodes, tags="base_models")

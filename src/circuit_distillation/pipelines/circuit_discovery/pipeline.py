@@ -2,7 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation.grid import KINDS, ROLES, STUDENTS, TEACHER
+from circuit_distillation import grid
+from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.pipelines.circuit_discovery.nodes import (
     discover_circuit,
     evaluate_circuit,
@@ -12,7 +13,7 @@ from circuit_distillation.pipelines.circuit_discovery.nodes import (
 
 def create_pipeline() -> Pipeline:
     """Circuits of all base and tuned models; ablation effects of the base students and the tuned teacher."""
-    nodes = [node for role in ROLES for kind in KINDS for node in _circuit_nodes(role, kind)]
+    nodes = [node for role, kind in grid.searched() for node in _circuit_nodes(role, kind)]
     nodes += [_effects_node(role, "base") for role in STUDENTS] + [_effects_node(TEACHER, "tuned")]
     return Pipeline(nodes, tags="circuit_discovery")
 

@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation import grid
-from circuit_distillation.grid import KINDS, STUDENTS, TEACHER
+from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.pipelines.distillation.nodes import (
     cache_corpus_teacher,
     cache_teacher,
@@ -66,7 +66,7 @@ def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
     The teacher tuned on its corpus alone is measured on the circuit of the base it was tuned from.
     """
     cell = f"{role}.{arm}"
-    kind = arm if arm in KINDS else "base"
+    kind = arm if (role, arm) in grid.searched() else "base"
     heads = f"{role}.mapping" if role in STUDENTS else f"{role}.{kind}.circuit"
     tracked = [f"params:family.roles.{role}", f"params:arms.{arm}", f"{cell}.predictions", "parameters"]
     trained = (role, arm) in grid.cells()

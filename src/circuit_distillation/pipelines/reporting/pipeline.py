@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation import grid
-from circuit_distillation.grid import KINDS, ROLES, STUDENTS
+from circuit_distillation.grid import STUDENTS
 from circuit_distillation.pipelines.reporting.nodes import (
     TABLES,
     build_tables,
@@ -17,7 +17,7 @@ from circuit_distillation.pipelines.reporting.nodes import (
 
 def create_pipeline() -> Pipeline:
     """Results, significance, figures, Tables 1 to 4 and the page."""
-    discovered = [(role, kind) for role in ROLES for kind in KINDS]
+    discovered = grid.searched()
     predictions, histories = _inputs("predictions", grid.measured()), _inputs("history", grid.cells())
     circuits = _inputs("circuit", discovered)
     alone = _inputs("circuit_predictions", discovered)
