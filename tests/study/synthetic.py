@@ -20,9 +20,21 @@ STUDENT = {
 }
 LARGE = {"base": (70, 60), "tuned": (90, 80), "base_discovered": (70, 60), "tuned_discovered": (90, 81)}
 TRANSFER = {
-    "cka_mapped": 0.4, "cka_random": 0.1, "agreement": 0.7, "held_out_accuracy": 0.6,
+    "cka_mapped": 0.4,
+    "cka_weighted": 0.45,
+    "cka_random": 0.1,
+    "cka_mapped_novel": 0.3,
+    "cka_random_novel": 0.2,
+    "agreement": 0.7,
+    "interchange": 0.65,
+    "interchange_moved": 0.5,
+    "moved": 0.3,
+    "held_out_accuracy": 0.6,
     "familiar_accuracy": 0.9,
-    "trained_in_circuit": 1.0, "same_as_base": 0.75, "n_circuit_heads": 4,
+    "familiar_ce": 0.35,
+    "trained_in_circuit": 1.0,
+    "same_as_base": 0.75,
+    "n_circuit_heads": 5,
 }  # fmt: skip
 SEEDS, DRAWS, ROLES = (0, 1, 2), (0, 1, 2), ("small", "medium")
 

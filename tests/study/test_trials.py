@@ -15,7 +15,7 @@ from circuit_distillation.mapping.build import MappingSettings
 from circuit_distillation.mapping.effects import Effects, features_from_frame
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.models.mini import build_model, build_tokenizer
-from circuit_distillation.study.transfer import familiar_prompts, transfer_row
+from circuit_distillation.study.transfer import FAMILIAR, NOVEL, prompts_of, transfer_row
 from circuit_distillation.study.trials import HeadSide, TrialCase, run_trial, split_changes
 from circuit_distillation.tasks import get_task
 from circuit_distillation.training.distillation_settings import DistillationSettings
@@ -73,13 +73,19 @@ def test_changes_are_told_apart_and_others_refused():
 
 
 def test_a_student_that_is_its_teacher_shares_everything(case):
-    pairs = [{"student": [0, 1], "teacher": [0, 1]}, {"student": [2, 3], "teacher": [2, 3]}]
+    pairs = [
+        {"student": [0, 1], "teacher": [0, 1], "student_impact": -3.0},
+        {"student": [2, 3], "teacher": [2, 3], "student_impact": 1.0},
+    ]
     mapping = {"student_heads": [[0, 1], [2, 3]], "pairs": pairs, "random_pairs": pairs[:1]}
     circuit, base = {"heads": [[0, 1], [3, 3]]}, {"heads": [[0, 1], [2, 0], [3, 3]]}
-    familiar = familiar_prompts("tom", {"instruction": "none"}, 2, seed=0)
+    familiar, novel = (prompts_of(kind, "tom", {"instruction": "none"}, 2, "0") for kind in (FAMILIAR, NOVEL))
     assert {example.template for example in familiar} <= {"neither_sees", "first_sees_second"}
+    assert {example.template for example in novel} == {"decoy", "decoy_seen"}
     twin = replace(case.teacher)
-    row = transfer_row(twin, case.teacher, mapping, circuit, base, case.validation, familiar)
-    assert row["cka_mapped"] == pytest.approx(1, abs=1e-4) and row["agreement"] == 1.0
+    row = transfer_row(twin, case.teacher, mapping, circuit, base, case.validation, familiar, novel)
+    alike = ("cka_mapped", "cka_weighted", "cka_mapped_novel", "agreement", "interchange")
+    assert [row[name] for name in alike] == pytest.approx([1] * 5, abs=1e-4)
+    assert row["familiar_ce"] > 0 and 0 <= row["moved"] <= 1
     assert row["trained_in_circuit"] == 0.5 and row["same_as_base"] == pytest.approx(2 / 3)
     assert row["n_circuit_heads"] == 2

@@ -204,11 +204,17 @@ def _collapse(pairs: pd.DataFrame) -> str:
 
 def _transfer(transfer: pd.DataFrame) -> str:
     columns = {
-        "CKA, mapped pairs": "cka_mapped",
-        "CKA, random pairs": "cka_random",
-        "same answer as the teacher": "agreement",
+        "CKA, mapped": "cka_mapped",
+        "weighted": "cka_weighted",
+        "random": "cka_random",
+        "mapped, novel": "cka_mapped_novel",
+        "random, novel": "cka_random_novel",
+        "teacher's answer": "agreement",
+        "after exchange": "interchange",
+        "where it moves the teacher": "interchange_moved",
         "right": "held_out_accuracy",
-        "right on familiar prompts": "familiar_accuracy",
+        "familiar, right": "familiar_accuracy",
+        "familiar, CE": "familiar_ce",
         "mapped heads in its circuit": "trained_in_circuit",
         "circuit as the base's": "same_as_base",
     }

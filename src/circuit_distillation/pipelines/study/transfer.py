@@ -57,14 +57,15 @@ def measure_transfer(
     import pandas as pd
 
     from circuit_distillation.circuits.search import find_circuit
-    from circuit_distillation.study.transfer import familiar_prompts, transfer_row
+    from circuit_distillation.study.transfer import FAMILIAR, NOVEL, prompts_of, transfer_row
     from circuit_distillation.tasks.example import from_frame
 
     task = run["task"]
     prompts = (from_frame(split) for split in (discovery, corrupted, means))
     how = {"n_processes": parameters.processes, "progress": True}
     _, circuit = find_circuit(student, *prompts, getattr(parameters, task).model_dump(), **how)
-    options = getattr(data.task_options, task).model_dump()
-    familiar = familiar_prompts(task, options, getattr(data.groups, task).validation, run["seed"])
-    examples = (from_frame(held_out), familiar)
+    of_task = getattr(data.task_options, task).model_dump(), getattr(data.groups, task).validation
+    familiar = prompts_of(FAMILIAR, task, *of_task, f"{run['seed']} familiar")
+    novel = prompts_of(NOVEL, task, *of_task, f"{run['seed']} novel")
+    examples = (from_frame(held_out), familiar, novel)
     return pd.DataFrame([transfer_row(student, teacher, mapping, circuit, base_circuit, *examples)])
