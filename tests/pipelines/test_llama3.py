@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from standins import UNSEEN, train_bpe, write_alpaca, write_checkpoint, write_family
+from standins import UNSEEN, write_alpaca, write_family
 
 from circuit_distillation import grid
 from circuit_distillation.hooks.models import UnusableModelError
@@ -41,6 +41,12 @@ STAGES = [
         "z": 0.0,
     },
 ]
+
+
+BELIEF_LINES = {
+    "true": "Noor sees the swap.;Is it oat or almond milk?;It is almond milk.;It is oat milk.",
+    "false": "Noor does not look.;Is it oat or almond milk?;It is oat milk.;It is almond milk.",
+}
 
 
 def parameters(folder: Path, family: dict[str, dict[str, Path]], task: str) -> dict:
@@ -93,14 +99,26 @@ def run_llama3(
 
 
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory, conf) -> Path:
-    """A folder in which both tasks have run."""
+def family(tmp_path_factory) -> dict[str, dict[str, Path]]:
+    return write_family(tmp_path_factory.mktemp("family"))
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory, conf, family) -> Path:
+    """A folder in which the models of entity tracking have been found and tuned."""
     folder = tmp_path_factory.mktemp("llama3")
-    write_alpaca(folder / "alpaca_data.json")
-    family = write_family(folder)
-    for task in ("entity", "tom"):
-        run_llama3(conf, parameters(folder, family, task))
+    stages = ["base_models", "data_generation", "teacher_tuning"]
+    run_llama3(conf, parameters(folder, family, "entity"), stages)
     return folder
+
+
+@pytest.fixture(scope="module")
+def ran(tuned, conf, family) -> Path:
+    """The same folder, in which both tasks have run to the end."""
+    write_alpaca(tuned / "alpaca_data.json")
+    run_llama3(conf, parameters(tuned, family, "entity"), only_missing=True)
+    run_llama3(conf, parameters(tuned, family, "tom"))
+    return tuned
 
 
 @pytest.mark.slow
@@ -119,31 +137,25 @@ def test_tables_come_out_with_the_names_of_the_paper(ran):
     assert "Entity tracking" in page and "Theory of mind" in page and "mini family stands in" not in page
 
 
-@pytest.mark.slow
-def test_bases_stay_where_they_are_and_words_that_split_are_left_out(ran):
-    models = ran / "data/06_models/llama3/seed0/entity"
-    assert [path.name for path in sorted((models / "base").iterdir())] == [
-        "large.json",
-        "medium.json",
-        "record.json",
-        "small.json",
-    ]
+def test_bases_stay_where_they_are_and_words_that_split_are_left_out(tuned):
+    models = tuned / "data/06_models/llama3/seed0/entity"
+    names = [path.name for path in sorted((models / "base").iterdir()) if not path.name.startswith(".")]
+    assert names == ["large.json", "medium.json", "record.json", "small.json"]
     record = json.loads((models / "base" / "record.json").read_text())
     assert sorted(record["words_left_out"]) == ["guitar", "umbrella"]
-    prompts = pd.read_parquet(ran / "data/03_primary/llama3/seed0/entity/test.parquet")["prompt"]
+    prompts = pd.read_parquet(tuned / "data/03_primary/llama3/seed0/entity/test.parquet")["prompt"]
     assert not any(word in prompt for prompt in prompts for word in UNSEEN)
 
 
-@pytest.mark.slow
-def test_the_teacher_is_tuned_with_adapters_that_are_merged(ran):
-    models = ran / "data/06_models/llama3/seed0/entity"
+def test_the_teacher_is_tuned_with_adapters_that_are_merged(tuned, family):
+    models = tuned / "data/06_models/llama3/seed0/entity"
     record = json.loads((models / "tuned" / "record.json").read_text())["models"]
     assert [record[role]["method"] for role in ("small", "medium", "large")] == ["full", "full", "lora"]
-    assert record["large"]["steps"] == 3
-    base = load_checkpoint(ran / "models" / "large").model.state_dict()
-    tuned = load_checkpoint(models / "tuned" / "large").model.state_dict()
-    moved = {name.split(".")[-2] for name in base if not base[name].equal(tuned[name])}
-    assert base.keys() == tuned.keys() and moved == {"q_proj", "k_proj", "v_proj", "o_proj"}
+    assert record["large"]["steps"] == record["large"]["items"] // 32 > 0
+    base = load_checkpoint(family["models"]["large"]).model.state_dict()
+    after = load_checkpoint(models / "tuned" / "large").model.state_dict()
+    moved = {name.split(".")[-2] for name in base if not base[name].equal(after[name])}
+    assert base.keys() == after.keys() and moved == {"q_proj", "k_proj", "v_proj", "o_proj"}
     assert not list((models / "tuned").glob("*unfinished*"))
 
 
@@ -156,6 +168,28 @@ def test_every_row_of_the_paper_has_predictions(ran):
             assert len(pd.read_parquet(ran / name)) == (56 if task == "entity" else 32)
 
 
+@pytest.mark.slow
+def test_every_model_answers_questions_of_other_forms(ran, conf, family):
+    (ran / "bigtom").mkdir()
+    for belief, line in BELIEF_LINES.items():
+        (ran / "bigtom" / f"0_forward_belief_{belief}_belief.csv").write_text(line)
+    given = parameters(ran, family, "tom")
+    given["held_out"] = {"scenes": 2, "max_operations": 3, "bigtom": str(ran / "bigtom")}
+    run_llama3(conf, given, ["held_out"])
+    table = pd.read_csv(ran / "data/08_reporting/llama3/seed0/tom/paper/held_out.csv")
+    grid.select("tom", (), loaded=True, instruct=True)
+    assert len(table[["model", "loss", "block"]].drop_duplicates()) == len(grid.measured())
+    questions = table.groupby(["set", "block", "model", "loss"], dropna=False)["n"].sum()
+    assert set(questions["scenes"]) == {14} and set(questions["bigtom"]) == {2}
+
+
+@pytest.mark.slow
+def test_a_broken_file_of_questions_stops_a_run_before_any_work(ran, conf, family):
+    given = parameters(ran, family, "tom") | {"held_out": {"bigtom": str(ran / "models")}}
+    with pytest.raises(UnusableModelError, match="held_out.bigtom: there is no file"):
+        run_llama3(conf, given, ["held_out"])
+
+
 def test_an_unusable_model_stops_a_run_before_any_work(tmp_path, conf):
     given = parameters(tmp_path, {"models": {role: tmp_path / role for role in grid.ROLES}}, "entity")
     with pytest.raises(UnusableModelError, match="family.models.small: there is no folder"):
@@ -164,10 +198,8 @@ def test_an_unusable_model_stops_a_run_before_any_work(tmp_path, conf):
     assert not [path for path in left if "mlflow" not in path.name]
 
 
-def test_the_plan_is_written_and_refuses_what_cannot_fit(tmp_path, conf):
-    tokenizer = train_bpe(400)
-    folders = {role: write_checkpoint(tmp_path / role, role, tokenizer) for role in grid.ROLES}
-    given = parameters(tmp_path, {"models": folders}, "tom") | {"machine": {"gpu_memory_gb": 5.0}}
+def test_the_plan_is_written_and_refuses_what_cannot_fit(tmp_path, conf, family):
+    given = parameters(tmp_path, family, "tom") | {"machine": {"gpu_memory_gb": 5.0}}
     run_llama3(conf, given, ["plan"])
     text = (tmp_path / "data/08_reporting/llama3/plan_tom.md").read_text()
     assert "| tune large (lora) |" in text and "| circuit of tuned large |" in text and "| all |" in text

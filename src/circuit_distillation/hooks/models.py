@@ -48,6 +48,8 @@ class ModelHooks:
                 instruct = family_sources(family.instruct.model_dump(), loading)
                 check_instruct(instruct, folders)
                 _check_recorded("instruct", INSTRUCT, instruct, catalog)
+            if "params:held_out" in pipeline.inputs():
+                _check_held_out(plain(catalog.load("params:held_out")))
             if "corpus.train" in pipeline.all_outputs():
                 _check_corpus(plain(catalog.load("params:data_generation")), catalog.load("params:task"))
         except ValueError as error:
@@ -68,6 +70,18 @@ def _check_recorded(block: str, kind: str, sources: dict, catalog) -> None:
                 f"{recorded['path'] or recorded['hub_id']}: keep families apart, in another data_root or "
                 "under another name of an environment of their own"
             )
+
+
+def _check_held_out(held_out: dict) -> None:
+    """ValueError if a file of questions is absent or broken."""
+    from circuit_distillation.tasks.held_out import read_held_out
+
+    for name in ("bigtom", "tomi", "hitom"):
+        if held_out[name] is not None:
+            try:
+                read_held_out(held_out[name])
+            except ValueError as error:
+                raise ValueError(f"held_out.{name}: {error}") from None
 
 
 def _check_corpus(data: dict, task: str) -> None:

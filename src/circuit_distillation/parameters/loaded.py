@@ -137,8 +137,10 @@ class FineTuning(Strict):
 
 
 class HeldOut(Strict):
-    """Files of other authors' belief questions, for evaluation alone."""
+    """Questions of other forms, for evaluation alone: generated scenes, and files of other authors."""
 
+    scenes: CountOrNone
+    max_operations: Annotated[int, Field(strict=True, ge=0, le=50)]
     bigtom: str | None
     tomi: str | None
     hitom: str | None

@@ -1,1 +1,1 @@
-"""Belief questions of other authors."""
+"""Questions of other forms than those distilled."""

@@ -1,4 +1,4 @@
-"""Score models on BigToM, ToMi and Hi-ToM, from files of the user's own."""
+"""Score models on scenes whose state changes, and on BigToM, ToMi and Hi-ToM from files of the user's own."""
 
 from __future__ import annotations
 
@@ -6,24 +6,25 @@ from typing import Any
 
 from circuit_distillation.parameters.loaded import HeldOut
 
-SETS = ("bigtom", "tomi", "hitom")
+FILES = ("bigtom", "tomi", "hitom")
 
 
 def score_held_out(checkpoint, parameters: HeldOut, seed: int):
-    """Every question of every file that is named: the option chosen, and whether its whole group is right."""
+    """Every question of the scenes and of the files named: the option chosen, whether its group is right."""
     import pandas as pd
 
     from circuit_distillation.models.likelihood import choice_frame
     from circuit_distillation.tasks.held_out import read_held_out
+    from circuit_distillation.tasks.state_changes import state_change_scenes
 
-    paths = {name: getattr(parameters, name) for name in SETS}
-    if not any(paths.values()):
-        raise ValueError(f"no file to score: set one of {', '.join(f'held_out.{name}' for name in SETS)}")
-    frames = [
-        choice_frame(checkpoint, read_held_out(path, seed)).assign(set=name)
-        for name, path in paths.items()
-        if path is not None
-    ]
+    paths = {name: getattr(parameters, name) for name in FILES}
+    sets = {name: read_held_out(path, seed) for name, path in paths.items() if path is not None}
+    if parameters.scenes:
+        sets["scenes"] = state_change_scenes(parameters.scenes, parameters.max_operations, seed)
+    if not sets:
+        names = ", ".join(f"held_out.{name}" for name in ("scenes", *FILES))
+        raise ValueError(f"nothing to score: set one of {names}")
+    frames = [choice_frame(checkpoint, items).assign(set=name) for name, items in sets.items()]
     return pd.concat(frames, ignore_index=True)
 
 

@@ -7,7 +7,7 @@ from circuit_distillation.pipelines.held_out.nodes import score_held_out, tabula
 
 
 def create_pipeline() -> Pipeline:
-    """Every model of the tables on belief questions of other authors; not part of the default run."""
+    """Every model of the tables on questions of other forms; not part of the default run."""
     models = {(role, kind): f"{kind}.{role}" for role, kind in grid.references()}
     models |= {(role, arm): f"{role}.{arm}.student" for role, arm in grid.cells()}
     nodes = [
