@@ -6,6 +6,7 @@ from pathlib import Path
 from kedro.utils import find_kedro_project
 
 from circuit_distillation.hooks.artifacts import ArtifactHooks
+from circuit_distillation.hooks.fingerprints import FingerprintHooks
 from circuit_distillation.hooks.models import ModelHooks
 from circuit_distillation.hooks.parameters import ParameterHooks
 from circuit_distillation.hooks.runs import RunHooks
@@ -20,8 +21,9 @@ def project_path() -> str:
     return str(find_kedro_project(Path.cwd()) or Path.cwd())
 
 
-# Checks before a run are called last to first: a run is entered only once its models and inputs are there.
-HOOKS = (ParameterHooks(), RunHooks(), ModelHooks(), ArtifactHooks())
+# Checks before a run are called last to first: what is stale counts as missing for all others, and a run is
+# entered only once its models and inputs are there.
+HOOKS = (ParameterHooks(), RunHooks(), ModelHooks(), ArtifactHooks(), FingerprintHooks())
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

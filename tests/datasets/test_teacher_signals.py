@@ -51,18 +51,3 @@ def test_a_failed_save_leaves_the_older_file(tmp_path, monkeypatch) -> None:
     assert dataset.load().teacher_hash == "ab12"
     assert sorted(os.listdir(tmp_path)) == FILES
     assert "signals.safetensors" in str(dataset) and dataset.metadata == {"layer": "cache"}
-
-
-def test_signals_older_than_their_teacher_count_as_missing(tmp_path) -> None:
-    teacher, path = tmp_path / "large", tmp_path / "signals.safetensors"
-    teacher.mkdir()
-    (teacher / "model.safetensors").touch()
-    dataset = TeacherSignalsDataset(str(path), str(teacher))
-    dataset.save(SIGNALS)
-    assert dataset.exists()
-    later = path.stat().st_mtime_ns + 10**9
-    os.utime(teacher / "model.safetensors", ns=(later, later))
-    assert not dataset.exists()
-    dataset.save(SIGNALS)
-    os.utime(path, ns=(later, later))
-    assert dataset.exists()

@@ -66,6 +66,6 @@ def test_a_killed_search_goes_on(prompts, logged, tmp_path, monkeypatch) -> None
 
 def test_a_sweep_logs_its_cost(prompts, logged) -> None:
     checkpoint, questions, _, means = prompts
-    effects, _ = measure_ablation(checkpoint, questions, means, PARAMETERS, ROLE, "base")
+    effects, _ = measure_ablation(checkpoint, questions, means, 1, ROLE, "base")
     assert logged["ablation.small.base.naive_forward_equivalents"] == 9 * effects["example_id"].nunique()
     assert logged["ablation.small.base.forward_equivalents"] == effects.attrs["cost"]["forward_equivalents"]

@@ -121,7 +121,9 @@ def test_a_training_seed_has_folders_of_its_own_and_shares_what_it_does_not_chan
     with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
         catalog = session.load_context().catalog
     trained = ("student", "history", "predictions")
-    own = ("teacher_signals.task", *(f"small.circuit_ce.{name}" for name in trained))
+    own = [f"small.circuit_ce.{name}" for name in trained]
     assert all("/tom/paper.training2/" in str(catalog.get(name)._filepath) for name in own)
+    signals = str(catalog.get("teacher_signals.task")._filepath)  # all experiments share them
+    assert signals.endswith("/tom/teacher_signals.training2/task.safetensors")
     shared = ("small.mapping", "small.base.predictions", "large.tuned.predictions", "base.small")
     assert not any("training2" in str(catalog.get(name)._filepath) for name in shared)

@@ -12,6 +12,8 @@ from kedro.io.core import DatasetError
 class ScratchFolderDataset(AbstractDataset):
     """Loads as the path of a folder that a node may make, and removes when done; never missing or saved."""
 
+    is_scratch = True  # nothing that is made from it depends on what it holds
+
     def __init__(self, filepath: str, metadata: dict | None = None) -> None:
         self._filepath = PurePosixPath(filepath)
         self.metadata = metadata

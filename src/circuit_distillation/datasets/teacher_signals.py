@@ -14,13 +14,13 @@ from circuit_distillation.models.seals import sealing
 class TeacherSignalsDataset(AbstractDataset):
     """`training.teacher_cache.TeacherSignals` as one safetensors file, whole or absent.
 
-    A file older than the checkpoint folder `teacher` counts as missing, so that --only-missing-outputs
-    renews it.
+    Experiments share it: it holds what the last one needed, and is made anew for one that needs another.
     """
 
-    def __init__(self, filepath: str, teacher: str | None = None, metadata: dict | None = None) -> None:
+    is_cache = True  # see fingerprints.artifacts
+
+    def __init__(self, filepath: str, metadata: dict | None = None) -> None:
         self._filepath = PurePosixPath(filepath)
-        self._teacher = Path(teacher) if teacher else None
         self.metadata = metadata
 
     def load(self):
@@ -38,11 +38,7 @@ class TeacherSignalsDataset(AbstractDataset):
             save_signals(data, Path(self._filepath))
 
     def _exists(self) -> bool:
-        path = Path(self._filepath)
-        if not path.is_file():
-            return False
-        weights = self._teacher.glob("*.safetensors") if self._teacher else ()
-        return all(path.stat().st_mtime_ns >= file.stat().st_mtime_ns for file in weights)
+        return Path(self._filepath).is_file()
 
     def _describe(self) -> dict[str, Any]:
         return {"filepath": str(self._filepath)}

@@ -39,21 +39,21 @@ def sealing(path: Path) -> Iterator[None]:
             seal.write_text(old)
         raise
     beside = path.with_name(f".{path.name}.{os.getpid()}")
-    beside.write_text(_digest(path))
+    beside.write_text(checksum(path))
     os.replace(beside, seal)
 
 
 def seal_folder(folder: Path) -> None:
     """Write the checksums of all files of a folder into it."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != FOLDER_SEAL)
-    (folder / FOLDER_SEAL).write_text(json.dumps({path.name: _digest(path) for path in files}, indent=1))
+    (folder / FOLDER_SEAL).write_text(json.dumps({path.name: checksum(path) for path in files}, indent=1))
 
 
 def check(path: Path) -> None:
     """`BrokenArtifactError` with one line unless a file or folder is what was sealed."""
     if path.is_dir():
         _check_folder(path)
-    elif path.is_file() and seal_path(path).is_file() and _digest(path) != seal_path(path).read_text():
+    elif path.is_file() and seal_path(path).is_file() and checksum(path) != seal_path(path).read_text():
         raise broken(path, "is not what was written (its checksum differs)")
 
 
@@ -75,11 +75,12 @@ def _check_folder(folder: Path) -> None:
     for name, digest in wanted.items():
         if not (folder / name).is_file():
             raise broken(folder, f"lacks {name}")
-        if _digest(folder / name) != digest:
+        if checksum(folder / name) != digest:
             raise broken(folder, f"is not what was written (the checksum of {name} differs)")
 
 
-def _digest(path: Path) -> str:
+def checksum(path: Path) -> str:
+    """SHA-256 of a file as it is now, computed once a process for each version of it."""
     status = path.stat()
     return _sha256(str(path), status.st_mtime_ns, status.st_size, status.st_ino)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuit_distillation.parameters import DataGeneration
+from circuit_distillation.parameters.data import TaskOptions
 
 
-def load_base_models(family: dict[str, Any], data: DataGeneration, task: str) -> tuple:
+def load_base_models(family: dict[str, Any], task_options: TaskOptions, task: str) -> tuple:
     """Where small, medium and large are, downloaded and checked, and the record of what they are."""
     from circuit_distillation.models.family import check_family, family_record, family_sources, load_tokenizer
     from circuit_distillation.models.words import split_words
@@ -15,7 +15,7 @@ def load_base_models(family: dict[str, Any], data: DataGeneration, task: str) ->
 
     sources = family_sources(family["models"], family["loading"])
     check_family(sources)
-    options = getattr(data.task_options, task).model_dump()
+    options = getattr(task_options, task).model_dump()
     left_out = split_words(load_tokenizer(sources["large"]), get_task(task, **options).words())
     get_task(task, **options | {"exclude_words": (*options["exclude_words"], *left_out)})  # enough are left
     record = {"task": task, "roles": family_record(sources), "words_left_out": left_out}

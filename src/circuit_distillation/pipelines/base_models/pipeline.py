@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
     nodes = [
         Node(
             load_base_models,
-            ["params:family", "params:data_generation", "params:task"],
+            ["params:family", "params:data_generation.task_options", "params:task"],
             [*(f"base.{role}" for role in ROLES), "pretraining_record"],
             name="load_base_models",
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from circuit_distillation.parameters import CircuitDiscovery, Evaluation
+from circuit_distillation.parameters import CircuitDiscovery
 from circuit_distillation.pipelines.circuit_discovery.tracking import track_cost
 
 
@@ -31,21 +31,19 @@ def discover_circuit(
     return scores, circuit
 
 
-def measure_ablation(
-    checkpoint, mapping, means, parameters: CircuitDiscovery, role: dict, arm: str
-) -> tuple:
+def measure_ablation(checkpoint, mapping, means, processes: int, role: dict, arm: str) -> tuple:
     """Effect of ablating each head on every mapping prompt, and every head's output at the last token."""
     from circuit_distillation.circuits.effects import ablation_frames
     from circuit_distillation.tasks.example import from_frame
 
     prompts = (from_frame(split) for split in (mapping, means))
-    options = {"n_processes": parameters.processes, "progress": True}
+    options = {"n_processes": processes, "progress": True}
     effects, features = ablation_frames(checkpoint, *prompts, **options)
     track_cost("ablation", role, arm, effects.attrs["cost"])
     return effects, features
 
 
-def evaluate_circuit(checkpoint, circuit: dict, test, means, parameters: Evaluation, seed: int):
+def evaluate_circuit(checkpoint, circuit: dict, test, means, n_random: int, seed: int):
     """Test predictions of the full model, the discovered circuit and random circuits of its size."""
     from circuit_distillation.circuits.predictions import prediction_frame
     from circuit_distillation.models.loading import check_same_model
@@ -53,5 +51,5 @@ def evaluate_circuit(checkpoint, circuit: dict, test, means, parameters: Evaluat
 
     check_same_model(checkpoint.model, circuit["model_hash"], "the circuit")
     heads = [tuple(head) for head in circuit["heads"]]
-    prompts, n_random = (from_frame(test), from_frame(means)), parameters.n_random_circuits
+    prompts = from_frame(test), from_frame(means)
     return prediction_frame(checkpoint, *prompts, heads, n_random, seed, progress=True)

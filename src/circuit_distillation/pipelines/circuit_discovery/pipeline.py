@@ -33,7 +33,7 @@ def _circuit_nodes(role: str, kind: str) -> list[Node]:
         Node(
             evaluate_circuit,
             [f"{kind}.{role}", f"{cell}.circuit", "examples.test", "examples.means"]
-            + ["params:evaluation", "params:seed"],
+            + ["params:evaluation.n_random_circuits", "params:seed"],
             f"{cell}.circuit_predictions",
             name="evaluate_circuit",
             namespace=cell,
@@ -45,7 +45,7 @@ def _effects_node(role: str, kind: str) -> Node:
     cell = f"{role}.{kind}"
     return Node(
         measure_ablation,
-        [f"{kind}.{role}", "examples.mapping", "examples.means", "params:circuit_discovery"]
+        [f"{kind}.{role}", "examples.mapping", "examples.means", "params:circuit_discovery.processes"]
         + [f"params:family.roles.{role}", f"params:arms.{kind}"],
         [f"{cell}.ablation_effects", f"{cell}.head_features"],
         name="measure_ablation",

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from circuit_distillation.parameters import DataGeneration
+from circuit_distillation.parameters.data import Corpora, Groups, TaskOptions
 from circuit_distillation.parameters.loaded import CorpusFile
 
 SPLITS = ("train", "discovery", "means", "mapping", "validation", "test")
 
 
 def generate_examples(
-    parameters: DataGeneration, task: str, seed: int, left_out: Sequence[str] = ()
+    groups: Groups, task_options: TaskOptions, task: str, seed: int, left_out: Sequence[str] = ()
 ) -> tuple:
     """Frames of the splits in the order of `SPLITS`, then the corrupted counterparts of discovery prompts.
 
@@ -23,23 +23,28 @@ def generate_examples(
     from circuit_distillation.tasks.example import to_frame
     from circuit_distillation.tasks.splits import make_splits
 
-    options = getattr(parameters.task_options, task).model_dump()
+    options = getattr(task_options, task).model_dump()
     source = get_task(task, **options | {"exclude_words": (*options["exclude_words"], *left_out)})
-    groups = getattr(parameters.groups, task)
-    splits = make_splits(source, {split: getattr(groups, split) for split in SPLITS}, seed)
+    sizes = getattr(groups, task)
+    splits = make_splits(source, {split: getattr(sizes, split) for split in SPLITS}, seed)
     corrupted = source.corrupt(splits["discovery"], seed)
     return *(to_frame(splits[split]) for split in SPLITS), to_frame(corrupted)
 
 
 def generate_examples_for_models(
-    parameters: DataGeneration, family: dict[str, Any], record: dict[str, Any], task: str, seed: int
+    groups: Groups,
+    task_options: TaskOptions,
+    family: dict[str, Any],
+    record: dict[str, Any],
+    task: str,
+    seed: int,
 ) -> tuple:
     """The same for loaded models: of words of one token each, every prompt checked with the tokenizer."""
     from circuit_distillation.models.encoding import encode
     from circuit_distillation.models.family import family_sources, load_tokenizer
     from circuit_distillation.tasks.example import from_frame
 
-    frames = generate_examples(parameters, task, seed, record["words_left_out"])
+    frames = generate_examples(groups, task_options, task, seed, record["words_left_out"])
     sources = family_sources(family["models"], family["loading"])
     tokenizer = load_tokenizer(sources["large"])
     for frame in frames:
@@ -47,13 +52,13 @@ def generate_examples_for_models(
     return frames
 
 
-def generate_corpus(parameters: DataGeneration, task: str, seed: int) -> tuple:
+def generate_corpus(corpora: Corpora, task: str, seed: int) -> tuple:
     """The tuning corpus, from its file or generated: training items, and held-out ones by `held_out`."""
     import pandas as pd
 
     from circuit_distillation.tasks.corpora import make_corpus, read_corpus
 
-    chosen = getattr(parameters.corpus, task)
+    chosen = getattr(corpora, task)
     if chosen.source is not None:
         corpus = read_corpus(task, _corpus_file(chosen.source), chosen.n_train, chosen.n_heldout, seed)
     else:

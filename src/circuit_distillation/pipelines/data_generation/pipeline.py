@@ -13,17 +13,23 @@ from circuit_distillation.pipelines.data_generation.nodes import (
 
 def create_pipeline() -> Pipeline:
     """Prompts and corpus of the task; prompts for loaded models are made to fit their tokenizer."""
-    inputs = ["params:data_generation", "params:task", "params:seed"]
-    fitted = ["params:data_generation", "params:family", "pretraining_record", "params:task", "params:seed"]
+    sizes, run = ["groups", "task_options"], ["params:task", "params:seed"]
+    inputs = [f"params:data_generation.{name}" for name in sizes]
+    fitted = [*inputs, "params:family", "pretraining_record", *run]
     return Pipeline(
         [
             Node(
                 generate_examples_for_models if grid.loaded() else generate_examples,
-                fitted if grid.loaded() else inputs,
+                fitted if grid.loaded() else [*inputs, *run],
                 [f"examples.{split}" for split in (*SPLITS, "discovery_corrupt")],
                 name="generate_examples",
             ),
-            Node(generate_corpus, inputs, ["corpus.train", "corpus.heldout"], name="generate_corpus"),
+            Node(
+                generate_corpus,
+                ["params:data_generation.corpus", *run],
+                ["corpus.train", "corpus.heldout"],
+                name="generate_corpus",
+            ),
         ],
         tags="data_generation",
     )

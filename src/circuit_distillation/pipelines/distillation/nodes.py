@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from circuit_distillation.parameters import Distillation, Evaluation
+from circuit_distillation.parameters import Distillation
 from circuit_distillation.parameters.study import chosen_settings
 from circuit_distillation.pipelines.distillation.settings import distillation_settings
 from circuit_distillation.training.draws import order_seed, training_block
@@ -13,16 +13,24 @@ from circuit_distillation.training.draws import order_seed, training_block
 KEPT_LOGITS_BYTES = 2**26  # of a split; larger ones are stored only for arms that need them
 
 
-def cache_teacher(teacher, train, parameters: Distillation, training_seed: int):
+def cache_teacher(teacher, train, n_train: int, rows: str, labels: str, training_seed: int):
     """The teacher's labels and head outputs on the training prompts, computed once for all arms."""
-    encoded = _training_prompts(teacher.tokenizer, train, parameters, training_seed)
-    return _signals(teacher, encoded, parameters)
+    encoded = _training_prompts(teacher.tokenizer, train, n_train, training_seed)
+    return _signals(teacher, encoded, rows, keep_logits=labels == "soft")
 
 
-def cache_corpus_teacher(teacher, corpus, parameters: Distillation, seed: int, training_seed: int):
+def cache_teacher_with_logits(teacher, train, n_train: int, rows: str, training_seed: int):
+    """The same with the teacher's distribution, for arms that learn from it whatever the labels are."""
+    encoded = _training_prompts(teacher.tokenizer, train, n_train, training_seed)
+    return _signals(teacher, encoded, rows, keep_logits=True)
+
+
+def cache_corpus_teacher(
+    teacher, corpus, n_train: int, rows: str, labels: str, seed: int, training_seed: int
+):
     """The same on next-token examples of the tuning corpus, for the "GOAT-style" students."""
-    drawn = order_seed(seed, training_seed)
-    return _signals(teacher, _corpus_examples(teacher.tokenizer, corpus, parameters, drawn), parameters)
+    encoded = _corpus_examples(teacher.tokenizer, corpus, n_train, order_seed(seed, training_seed))
+    return _signals(teacher, encoded, rows, keep_logits=labels == "soft")
 
 
 def train_student(
@@ -33,7 +41,7 @@ def train_student(
     `unfinished` is the folder where a killed run leaves off and this one goes on; it is gone at the end.
     `run` holds family, task, seed, training_seed and the settings that the search chose.
     """
-    prompts = _training_prompts(base.tokenizer, train, parameters, run["training_seed"])
+    prompts = _training_prompts(base.tokenizer, train, parameters.n_train, run["training_seed"])
     return _distill(base, mapping, signals, prompts, validation, unfinished, parameters, arm, run)
 
 
@@ -42,12 +50,12 @@ def train_corpus_student(
 ) -> tuple:
     """A "GOAT-style" student: the same arm on the tuning corpus alone, validated on the task's prompts."""
     drawn = order_seed(run["seed"], run["training_seed"])
-    examples = _corpus_examples(base.tokenizer, corpus, parameters, drawn)
+    examples = _corpus_examples(base.tokenizer, corpus, parameters.n_train, drawn)
     kind = arm.removeprefix("goat_")
     return _distill(base, mapping, signals, examples, validation, unfinished, parameters, kind, run)
 
 
-def predict(checkpoint, heads: dict[str, Any], test, means, parameters: Evaluation, seed: int):
+def predict(checkpoint, heads: dict[str, Any], test, means, n_random: int, seed: int):
     """Test predictions of the full model, its circuit (a mapping's H_s, a circuit's heads), random ones."""
     from circuit_distillation.circuits.predictions import prediction_frame
     from circuit_distillation.models.architecture import check_heads
@@ -55,26 +63,25 @@ def predict(checkpoint, heads: dict[str, Any], test, means, parameters: Evaluati
 
     kept = [tuple(head) for head in heads.get("student_heads", heads.get("heads"))]
     check_heads(checkpoint.model, kept)
-    n_random = parameters.n_random_circuits_row
     return prediction_frame(checkpoint, from_frame(test), from_frame(means), kept, n_random, seed)
 
 
-def _training_prompts(tokenizer, train, parameters: Distillation, training_seed: int):
+def _training_prompts(tokenizer, train, n_train: int, training_seed: int):
     from circuit_distillation.models.encoding import encode
     from circuit_distillation.tasks.example import from_frame
 
-    return encode(tokenizer, training_block(from_frame(train), parameters.n_train, training_seed))
+    return encode(tokenizer, training_block(from_frame(train), n_train, training_seed))
 
 
-def _corpus_examples(tokenizer, corpus, parameters: Distillation, seed: int):
+def _corpus_examples(tokenizer, corpus, n_train: int, seed: int):
     from circuit_distillation.tasks.corpus import Instruction
     from circuit_distillation.training.corpus_examples import next_token_examples
 
     instructions = [Instruction(**row) for row in corpus.to_dict("records")]
-    return next_token_examples(tokenizer, instructions, parameters.n_train, seed)
+    return next_token_examples(tokenizer, instructions, n_train, seed)
 
 
-def _signals(teacher, encoded, parameters: Distillation):
+def _signals(teacher, encoded, rows: str, keep_logits: bool):
     """Of every head and layer, so that no mapping or arm needs the teacher again; logits too where small."""
     from circuit_distillation.models.architecture import architecture
     from circuit_distillation.training.teacher_cache import teacher_signals
@@ -82,9 +89,8 @@ def _signals(teacher, encoded, parameters: Distillation):
     shape = architecture(teacher.model)
     layers = range(shape.n_layers)
     sites = [(layer, head) for layer in layers for head in (*range(shape.n_heads), None)]
-    needed = parameters.labels == "soft" or "full_kl" in parameters.extra_arms
     small = 4 * len(encoded.input_ids) * shape.vocab_size <= KEPT_LOGITS_BYTES
-    return teacher_signals(teacher.model, encoded, sites, rows=parameters.rows, keep_logits=needed or small)
+    return teacher_signals(teacher.model, encoded, sites, rows=rows, keep_logits=keep_logits or small)
 
 
 def _distill(

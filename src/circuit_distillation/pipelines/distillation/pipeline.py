@@ -7,11 +7,14 @@ from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.pipelines.distillation.nodes import (
     cache_corpus_teacher,
     cache_teacher,
+    cache_teacher_with_logits,
     predict,
     train_corpus_student,
     train_student,
 )
 from circuit_distillation.pipelines.distillation.tracking import track_baseline, track_student
+
+LOGIT_ARMS = ("full_kl",)  # learn from the teacher's distribution, whatever labels the others have
 
 
 def create_pipeline() -> Pipeline:
@@ -25,19 +28,27 @@ def create_pipeline() -> Pipeline:
 
 
 def _teacher_nodes() -> list[Node]:
-    teacher, parameters = f"tuned.{TEACHER}", "params:distillation"
-    inputs = [teacher, "examples.train", parameters, "params:training_seed"]
-    nodes = [Node(cache_teacher, inputs, "teacher_signals.task", name="cache_teacher")]
+    """Caches that students share; they are told no more than what they hold depends on."""
+    sets, labels = ["params:distillation.n_train", "params:distillation.rows"], "params:distillation.labels"
+    on_prompts = [f"tuned.{TEACHER}", "examples.train", *sets]
+    on_corpus = [f"tuned.{TEACHER}", "corpus.train", *sets, labels, "params:seed"]
+    caches = {"task": (cache_teacher, [*on_prompts, labels])}
     if any(arm in grid.CORPUS_ARMS for arm in grid.arms()):
-        inputs = [teacher, "corpus.train", parameters, "params:seed", "params:training_seed"]
-        name = "cache_corpus_teacher"
-        nodes.append(Node(cache_corpus_teacher, inputs, "teacher_signals.tuning", name=name))
-    return nodes
+        caches["tuning"] = (cache_corpus_teacher, on_corpus)
+    if any(arm in LOGIT_ARMS for arm in grid.arms()):
+        caches["task_with_logits"] = (cache_teacher_with_logits, on_prompts)
+    return [
+        Node(
+            function, [*inputs, "params:training_seed"], f"teacher_signals.{name}", name=function.__name__
+        )
+        for name, (function, inputs) in caches.items()
+    ]
 
 
 def _train_node(role: str, arm: str) -> Node:
     on_corpus = arm in grid.CORPUS_ARMS
     signals, prompts = ("tuning", "corpus") if on_corpus else ("task", "train")
+    signals = "task_with_logits" if arm in LOGIT_ARMS else signals
     inputs = {
         "base": f"base.{role}",
         "mapping": f"{role}.mapping",
@@ -75,7 +86,8 @@ def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
     return [
         Node(
             predict,
-            [model, heads, "examples.test", "examples.means", "params:evaluation", "params:seed"],
+            [model, heads, "examples.test", "examples.means"]
+            + ["params:evaluation.n_random_circuits_row", "params:seed"],
             f"{cell}.predictions",
             name=f"predict{suffix}",
             namespace=namespace,

@@ -15,7 +15,8 @@ def create_run(upstream: Pipeline, distillation: Pipeline) -> Pipeline:
 
 
 def _belongs(node: Node) -> bool:
-    beyond = node.tags & {*CORPUS_ARMS, *EXTRA_ARMS} or "teacher_signals.tuning" in node.outputs
+    own = {"teacher_signals.tuning", "teacher_signals.task_with_logits"}  # caches of those arms alone
+    beyond = node.tags & {*CORPUS_ARMS, *EXTRA_ARMS} or own & set(node.outputs)
     return not beyond and not any(name.endswith(".tracked") for name in node.outputs)
 
 

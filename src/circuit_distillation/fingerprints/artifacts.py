@@ -1,0 +1,67 @@
+"""Where a dataset keeps its artifact, and what tells one content of it from another."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from circuit_distillation.models.seals import FOLDER_SEAL, checksum, seal_path
+
+
+class Artifact(NamedTuple):
+    """A file or folder. `scope` names a run's own part of a shared one; `pattern` is of many files.
+
+    A cache holds whatever was needed last: what is made from it does not change when it is refilled.
+    """
+
+    path: Path
+    scope: str = ""
+    pattern: str = ""
+    is_cache: bool = False
+
+    @property
+    def is_own(self) -> bool:
+        """Whether the content of the file is this run's alone, so that its checksum tells what it is."""
+        return not self.scope and not self.is_cache
+
+    def changed_at(self) -> float:
+        """Seconds since the epoch."""
+        return self.path.stat().st_mtime
+
+
+def artifact_of(dataset: Any) -> Artifact | None:
+    """None for what is in memory alone."""
+    if hasattr(dataset, "_filename_suffix"):
+        return Artifact(Path(dataset._path), pattern=f"*{dataset._filename_suffix}")
+    path = getattr(dataset, "_filepath", None)
+    if path is None:
+        return None
+    scope = getattr(dataset, "_scope", None) or {}
+    of_run = ".".join(map(str, scope.values())) or getattr(dataset, "_prefix", "").rstrip("_")
+    return Artifact(Path(path), of_run, is_cache=getattr(dataset, "is_cache", False))
+
+
+def content(artifact: Artifact) -> str | None:
+    """A digest of what is stored; None where nothing is, and for folders of no sealed artifact.
+
+    Seals stand for what they seal, unless a file was changed after it was sealed.
+    """
+    path = artifact.path
+    if artifact.pattern:
+        return _of_all(sorted(path.rglob(artifact.pattern)), path)
+    if path.is_dir():
+        path = path / FOLDER_SEAL
+        return checksum(path)[:16] if path.is_file() else None
+    return _of_file(path) if path.is_file() else None
+
+
+def _of_file(path: Path) -> str:
+    seal = seal_path(path)
+    sealed = seal.is_file() and seal.stat().st_mtime_ns >= path.stat().st_mtime_ns
+    return (seal.read_text() if sealed else checksum(path))[:16]
+
+
+def _of_all(paths: list[Path], root: Path) -> str:
+    named = (f"{path.relative_to(root)} {_of_file(path)}" for path in paths)
+    return hashlib.sha256("\n".join(named).encode()).hexdigest()[:16]

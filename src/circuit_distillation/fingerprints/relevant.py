@@ -1,0 +1,68 @@
+"""Which parameters count for what a node makes. The one place that says which do not."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Any
+
+from circuit_distillation.tasks.task import TASKS
+
+# How fast, in how much memory or on which device, and not what.
+SPEED = {"processes", "sharded", "max_workers", "checkpoint_every", "gradient_checkpointing"}
+SPEED |= {"micro_batch_size", "device_map"}
+# Which arms there are changes none of them; the labels of models matter to tables alone.
+NOT_OF_A_BLOCK = SPEED | {"extra_arms", "label"}
+# For a node that is told everything: where artifacts are, and blocks that other pipelines alone read.
+NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "search", "sweeps", "machine", "held_out"}
+
+
+def parameters_read(inputs: Iterable[str], told: dict[str, Any]) -> dict[str, Any]:
+    """Dotted name -> value of every parameter that counts among a node's `inputs`.
+
+    `told` is everything that a run is told. In every block what is under the name of another task is left
+    out, and of what the search chose that of other families and arms.
+    """
+    names = [name for name in inputs if name == "parameters" or name.startswith("params:")]
+    narrowed, others = _narrowed(told, _arms(names)), other_tasks(told["task"])
+    values: dict[str, Any] = {}
+    for path in (name.removeprefix("params:") for name in names):
+        if path == "parameters":
+            values |= dict(_flat(narrowed, "", NOT_OF_ALL | others))
+        elif path.rpartition(".")[2] not in SPEED:
+            values |= dict(_flat({path: _at(narrowed, path)}, "", NOT_OF_A_BLOCK | others))
+    return values
+
+
+def other_tasks(task: str) -> set[str]:
+    """Names of the tasks that a run is not about."""
+    return set(TASKS) - {task}
+
+
+def _arms(names: list[str]) -> set[str] | None:
+    """Arms a node is about; None: all of them."""
+    named = (name.removeprefix("params:arms.") for name in names if name.startswith("params:arms."))
+    own = {name.removeprefix("goat_") for name in named}
+    all_of_them = any(name == "parameters" or name.startswith("params:sweeps.") for name in names)
+    return None if all_of_them and not own else own
+
+
+def _narrowed(told: dict[str, Any], arms: set[str] | None) -> dict[str, Any]:
+    choice = (told.get("chosen") or {}).get(told["family"]["name"], {}).get(told["task"], {})
+    kept = {arm: value for arm, value in choice.get("arms", {}).items() if arms is None or arm in arms}
+    return told | {"chosen": choice | {"arms": kept}}
+
+
+def _at(told: dict[str, Any], path: str) -> Any:
+    for key in path.split("."):
+        told = told.get(key) if isinstance(told, dict) else None
+    return told
+
+
+def _flat(block: dict[str, Any], prefix: str, dropped: Collection[str]) -> Iterator[tuple[str, Any]]:
+    for key, value in block.items():
+        if key in dropped:
+            continue
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.", dropped)
+        else:
+            yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
