@@ -51,7 +51,7 @@ class ModelHooks:
             if "params:held_out" in pipeline.inputs():
                 _check_held_out(plain(catalog.load("params:held_out")))
             if "corpus.train" in pipeline.all_outputs():
-                _check_corpus(plain(catalog.load("params:data_generation")), catalog.load("params:task"))
+                _check_corpus(plain(catalog.load("params:data_generation.corpus")), catalog.load("params:task"))
         except ValueError as error:
             raise UnusableModelError(str(error)) from None
 
@@ -84,8 +84,8 @@ def _check_held_out(held_out: dict) -> None:
                 raise ValueError(f"held_out.{name}: {error}") from None
 
 
-def _check_corpus(data: dict, task: str) -> None:
+def _check_corpus(corpora: dict, task: str) -> None:
     """ValueError if the corpus is to be read from a file of one's own that is not there."""
-    source = data["corpus"][task].get("source")
+    source = corpora[task].get("source")
     if source is not None and source["path"] is not None and not Path(source["path"]).expanduser().is_file():
         raise ValueError(f"data_generation.corpus.{task}.source: there is no file {source['path']}")
