@@ -55,11 +55,11 @@ class Changes(Chosen, Shared):
 
 
 class Search(Strict):
-    """The declared search on validation prompts: `shared` with every arm, then as many `trials` for each."""
+    """The declared search on validation prompts: as many `trials` for every arm, then `shared` with each."""
 
     training_seed: CountOrNone
-    shared: Annotated[tuple[Shared, ...], Field(min_length=1)]
     trials: dict[Literal[PAPER_ARMS], tuple[Changes, ...]]
+    shared: Annotated[tuple[Shared, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _one_budget(self) -> Search:

@@ -1,4 +1,4 @@
-"""The search's choice: settings that all arms share, then each arm's own, by validation accuracy."""
+"""The search's choice: each arm's own settings, then those that all share, by validation accuracy."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def _best(trials: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     return summary
 
 
-def chosen_shared(shared: pd.DataFrame) -> dict[str, float]:
-    """The settings that one task's rows of `summarise_shared` chose."""
-    return json.loads(shared.loc[shared["chosen"], "changes"].item())
+def chosen_changes(rows: pd.DataFrame) -> dict[str, float]:
+    """The changes that were chosen among the rows of one task, and of one arm where each has its own."""
+    return json.loads(rows.loc[rows["chosen"], "changes"].item())
 
 
 def chosen_block(shared: pd.DataFrame, arms: pd.DataFrame) -> dict[str, dict]:
     """What the search chose, as the block `chosen.FAMILY` of the parameters, from both summaries."""
     block: dict[str, dict] = {
-        str(task): {"shared": chosen_shared(rows), "arms": {}} for task, rows in shared.groupby("task")
+        str(task): {"shared": chosen_changes(rows), "arms": {}} for task, rows in shared.groupby("task")
     }
     for row in arms[arms["chosen"]].to_dict("records"):
         block[row["task"]]["arms"][row["arm"]] = json.loads(row["changes"])

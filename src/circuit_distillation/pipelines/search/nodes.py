@@ -13,36 +13,60 @@ RUN = ("task", "seed")
 KEYS = (*RUN, "experiment")
 
 
-def run_shared(
+def run_trials(
     role: str, arm: str, search: Search, distillation: Distillation, head_mapping: HeadMapping, **stored
 ):
-    """Every declared shared setting with one arm and one student: a row each."""
-    trials = [(arm, given(changes)) for changes in search.shared]
+    """Every declared trial of an arm for one student, beside the settings of the parameters: a row each."""
+    trials = [(arm, given(changes)) for changes in search.trials[arm]]
     return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
 
 
-def choose_shared(experiment: str, **trials):
-    """Which shared setting is best on validation prompts, the mean over arms and students."""
-    from circuit_distillation.study.search import summarise_shared
+def choose(experiment: str, **trials):
+    """Which trial of every arm is best on validation prompts, the mean over students."""
+    from circuit_distillation.study.search import summarise
 
-    return _summary(summarise_shared, trials, experiment)
+    return _summary(summarise, trials, experiment)
 
 
-def run_trials(
+def run_shared(
     role: str,
     arm: str,
-    shared,
+    chosen,
     search: Search,
     distillation: Distillation,
     head_mapping: HeadMapping,
+    experiment: str,
     **stored,
 ):
-    """Every declared trial of an arm for one student, beside the shared settings chosen: a row each."""
-    from circuit_distillation.study.search import chosen_shared
+    """Every declared shared setting for an arm and student beside the trial chosen for it: a row each."""
+    from circuit_distillation.study.search import chosen_changes
 
-    beside = chosen_shared(_of_run(shared, stored))
-    trials = [(arm, given(changes)) for changes in search.trials[arm]]
+    own = _of_run(chosen, stored | {"experiment": experiment})
+    beside = chosen_changes(own[own["arm"] == arm])
+    trials = [(arm, given(changes)) for changes in search.shared]
     return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored, beside)
+
+
+def choose_shared(chosen, experiment: str, **trials):
+    """Which shared setting is best on validation prompts, the mean over arms and students."""
+    from circuit_distillation.study.search import chosen_block, summarise_shared
+
+    summary = _summary(summarise_shared, trials, experiment)
+    block = json.dumps(chosen_block(summary, _of_run(chosen, summary.iloc[0])), indent=2)
+    logging.getLogger(__name__).info("chosen, for the family in conf/base/parameters_search.yml:\n%s", block)
+    return summary
+
+
+def _summary(summarise, trials: dict[str, Any], experiment: str):
+    import pandas as pd
+
+    rows = pd.concat(trials.values(), ignore_index=True)
+    return summarise(rows).assign(seed=int(rows["seed"].iloc[0]), experiment=experiment)
+
+
+def _of_run(table, run):
+    """Rows of one run in a table that several fill."""
+    return table[(table[list(KEYS)] == [run[name] for name in KEYS]).all(axis=1)]
 
 
 def run_sweep(
@@ -62,28 +86,6 @@ def run_sweep(
         if stored["task"] in sweep.tasks
     ]
     return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
-
-
-def choose(shared, experiment: str, **trials):
-    """Which trial of every arm is best on validation prompts, the mean over students."""
-    from circuit_distillation.study.search import chosen_block, summarise
-
-    summary = _summary(summarise, trials, experiment)
-    block = json.dumps(chosen_block(_of_run(shared, summary.iloc[0]), summary), indent=2)
-    logging.getLogger(__name__).info("chosen, for the family in conf/base/parameters_search.yml:\n%s", block)
-    return summary
-
-
-def _summary(summarise, trials: dict[str, Any], experiment: str):
-    import pandas as pd
-
-    rows = pd.concat(trials.values(), ignore_index=True)
-    return summarise(rows).assign(seed=int(rows["seed"].iloc[0]), experiment=experiment)
-
-
-def _of_run(shared, run):
-    """Rows of one run in a table that several fill."""
-    return shared[(shared[list(KEYS)] == [run[name] for name in KEYS]).all(axis=1)]
 
 
 def collect(experiment: str, **sweeps):

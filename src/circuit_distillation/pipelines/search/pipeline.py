@@ -17,12 +17,13 @@ CELLS = [(role, arm) for role in STUDENTS for arm in PAPER_ARMS]
 
 
 def create_search() -> Pipeline:
-    """The settings that all arms share, then every declared trial beside them, and the choice among those."""
+    """Every declared trial of every arm; then, beside those chosen, the settings that all arms share."""
+    chosen = {"chosen": "search_summary"}
     nodes = [
-        *_round(run_shared, "shared_trials"),
-        *_round(run_trials, "trials", shared="search_shared"),
-        Node(choose_shared, _trials("shared_trials"), "search_shared", name="choose_shared"),
-        Node(choose, _trials("trials") | {"shared": "search_shared"}, "search_summary", name="choose"),
+        *_round(run_trials, "trials"),
+        Node(choose, _trials("trials"), "search_summary", name="choose"),
+        *_round(run_shared, "shared_trials", **chosen, experiment="params:experiment"),
+        Node(choose_shared, _trials("shared_trials") | chosen, "search_shared", name="choose_shared"),
     ]
     return Pipeline(nodes, tags="search")
 

@@ -1,0 +1,61 @@
+"""The two rounds of the search through its own pipeline, with trials whose accuracies are made up."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from circuit_distillation.grid import PAPER_ARMS, STUDENTS
+from circuit_distillation.parameters.study import Search
+from circuit_distillation.pipelines.search import nodes
+from circuit_distillation.pipelines.search.pipeline import create_search
+
+RATES = ({"learning_rate_heads": 1e-4}, {"learning_rate_heads": 1e-3})
+SEARCH = Search(
+    training_seed=3, trials={arm: RATES for arm in PAPER_ARMS}, shared=({}, {"epochs": 6}, {"fraction": 0.1})
+)
+
+
+def trial(case, arm: str, changes: dict, beside: dict) -> dict:
+    """A row whose accuracy follows the settings: the second rate suits `circuit_ce` alone, six epochs all."""
+    settings = beside | changes
+    fast = settings["learning_rate_heads"] == 1e-3
+    accuracy = 0.5 + (0.1 if fast == (arm == "circuit_ce") else 0) + (0.2 if settings.get("epochs") else 0)
+    measures = dict.fromkeys(("circuit_accuracy", "balanced_accuracy", "ce", "cka"), accuracy)
+    return {"arm": arm, "changes": json.dumps(dict(changes)), "full_accuracy": accuracy, **measures}
+
+
+@pytest.fixture
+def tables(monkeypatch) -> dict[str, pd.DataFrame]:
+    """Both summaries of a search."""
+    monkeypatch.setattr(nodes, "_case", lambda *_: None)
+    monkeypatch.setattr("circuit_distillation.study.trials.run_trial", trial)
+    search = create_search()
+    given = {name: "" for name in search.inputs()} | {
+        "params:search": SEARCH, "params:task": "tom", "params:seed": 0, "params:experiment": "paper",
+        **{f"params:arms.{arm}": arm for arm in PAPER_ARMS},
+        **{f"params:family.roles.{role}.name": role for role in STUDENTS},
+    }  # fmt: skip
+    kept = {name: MemoryDataset() for name in ("search_summary", "search_shared")}
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in given.items()} | kept)
+    SequentialRunner().run(search, catalog)
+    return {name: dataset.load() for name, dataset in kept.items()}
+
+
+def test_each_arm_has_its_own_choice(tables):
+    chosen = tables["search_summary"].query("chosen").set_index("arm")["changes"].map(json.loads)
+    assert chosen.to_dict() == {arm: RATES[arm == "circuit_ce"] for arm in PAPER_ARMS}
+    assert set(tables["search_summary"]["experiment"]) == {"paper"}
+
+
+def test_what_all_share_is_tried_beside_it(tables):
+    shared = tables["search_shared"].set_index("changes")
+    assert shared["full_accuracy"].to_dict() == pytest.approx(
+        {"{}": 0.6, '{"epochs": 6}': 0.8, '{"fraction": 0.1}': 0.6}
+    )
+    assert shared.index[shared["chosen"]].tolist() == ['{"epochs": 6}']
+    assert set(shared["trainings"]) == {len(PAPER_ARMS) * len(STUDENTS)}
