@@ -9,6 +9,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
+from circuit_distillation.datasets.files import CSVDataset
 from circuit_distillation.grid import PAPER_ARMS, STUDENTS
 from circuit_distillation.parameters.study import Search
 from circuit_distillation.pipelines.search import nodes
@@ -30,7 +31,7 @@ def trial(case, arm: str, changes: dict, beside: dict) -> dict:
 
 
 @pytest.fixture
-def tables(monkeypatch) -> dict[str, pd.DataFrame]:
+def tables(monkeypatch, tmp_path) -> dict[str, pd.DataFrame]:
     """Both summaries of a search."""
     monkeypatch.setattr(nodes, "_case", lambda *_: None)
     monkeypatch.setattr("circuit_distillation.study.trials.run_trial", trial)
@@ -40,7 +41,8 @@ def tables(monkeypatch) -> dict[str, pd.DataFrame]:
         **{f"params:arms.{arm}": arm for arm in PAPER_ARMS},
         **{f"params:family.roles.{role}.name": role for role in STUDENTS},
     }  # fmt: skip
-    kept = {name: MemoryDataset() for name in ("search_summary", "search_shared")}
+    names = ("search_summary", "search_shared")
+    kept = {name: CSVDataset(filepath=(tmp_path / f"{name}.csv").as_posix()) for name in names}
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in given.items()} | kept)
     SequentialRunner().run(search, catalog)
     return {name: dataset.load() for name, dataset in kept.items()}
