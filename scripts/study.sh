@@ -7,8 +7,6 @@ cd "$(dirname "$0")/.."
 families="${1:-0 1 2}"
 training_seeds="${2:-0 1 2}"
 extra="${3:+,$3}"
-# One worker, since two tasks run; one random circuit a student, since the claims take those of discovered circuits.
-lean="$one_worker,evaluation.n_random_circuits_row=1"
 start=$SECONDS
 
 all_runs() { # every run of a task; the first of a family makes its models
@@ -16,7 +14,7 @@ all_runs() { # every run of a task; the first of a family makes its models
     for seed in $families; do
         for draw in $training_seeds; do
             kedro_run "$task family $seed training $draw" --pipelines study_run --only-missing-outputs \
-                --params "task=$task,seed=$seed,training_seed=$draw,$lean$extra"
+                --params "task=$task,seed=$seed,training_seed=$draw,$one_worker$extra"
         done
     done
 }
