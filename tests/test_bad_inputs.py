@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from kedro.config import OmegaConfigLoader
-from omegaconf import OmegaConf
 
 from circuit_distillation.datasets import validators
 from circuit_distillation.hooks.parameters import _read
 from circuit_distillation.parameters import ParameterError, validate
 
-BASE = Path(__file__).parent.parent / "conf" / "base"
 PER_SCHEDULE = "must be one of constant_with_warmup, constant, linear, cosine"
 
 # path: where the value is put; a list is reached by its index
@@ -111,6 +107,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("distillation.rows", "first", "must be one of last, answer, all"),
     ("distillation.patience", 0, "must be a whole number, at least 1 or null"),
     ("distillation.n_train", 100000, "the train split has 1792 prompts; lower it or raise `data_generation."),
+    ("training_seed", 9, "`training_seed` = 9: each takes 256 prompts of its own, the train split has 1792"),
     ("distillation.n_train", 32, "a step takes `batch_size` x `bank_batches` = 64 prompts, `n_train` = 32 h"),
     ("distillation.extra_arms", ["full_lk"], "did you mean `full_kl`?; change it in conf/"),
     ("distillation.extra_arms", ["full_kl", "full_kl"], "`extra_arms` names an arm twice"),
@@ -119,30 +116,23 @@ PARAMETERS: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.fixture(scope="module")
-def shipped() -> dict:
-    """The parameters of conf/base, with the defaults of globals.yml filled in."""
-    defaults = OmegaConf.load(BASE / "globals.yml")
-    OmegaConf.clear_resolver("globals")
-    OmegaConf.register_new_resolver("globals", lambda key: defaults[key])
-    merged = OmegaConf.merge(*(OmegaConf.load(path) for path in sorted(BASE.glob("parameters*.yml"))))
-    parameters = OmegaConf.to_container(merged, resolve=True)
-    OmegaConf.clear_resolver("globals")
-    return parameters
-
-
 @pytest.mark.parametrize(("path", "value", "message"), PARAMETERS, ids=lambda part: repr(part)[:40])
 def test_a_bad_parameter_gets_one_line(shipped, path, value, message):
-    given = copy.deepcopy(shipped)
     *parents, key = [int(part) if part.isdigit() else part for part in path.split(".")]
-    block = given
+    block = shipped
     for parent in parents:
         block = block[parent]
     block[key] = value
     with pytest.raises(ParameterError) as caught:
-        validate(given)
+        validate(shipped)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_search_needs_a_draw_of_its_own(shipped):
+    shipped["search"]["training_seed"] = 7
+    with pytest.raises(ValueError, match=r"`search.training_seed` = 7: each takes 256 prompts of its own"):
+        validate(shipped).check_search()
 
 
 EXAMPLES = pd.DataFrame(

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 from typing import Any
 
 import pytest
-from omegaconf import OmegaConf
+from configuration import shipped_parameters
 
 from circuit_distillation.parameters import ParameterError, validate
 
-CONF = Path(__file__).parent.parent / "conf"
 SMALL = "family.models.small"
 
 PARAMETERS: list[tuple[str, Any, str]] = [
@@ -41,16 +39,10 @@ PARAMETERS: list[tuple[str, Any, str]] = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def shipped() -> dict:
     """The parameters of conf/base with those of conf/llama3 over them, globals filled in."""
-    defaults = OmegaConf.merge(*(OmegaConf.load(CONF / env / "globals.yml") for env in ("base", "llama3")))
-    OmegaConf.clear_resolver("globals")
-    OmegaConf.register_new_resolver("globals", lambda key: defaults[key])
-    paths = [path for env in ("base", "llama3") for path in sorted((CONF / env).glob("parameters*.yml"))]
-    parameters = OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, paths)), resolve=True)
-    OmegaConf.clear_resolver("globals")
-    return parameters
+    return copy.deepcopy(shipped_parameters("base", "llama3"))
 
 
 def test_the_shipped_parameters_are_valid(shipped):
@@ -59,13 +51,12 @@ def test_the_shipped_parameters_are_valid(shipped):
 
 @pytest.mark.parametrize(("path", "value", "message"), PARAMETERS, ids=lambda part: repr(part)[:40])
 def test_a_bad_parameter_gets_one_line(shipped, path, value, message):
-    given = copy.deepcopy(shipped)
     *parents, key = path.split(".")
-    block = given
+    block = shipped
     for parent in parents:
         block = block[parent]
     block[key] = value
     with pytest.raises(ParameterError) as caught:
-        validate(given)
+        validate(shipped)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)

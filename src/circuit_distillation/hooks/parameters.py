@@ -26,6 +26,9 @@ class InvalidParameterError(KedroCliError):
 class ParameterHooks:
     """Check the merged parameters and choose the arms they ask for."""
 
+    def __init__(self) -> None:
+        self._parameters: Parameters | None = None
+
     @hook_impl(tryfirst=True)
     def after_context_created(self, context) -> None:
         """Refuse bad parameters with one line; then let the registry build the grid of this task."""
@@ -33,10 +36,20 @@ class ParameterHooks:
             parameters = _checked(context.config_loader)
         except ParameterError as error:
             raise InvalidParameterError(str(error)) from None
+        self._parameters = parameters
         family = parameters.family
         models = {"loaded": family.models is not None, "instruct": family.instruct is not None}
         if grid.select(parameters.task, parameters.distillation.extra_arms, **models):
             pipelines.configure(f"{PACKAGE_NAME or 'circuit_distillation'}.pipeline_registry")
+
+    @hook_impl(tryfirst=True)
+    def before_pipeline_run(self, pipeline) -> None:
+        """Refuse what only some pipelines cannot do with these parameters."""
+        if "params:search" in pipeline.inputs():
+            try:
+                self._parameters.check_search()
+            except ValueError as error:
+                raise InvalidParameterError(f"parameter {error}") from None
 
 
 def _checked(loader) -> Parameters:

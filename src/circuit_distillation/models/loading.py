@@ -90,13 +90,16 @@ def model_hash(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def check_same_model(model: torch.nn.Module, expected: str, what: str) -> None:
-    """ValueError unless `expected`, the hash that an artifact carries, is that of the model."""
+def check_same_model(model: torch.nn.Module, expected: str, what: str, pipeline: str) -> None:
+    """ValueError unless `expected`, the hash that an artifact carries, is that of the model.
+
+    `pipeline` is the one that makes the artifact.
+    """
     found = model_hash(model)
     if found != expected:
         raise ValueError(
             f"{what} is of model {expected}, the model here is {found}: one was made again without the "
-            f"other. Make {what} again, by the same command without --only-missing-outputs"
+            f"other. Make {what} again with `kedro run --pipelines {pipeline}` and the same --params"
         )
 
 

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS, INSTRUCT, KINDS, PAPER_ARMS
 from circuit_distillation.parameters.fields import (
     Count,
-    CountOrNone,
+    CountOrZero,
     Flag,
     Fraction,
     Positive,
@@ -63,7 +63,7 @@ class Distillation(Strict):
     learning_rate_heads: Rate
     learning_rate_full: Rate
     schedule: Schedule
-    warmup_steps: CountOrNone
+    warmup_steps: CountOrZero
     weight_decay: Weight
     beta1: Decay
     beta2: Decay

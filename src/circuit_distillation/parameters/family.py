@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from circuit_distillation.parameters.fields import (
     Accuracy,
     Count,
-    CountOrNone,
+    CountOrZero,
     DomainShare,
     Flag,
     Label,
@@ -124,7 +124,7 @@ class BeliefPretrainingRole(Strict):
 
     learning_rate: Rate
     log_lasso: Flag
-    consolidation_steps: CountOrNone
+    consolidation_steps: CountOrZero
 
 
 class BeliefPretrainingCommon(Strict):
@@ -135,7 +135,7 @@ class BeliefPretrainingCommon(Strict):
     lasso: Weight
     consolidation_lasso: Weight
     learned_accuracy: Accuracy
-    min_steps: CountOrNone
+    min_steps: CountOrZero
     max_steps: Count
     validation_prompts: Count
 
@@ -201,7 +201,7 @@ class BeliefTuningCommon(Strict):
     response_weight: Weight
     in_domain_share: DomainShare
     constant_steps: Count
-    min_steps: CountOrNone
+    min_steps: CountOrZero
     validation_prompts: Count
 
     @model_validator(mode="after")

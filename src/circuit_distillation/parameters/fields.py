@@ -15,7 +15,7 @@ class Strict(BaseModel):
 
 # Strict numbers: `"3"`, `true` and `2.0` are no whole numbers. Nodes are told the raw value, unconverted.
 Count = Annotated[int, Field(strict=True, ge=1)]
-CountOrNone = Annotated[int, Field(strict=True, ge=0)]  # zero is allowed
+CountOrZero = Annotated[int, Field(strict=True, ge=0)]  # zero is allowed
 Fraction = Annotated[float, Field(strict=True, gt=0, le=1)]
 Accuracy = Annotated[float, Field(strict=True, ge=0, le=1)]
 Weight = Annotated[float, Field(strict=True, ge=0)]

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from circuit_distillation.parameters.fields import (
     Accuracy,
     Count,
-    CountOrNone,
+    CountOrZero,
     Flag,
     Positive,
     Processes,
@@ -100,7 +100,7 @@ class TuningTask(Strict):
     epochs: Count
     batch_size: Count
     max_tokens: Annotated[int, Field(strict=True, ge=8)]
-    warmup_steps: CountOrNone
+    warmup_steps: CountOrZero
 
 
 class Methods(Strict):
@@ -139,7 +139,7 @@ class FineTuning(Strict):
 class HeldOut(Strict):
     """Questions of other forms, for evaluation alone: generated scenes, and files of other authors."""
 
-    scenes: CountOrNone
+    scenes: CountOrZero
     max_operations: Annotated[int, Field(strict=True, ge=0, le=50)]
     bigtom: str | None
     tomi: str | None

@@ -10,7 +10,7 @@ from circuit_distillation.parameters.circuits import CircuitDiscovery, Evaluatio
 from circuit_distillation.parameters.data import DataGeneration
 from circuit_distillation.parameters.distillation import ARMS, Distillation, HeadMapping
 from circuit_distillation.parameters.family import Family, Pretraining, TeacherTuning
-from circuit_distillation.parameters.fields import CountOrNone, Name, Strict
+from circuit_distillation.parameters.fields import CountOrZero, Name, Strict
 from circuit_distillation.parameters.loaded import FineTuning, HeldOut, Machine
 from circuit_distillation.parameters.study import ChosenSettings, Search, Sweeps
 
@@ -42,7 +42,7 @@ class Parameters(Strict):
     head_mapping: HeadMapping
     distillation: Distillation
     arms: dict[Literal[ARMS], str]
-    training_seed: CountOrNone
+    training_seed: CountOrZero
     search: Search
     chosen: ChosenSettings
     sweeps: Sweeps
@@ -80,19 +80,23 @@ class Parameters(Strict):
     def _blocks_fit(self) -> Parameters:
         """Only the task of this run is judged: an override may be meant for one task alone."""
         self._enough("distillation.n_train", self.distillation.n_train, "train")
-        self._enough_draws()
+        self._enough_draws("training_seed", self.training_seed)
         discovery = getattr(self.circuit_discovery, self.task)
         self._enough(f"circuit_discovery.{self.task}.n_examples", discovery.n_examples, "discovery")
         if self.distillation.rows == "answer" and self.task == "tom":
             raise ValueError("`distillation.rows` = 'answer': stories copy no answer; use last or all")
         return self
 
-    def _enough_draws(self) -> None:
+    def check_search(self) -> None:
+        """ValueError if the training split ends before the draw of the search; others need none."""
+        self._enough_draws("search.training_seed", self.search.training_seed)
+
+    def _enough_draws(self, name: str, draw: int) -> None:
         n_train, there = self.distillation.n_train, self.data_generation.n_prompts(self.task, "train")
-        if (self.training_seed + 1) * n_train > there:
+        if (draw + 1) * n_train > there:
             raise ValueError(
-                f"`training_seed` = {self.training_seed}: each takes {n_train} prompts of its own, the train "
-                f"split has {there}; lower it or raise `data_generation.groups.{self.task}.train`"
+                f"`{name}` = {draw}: each takes {n_train} prompts of its own, the train split has {there}; "
+                f"lower it or raise `data_generation.groups.{self.task}.train`"
             )
 
     def _enough(self, name: str, wanted: int, split: str) -> None:

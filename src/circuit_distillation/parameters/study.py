@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from circuit_distillation.grid import EXTRA_ARMS, PAPER_ARMS
-from circuit_distillation.parameters.fields import Count, CountOrNone, Fraction, Name, Rate, Strict, Weight
+from circuit_distillation.parameters.fields import Count, CountOrZero, Fraction, Name, Rate, Strict, Weight
 from circuit_distillation.study.names import SWEEPS
 
 Task = Literal["entity", "tom"]
@@ -57,7 +57,7 @@ class Changes(Chosen, Shared):
 class Search(Strict):
     """The declared search on validation prompts: as many `trials` for every arm, then `shared` with each."""
 
-    training_seed: CountOrNone
+    training_seed: CountOrZero
     trials: dict[Literal[PAPER_ARMS], tuple[Changes, ...]]
     shared: Annotated[tuple[Shared, ...], Field(min_length=1)]
 

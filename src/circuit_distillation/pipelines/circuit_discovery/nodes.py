@@ -49,7 +49,7 @@ def evaluate_circuit(checkpoint, circuit: dict, test, means, n_random: int, seed
     from circuit_distillation.models.loading import check_same_model
     from circuit_distillation.tasks.example import from_frame
 
-    check_same_model(checkpoint.model, circuit["model_hash"], "the circuit")
+    check_same_model(checkpoint.model, circuit["model_hash"], "the circuit", "circuit_discovery")
     heads = [tuple(head) for head in circuit["heads"]]
     prompts = from_frame(test), from_frame(means)
     return prediction_frame(checkpoint, *prompts, heads, n_random, seed, progress=True)

@@ -102,7 +102,7 @@ def _distill(
     from circuit_distillation.training.arms import get_arm
     from circuit_distillation.training.launch import distill_in_processes
 
-    check_same_model(base.model, mapping["hashes"]["student"], "the mapping")
+    check_same_model(base.model, mapping["hashes"]["student"], "the mapping", "head_mapping")
     chosen = chosen_settings(run["chosen"], run["family"], run["task"], arm)
     kind = get_arm(arm)
     _check_signals(signals, mapping, parameters, kind.soft_labels)
