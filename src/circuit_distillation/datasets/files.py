@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from kedro_datasets._typing import TablePreview
 from kedro_datasets.json import JSONDataset as _JSONDataset
 from kedro_datasets.pandas import CSVDataset as _CSVDataset
 from kedro_datasets.pandas import ParquetDataset as _ParquetDataset
 from kedro_datasets.text import TextDataset as _TextDataset
 
 from circuit_distillation.datasets.atomic import write_atomically
+from circuit_distillation.datasets.previews import table_preview
 from circuit_distillation.datasets.reading import readable
 from circuit_distillation.datasets.rows import RowsDataset
 from circuit_distillation.models.seals import sealing
@@ -46,6 +48,10 @@ class ParquetDataset(_ParquetDataset):
                 path, lambda beside: _ParquetDataset(filepath=str(beside), save_args=args).save(data)
             )
 
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """The first rows, for Kedro-Viz; lists within cells too are made plain."""
+        return table_preview(self.load(), nrows)
+
 
 class CSVDataset(_MadeFromRows, _CSVDataset):
     """A pandas frame as CSV, for tables that people open."""
@@ -53,6 +59,10 @@ class CSVDataset(_MadeFromRows, _CSVDataset):
     def save(self, data: Any) -> None:
         """Write beside, then rename."""
         write_atomically(Path(self._filepath), lambda path: _CSVDataset(filepath=str(path)).save(data))
+
+    def preview(self, nrows: int = 5) -> TablePreview:
+        """The first rows, for Kedro-Viz."""
+        return table_preview(self.load(), nrows)
 
 
 class JSONDataset(_JSONDataset):

@@ -10,6 +10,7 @@ from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
 from circuit_distillation.datasets.atomic import locked, write_atomically
+from circuit_distillation.datasets.previews import table_preview
 from circuit_distillation.datasets.reading import readable
 from circuit_distillation.models.seals import sealing
 
@@ -62,7 +63,7 @@ class RowsDataset(AbstractDataset):
 
     def preview(self, nrows: int = 20) -> TablePreview:
         """The first rows, for Kedro-Viz."""
-        return TablePreview(self.load().head(nrows).to_dict(orient="split"))
+        return table_preview(self.load(), nrows)
 
 
 def _write(data: pd.DataFrame, path: Path) -> None:
