@@ -36,10 +36,12 @@ class ModelHooks:
             check_instruct,
             family_sources,
         )
+        from circuit_distillation.models.processes import check_processes
 
         if family.loading.tf32:
             allow_tf32()
         try:
+            check_processes(catalog.load("params:processes"))
             loading = family.loading.model_dump()
             bases = family_sources(family.models.model_dump(), loading)
             folders = check_family(bases)
@@ -51,7 +53,8 @@ class ModelHooks:
             if "params:held_out" in pipeline.inputs():
                 _check_held_out(plain(catalog.load("params:held_out")))
             if "corpus.train" in pipeline.all_outputs():
-                _check_corpus(plain(catalog.load("params:data_generation.corpus")), catalog.load("params:task"))
+                corpora = plain(catalog.load("params:data_generation.corpus"))
+                _check_corpus(corpora, catalog.load("params:task"))
         except ValueError as error:
             raise UnusableModelError(str(error)) from None
 

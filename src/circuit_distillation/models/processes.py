@@ -16,28 +16,67 @@ from typing import Any
 import torch
 from torch import nn
 
+from circuit_distillation.models.machines import Place, others, told
+
+MEETING_SECONDS = 120
+
 
 def run_in_processes(function: Callable[..., Any], *args: Any, n_processes: int) -> list[Any]:
     """Results of `function(*args)` of every rank, in rank order. `function` must be importable (a module's
     own).
 
-    A rank that fails ends the others and raises here.
+    The processes are spread evenly over the machines of the run (`models.machines`). A rank that fails ends
+    the others and raises here. ValueError if there are not as many GPUs.
     """
+    each = check_processes(n_processes)
+    joined = others()
+    if joined is None:
+        results = run_at(None, function, args, each)
+    else:
+        results = joined.run(lambda place: run_at(place, function, args, each), function, args, each)
+    return [results[rank] for rank in range(n_processes)]
+
+
+def check_processes(n_processes: int) -> int:
+    """How many of the processes run on this machine.
+
+    ValueError if the machines of the run cannot share them evenly, or if there are GPUs here, but too few.
+    """
+    machines = told()
+    n_machines = 1 if machines is None else machines.n_machines
+    if n_processes % n_machines:
+        raise ValueError(
+            f"{n_processes} processes do not share {n_machines} machines evenly: change `processes`"
+        )
+    each, there = n_processes // n_machines, torch.cuda.device_count()
+    if 0 < there < each:
+        raise ValueError(f"{each} processes need a GPU each, there are {there} here: lower `processes`")
+    return each
+
+
+def run_at(
+    place: Place | None, function: Callable[..., Any], args: tuple[Any, ...], n_processes: int
+) -> dict[int, Any]:
+    """Results by rank of the `n_processes` of this machine; `place`: where they meet those of others."""
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    if place is None:
+        meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
+    else:
+        meeting = {"rdzv_backend": "static", "rdzv_endpoint": f"{place.host}:{place.port}"}
+        meeting["rdzv_configs"] = {"rank": place.machine, "timeout": MEETING_SECONDS}
+    n_machines = 1 if place is None else place.n_machines
     config = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
+        min_nodes=n_machines,
+        max_nodes=n_machines,
         nproc_per_node=n_processes,
-        run_id=uuid.uuid4().hex,
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
+        run_id=uuid.uuid4().hex if place is None else str(place.port),
         max_restarts=0,
         monitor_interval=0.1,
         start_method="spawn",
+        **meeting,
     )
-    results = elastic_launch(config, _entry)(function, args, n_processes)
-    return [results[rank] for rank in range(n_processes)]
+    return elastic_launch(config, _entry)(function, args, n_processes)
 
 
 class ModelOnDisk:

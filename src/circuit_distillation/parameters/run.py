@@ -10,7 +10,7 @@ from circuit_distillation.parameters.circuits import CircuitDiscovery, Evaluatio
 from circuit_distillation.parameters.data import DataGeneration
 from circuit_distillation.parameters.distillation import ARMS, Distillation, HeadMapping
 from circuit_distillation.parameters.family import Family, Pretraining, TeacherTuning
-from circuit_distillation.parameters.fields import CountOrZero, Name, Strict
+from circuit_distillation.parameters.fields import CountOrZero, Name, Processes, Strict
 from circuit_distillation.parameters.loaded import FineTuning, HeldOut, Machine
 from circuit_distillation.parameters.study import ChosenSettings, Search, Sweeps
 
@@ -30,6 +30,7 @@ class Parameters(Strict):
     seed: Annotated[int, Field(strict=True, ge=0, le=10**9)]
     experiment: Name
     data_root: DataRoot
+    processes: Processes
     family: Family
     pretraining: Pretraining | None
     data_generation: DataGeneration
