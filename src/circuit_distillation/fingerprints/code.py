@@ -24,7 +24,7 @@ def code_version(function: Callable, leave_out: Collection[str] = ()) -> dict[st
     Empty for functions of other packages. Entries of tables under the names in `leave_out` do not count, such
     as those of other tasks.
     """
-    return _reader().version(function.__module__, function.__qualname__, leave_out)
+    return _reader().version(function.__module__, function.__qualname__, frozenset(leave_out))
 
 
 @cache
@@ -40,15 +40,22 @@ class CodeReader:
         self._root, self._package, self._kept = root, package, kept
         self._facts = _known(kept) if kept else {}
         self._modules: dict[str, Facts | None] = {}
+        self._versions: dict[tuple[str, str, frozenset[str]], dict[str, str]] = {}
 
-    def version(self, module: str, name: str, leave_out: Collection[str] = ()) -> dict[str, str]:
+    def version(self, module: str, name: str, leave_out: frozenset[str] = frozenset()) -> dict[str, str]:
         """Digests by module of all definitions reached from `name` of `module`."""
+        key = module, name, leave_out
+        if key not in self._versions:
+            before = len(self._facts)
+            self._versions[key] = self._version(*key)
+            if self._kept and len(self._facts) > before:
+                _keep(self._kept, self._facts)
+        return self._versions[key]
+
+    def _version(self, module: str, name: str, leave_out: frozenset[str]) -> dict[str, str]:
         digests: dict[str, list[str]] = {}
-        before = len(self._facts)
-        for place in sorted(self._reached(module, name, frozenset(leave_out))):
+        for place in sorted(self._reached(module, name, leave_out)):
             digests.setdefault(place[0].removeprefix(f"{self._package}."), []).append(self._digest(place))
-        if self._kept and len(self._facts) > before:
-            _keep(self._kept, self._facts)
         return {module: _digest("".join(parts).encode()) for module, parts in digests.items()}
 
     def _reached(self, module: str, name: str, leave_out: frozenset[str]) -> set[Place]:

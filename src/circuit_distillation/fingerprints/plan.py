@@ -37,16 +37,16 @@ class Planner:
     """
 
     def __init__(self, nodes: Iterable[Any], catalog: Any, told: dict[str, Any]) -> None:
-        self._catalog, self._told = catalog, told
+        self.catalog, self._told = catalog, told
         self._makers = {name: node for node in nodes for name in node.outputs}
         self._verdicts: dict[str, Verdict] = {}
-        self._nodes = list(nodes)
+        self.nodes = list(nodes)
 
     def verdicts(self) -> dict[str, Verdict]:
         """Node name -> verdict."""
-        for node in self._nodes:
+        for node in self.nodes:
             self._verdicts[node.name] = self._verdict(node)
-        for node in filter(self._fills_cache, self._nodes):
+        for node in filter(self._fills_cache, self.nodes):
             self._spare(node)
         return self._verdicts
 
@@ -62,7 +62,7 @@ class Planner:
     def _verdict(self, node: Any) -> Verdict:
         if not node.outputs:
             return Verdict(MISSING, ("it stores nothing",))
-        if missing := [name for name in node.outputs if not self._catalog.exists(name)]:
+        if missing := [name for name in node.outputs if not self.catalog.exists(name)]:
             return Verdict(MISSING, (f"{missing[0]} is missing",))
         if above := self._rebuilt_above(node):
             return Verdict(FOLLOWS, (f"from {above[0]}",))
@@ -103,7 +103,7 @@ class Planner:
 
     def _spare(self, node: Any) -> None:
         """A cache that no node about to run reads is left as it is."""
-        readers = (other for other in self._nodes if set(node.outputs) & set(other.inputs))
+        readers = (other for other in self.nodes if set(node.outputs) & set(other.inputs))
         if not any(self._verdicts[reader.name].runs for reader in readers):
             self._verdicts[node.name] = Verdict(FRESH, ("a cache that nothing needs now",))
 
@@ -114,7 +114,7 @@ class Planner:
 
     def _counts(self, name: str) -> bool:
         """Whether an input is an artifact, and none that is never whole."""
-        return not is_parameter(name) and not getattr(self._catalog.get(name), "is_scratch", False)
+        return not is_parameter(name) and not getattr(self.catalog.get(name), "is_scratch", False)
 
     def _identity(self, name: str) -> str | None:
         artifact = self._artifact(name)
@@ -129,7 +129,7 @@ class Planner:
         return record.made.fingerprint() if record else None
 
     def _artifact(self, name: str) -> Artifact | None:
-        return artifact_of(self._catalog.get(name))
+        return artifact_of(self.catalog.get(name))
 
 
 def is_parameter(name: str) -> bool:
