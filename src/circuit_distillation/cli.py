@@ -100,7 +100,7 @@ def status(env: str | None, pipelines: list[str], params: dict[str, Any], accept
 def _prepare_output() -> None:
     """Bars that stay readable where they cannot redraw themselves; no hint of Kedro's beside our own."""
     logging.getLogger("kedro.runner.sequential_runner").addFilter(
-        lambda record: "resume the pipeline run" not in record.getMessage()
+        lambda record: record.levelno != logging.WARNING  # from which node to go on, or to repeat the command
     )
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", SECONDS_BETWEEN_LINES)

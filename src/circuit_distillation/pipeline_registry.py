@@ -7,6 +7,7 @@ from kedro.pipeline import Pipeline
 from circuit_distillation import grid
 from circuit_distillation.pipelines.base_models.pipeline import create_pipeline as base_models
 from circuit_distillation.pipelines.circuit_discovery.pipeline import create_pipeline as circuit_discovery
+from circuit_distillation.pipelines.compare.pipeline import create_pipeline as compare
 from circuit_distillation.pipelines.data_generation.pipeline import create_pipeline as data_generation
 from circuit_distillation.pipelines.distillation.pipeline import create_pipeline as distillation
 from circuit_distillation.pipelines.head_mapping.pipeline import create_pipeline as head_mapping
@@ -44,6 +45,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "transfer": create_transfer(),
         "search": create_search(),
         "sweeps": create_sweeps(),
+        "compare": compare(),
     }
     of_loaded = {"plan": plan(), "held_out": held_out()} if loaded else {}
     return {**pipelines, **of_the_study, **of_loaded, "__default__": whole_paper}

@@ -90,6 +90,14 @@ def test_another_experiment_adds_its_rows_and_renews_tables_and_page(data_root, 
     assert (data_root / "06_models/mini/seed0/tom/base/small/model.safetensors").stat().st_mtime_ns == kept
 
 
+def test_two_experiments_are_compared_arm_by_arm(data_root, run_kedro):
+    run_kedro(data_root, ["compare"], experiments="paper+lambda9")
+    table = pd.read_csv(reporting(data_root) / "comparison_paper+lambda9.csv")
+    assert set(table["task"]) == {"tom"} and len(table) == 20  # five arms of two students, both scopes
+    plain = table[table["arm"].isin(["full_ce", "circuit_ce"])]  # no weight of a CKA loss changes them
+    assert (plain[["n01", "n10"]] == 0).all(axis=None)
+
+
 def test_mlflow_has_a_parent_and_a_child_for_every_model(data_root):
     import mlflow
 

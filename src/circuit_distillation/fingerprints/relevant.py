@@ -13,7 +13,7 @@ SPEED |= {"micro_batch_size", "device_map"}
 # Which arms there are changes none of them; the labels of models matter to tables alone.
 NOT_OF_A_BLOCK = SPEED | {"extra_arms", "label"}
 # For a node that is told everything: where artifacts are, and blocks that other pipelines alone read.
-NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "search", "sweeps", "machine", "held_out"}
+NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "experiments", "search", "sweeps", "machine", "held_out"}
 
 
 def parameters_read(inputs: Iterable[str], told: dict[str, Any]) -> dict[str, Any]:

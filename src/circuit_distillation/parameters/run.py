@@ -22,6 +22,14 @@ DataRoot = Annotated[
     ),
 ]
 
+TwoNames = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][\w-]{0,63}\+[A-Za-z0-9][\w-]{0,63}$",
+        description="two names of experiments joined by +, such as paper+lambda05",
+    ),
+]
+
 
 class Parameters(Strict):
     """Everything that a run is told."""
@@ -29,6 +37,7 @@ class Parameters(Strict):
     task: Literal["entity", "tom"]
     seed: Annotated[int, Field(strict=True, ge=0, le=10**9)]
     experiment: Name
+    experiments: TwoNames | None
     data_root: DataRoot
     processes: Processes
     family: Family

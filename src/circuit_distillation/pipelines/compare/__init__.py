@@ -1,0 +1,1 @@
+"""Two experiments of a family, arm by arm."""
