@@ -36,20 +36,62 @@ def test_a_failed_save_leaves_the_old_file_and_no_debris(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".t.json.sha256", "t.json"]
 
 
-@pytest.mark.parametrize("suffix", ["csv", "parquet"])
-def test_rows_of_other_runs_stay(tmp_path, suffix):
-    def rows(task, seed, values):
-        return pd.DataFrame({"task": task, "seed": seed, "value": values})
+def rows_of(task, values):
+    return pd.DataFrame({"task": task, "seed": 0, "value": values})
 
-    def dataset(task, seed):
-        return RowsDataset(str(tmp_path / f"r.{suffix}"), ["task", "seed"], {"task": task, "seed": seed})
 
-    dataset("entity", 0).save(rows("entity", 0, [1, 2]))
-    assert not dataset("tom", 0).exists()
-    dataset("tom", 0).save(rows("tom", 0, [3]))
-    dataset("entity", 0).save(rows("entity", 0, [4]))
-    assert dataset("entity", 0).load().values.tolist() == [["entity", 0, 4], ["tom", 0, 3]]
-    assert dataset("tom", 0).exists() and not dataset("tom", 1).exists()
+@pytest.fixture(params=["csv", "parquet"])
+def table(request, tmp_path):
+    """(path, dataset of a task) of a table that several runs fill."""
+    path = tmp_path / f"r.{request.param}"
+    return path, lambda task: RowsDataset(str(path), ["task", "seed"], {"task": task, "seed": 0})
+
+
+def test_rows_of_other_runs_stay(table):
+    path, dataset = table
+    assert not dataset("tom").exists() and not list(path.parent.iterdir())
+    dataset("entity").save(rows_of("entity", [1, 2]))
+    assert not dataset("tom").exists()
+    dataset("tom").save(rows_of("tom", [3]))
+    dataset("entity").save(rows_of("entity", [4]))
+    assert dataset("entity").load().values.tolist() == [["entity", 0, 4], ["tom", 0, 3]]
+    assert dataset("tom").exists() and not dataset("other").exists()
+
+
+def broken_by(how, path):
+    data = path.read_bytes()
+    middle = len(data) // 2
+    changed = data[:middle] + bytes([data[middle] ^ 1]) + data[middle + 1 :]
+    path.write_bytes({"cut off": data[:3], "changed": changed, "emptied": b""}[how])
+
+
+@pytest.mark.parametrize("how", ["cut off", "changed", "emptied"])
+@pytest.mark.parametrize("use", ["exists", "load", "save"])
+def test_a_broken_table_loses_no_rows(table, how, use, caplog):
+    path, dataset = table
+    dataset("entity").save(rows_of("entity", [1, 2]))
+    dataset("tom").save(rows_of("tom", [3]))
+    broken_by(how, path)
+    if use == "save":
+        dataset("tom").save(rows_of("tom", [3]))
+    assert use != "exists" or dataset("entity").exists()
+    assert dataset("tom").load()["value"].tolist() == [1, 2, 3]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"{path} was not what was written: it was made again from its copy"
+    ]
+    assert path.with_name(f"{path.name}.broken").is_file()
+
+
+def test_without_a_sound_copy_a_run_adds_its_rows_and_the_broken_table_is_kept(table, caplog):
+    path, dataset = table
+    dataset("entity").save(rows_of("entity", [1, 2]))
+    for place in (path, path.parent / ".copies" / path.name):
+        broken_by("cut off", place)
+    assert not dataset("entity").exists()
+    dataset("tom").save(rows_of("tom", [3]))
+    assert dataset("tom").load()["value"].tolist() == [3]
+    assert "every run adds its rows again with `kedro run --pipelines reporting`" in caplog.text.lower()
+    assert path.with_name(f"{path.name}.broken").is_file()
 
 
 def test_a_folder_keeps_the_files_of_other_runs_and_refuses_foreign_names(tmp_path):

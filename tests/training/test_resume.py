@@ -78,7 +78,7 @@ def test_another_run_does_not_see_the_checkpoint(tmp_path):
         run("circuit_ce", OPTIONS, tmp_path, kill_at=5)
     other = settings(epochs=4, schedule="cosine", cka_weight=4.0)
     assert_same(run("circuit_ce", other, tmp_path), run("circuit_ce", other))
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
 
 def test_killed_by_the_system_and_resumed(tmp_path):
@@ -98,5 +98,15 @@ case.distill(case.student(), *splits, arm="circuit_ce", heads=case.HEADS, pairs=
     path = f"import sys; sys.path[:0] = {[str(tests), str(tests.parent / 'src')]!r}\n"
     ended = subprocess.run([sys.executable, "-c", path + program, str(tmp_path)], timeout=120)
     assert ended.returncode == -signal.SIGKILL
-    assert len(list(tmp_path.iterdir())) == 1
+    assert len(list(tmp_path.glob("*.safetensors"))) == 1
     assert_same(run("circuit_ce", OPTIONS, tmp_path), run("circuit_ce", OPTIONS))
+
+
+def test_a_checkpoint_changed_by_a_byte_is_not_gone_on_with(tmp_path, caplog) -> None:
+    with pytest.raises(Killed):
+        run("circuit_ce", OPTIONS, tmp_path, kill_at=5)
+    (path,) = tmp_path.glob("*.safetensors")
+    data = path.read_bytes()
+    path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
+    assert_same(run("circuit_ce", OPTIONS, tmp_path), run("circuit_ce", OPTIONS))
+    assert "is not what was written: this work begins anew" in caplog.text

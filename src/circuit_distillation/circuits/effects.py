@@ -18,6 +18,7 @@ from circuit_distillation.models.encoding import Encoded, Question, encode
 from circuit_distillation.models.head_outputs import head_outputs
 from circuit_distillation.models.layouts import paired_layouts
 from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.models.memory import within_memory
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,8 +137,12 @@ def _feature_frame(model: torch.nn.Module, encoded: Encoded, examples: Sequence[
 
 def _last_head_outputs(model: torch.nn.Module, encoded: Encoded, batch_size: int = 64) -> torch.Tensor:
     """z at the last token, [layer, example, head, d_head]; other tokens are dropped batch by batch."""
-    parts = []
-    for rows in torch.arange(len(encoded.input_ids)).split(batch_size):
-        z = head_outputs(model, encoded.input_ids[rows], attention_mask=encoded.attention_mask[rows])
-        parts.append(z[:, torch.arange(len(rows)), encoded.positions["last"][rows]])
-    return torch.cat(parts, dim=1)
+
+    def run(size: float) -> torch.Tensor:
+        parts = []
+        for rows in torch.arange(len(encoded.input_ids)).split(int(size)):
+            z = head_outputs(model, encoded.input_ids[rows], attention_mask=encoded.attention_mask[rows])
+            parts.append(z[:, torch.arange(len(rows)), encoded.positions["last"][rows]])
+        return torch.cat(parts, dim=1)
+
+    return within_memory("head outputs", batch_size, "prompts", run)

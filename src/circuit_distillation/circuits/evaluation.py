@@ -17,6 +17,7 @@ from circuit_distillation.circuits.prefix_sharing import share_beginnings
 from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
 from circuit_distillation.models.architecture import Architecture, architecture
+from circuit_distillation.models.memory import within_memory
 
 Head = tuple[int, int]
 Heads = Sequence[Head] | Mapping[int | str, Sequence[Head]]
@@ -72,24 +73,28 @@ def circuits_outputs(
     circuits is a bool tensor [circuit, layer, head] or a list of circuits; candidate_ids is [example,
     candidate] and answer_ids [example]. Prompts that begin alike share the run of their beginning. At most
     `memory_budget_mb` MB are used beside the weights and the result, or what one prompt needs if that is
-    more, plus block.SCRATCH_BYTES. `progress` is advanced.
+    more, plus block.SCRATCH_BYTES; where that is too much, half of it. `progress` is advanced.
     """
     lengths = prompt_lengths(model, input_ids, attention_mask)
     check_means(model, means, int(lengths.max()))
     arch = architecture(model)
     given = mask_heads(circuits) if isinstance(circuits, Tensor) else circuits
     parsed = [_parse(arch, heads, input_ids, lengths, positions or {}) for heads in given]
-    outputs = _Outputs(model, len(parsed), len(input_ids), answer_ids, candidate_ids)
     mean_model = MeanModel(model, means)
-    budget = int(memory_budget_mb * 2**20) // (2 * token_bytes(model, input_ids.shape[1]))
-    for batch in share_beginnings(input_ids, lengths, _shareable(parsed, lengths)):
-        for part in batch.split(max(1, budget)):
-            examples = part.examples.flatten()
-            for index, circuit in enumerate(parsed):
-                outputs.add(index, examples, mean_model.final_residuals(part, circuit).flatten(0, 1))
-                if progress is not None:
-                    progress.advance(len(examples))
-    return outputs.result()
+
+    def run(megabytes: float) -> CircuitOutputs:
+        outputs = _Outputs(model, len(parsed), len(input_ids), answer_ids, candidate_ids)
+        budget = int(megabytes * 2**20) // (2 * token_bytes(model, input_ids.shape[1]))
+        for batch in share_beginnings(input_ids, lengths, _shareable(parsed, lengths)):
+            for part in batch.split(max(1, budget)):
+                examples = part.examples.flatten()
+                for index, circuit in enumerate(parsed):
+                    outputs.add(index, examples, mean_model.final_residuals(part, circuit).flatten(0, 1))
+                    if progress is not None:
+                        progress.advance(len(examples))
+        return outputs.result()
+
+    return within_memory("circuit evaluation", memory_budget_mb, "MB", run)
 
 
 def mask_heads(masks: Tensor) -> list[list[Head]]:

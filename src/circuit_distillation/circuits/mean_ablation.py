@@ -29,6 +29,7 @@ from circuit_distillation.circuits.prompts import (
     resolve_position,
 )
 from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.memory import within_memory
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,16 @@ def head_means(
     arch, n_tokens = architecture(model), input_ids.shape[1]
     real = torch.arange(n_tokens, device=input_ids.device) < lengths[:, None]
     shape = (arch.n_layers, n_tokens, arch.n_heads, arch.d_head)
-    totals = torch.zeros(shape, dtype=torch.float64, device=input_ids.device)
-    for ids, mask in zip(input_ids.split(batch_size), real.split(batch_size), strict=True):
-        for index, state in enumerate(layer_states(model, ids[:, None])):
-            z = state.z[:, 0].double().masked_fill(~mask[:, :, None, None], 0.0)
-            totals[index] += z.sum(dim=0)
+
+    def sums(size: float) -> Tensor:
+        totals = torch.zeros(shape, dtype=torch.float64, device=input_ids.device)
+        for ids, mask in zip(input_ids.split(int(size)), real.split(int(size)), strict=True):
+            for index, state in enumerate(layer_states(model, ids[:, None])):
+                z = state.z[:, 0].double().masked_fill(~mask[:, :, None, None], 0.0)
+                totals[index] += z.sum(dim=0)
+        return totals
+
+    totals = within_memory("the means of heads", batch_size, "prompts", sums)
     if scope == "global":
         means = (totals.sum(dim=1, keepdim=True) / real.sum()).expand(shape)
     else:
@@ -101,34 +107,40 @@ def head_effects(
     position, head, d_head] of `head_means`. positions None ablates at every position; a list of ints or
     [example] tensors ablates at those positions at once. candidate_ids, [example, candidate], asks for logit
     differences too. Beside the weights and the result at most `memory_budget_mb` MB are used, or what one
-    head of one prompt needs if that is more, plus block.SCRATCH_BYTES. `progress` is advanced.
+    head of one prompt needs if that is more, plus block.SCRATCH_BYTES; where that is too much, half of it.
+    `progress` is advanced.
     `runs` (of the same prompts) lets several calls with positions share the recorded clean run.
     """
     lengths = prompt_lengths(model, input_ids, attention_mask)
     check_answers(answer_ids, input_ids, architecture(model).vocab_size)
     check_means(model, means, int(lengths.max()))
-    scores = _Scores(model, answer_ids, candidate_ids)
-    if positions is None:
-        sweeps = _everywhere(model, input_ids, lengths, means, int(memory_budget_mb * 2**20))
-    else:
-        ablated = _ablated(input_ids, lengths, positions)
-        starts = ablated.int().argmax(dim=1)
-        if runs is None:
-            runs = RecordedRuns(
+    ablated = None if positions is None else _ablated(input_ids, lengths, positions)
+
+    def run(megabytes: float) -> HeadEffects:
+        scores = _Scores(model, answer_ids, candidate_ids)
+        if ablated is None:
+            sweeps = _everywhere(model, input_ids, lengths, means, int(megabytes * 2**20))
+        else:
+            starts = ablated.int().argmax(dim=1)
+            recorded = runs or RecordedRuns(
                 model,
                 input_ids,
                 attention_mask=attention_mask,
                 clean_start=int(starts.min()),
-                memory_budget_mb=memory_budget_mb,
+                memory_budget_mb=megabytes,
             )
-        runs.check(input_ids, lengths, starts)
-        sweeps = _at_positions(runs, means, ablated, starts)
-    for sweep in sweeps:
-        for heads, residuals in sweep.run():
-            scores.add(heads, sweep.examples, residuals)
-            if progress is not None and heads.start < architecture(model).n_total_heads:
-                progress.advance((heads.stop - heads.start) * len(sweep.examples))
-    return scores.effects()
+            recorded.check(input_ids, lengths, starts)
+            sweeps = _at_positions(recorded, means, ablated, starts)
+        for sweep in sweeps:
+            for heads, residuals in sweep.run():
+                scores.add(heads, sweep.examples, residuals)
+                if progress is not None and heads.start < architecture(model).n_total_heads:
+                    progress.advance((heads.stop - heads.start) * len(sweep.examples))
+        return scores.effects()
+
+    if runs is not None:  # whose size is their maker's
+        return run(memory_budget_mb)
+    return within_memory("mean ablation", memory_budget_mb, "MB", run)
 
 
 def check_means(model: nn.Module, means: Tensor, n_tokens: int) -> None:

@@ -14,6 +14,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from circuit_distillation.models.seals import is_usable, sealing
+
 SAVE_EVERY_SECONDS = 20.0
 LOG_EVERY_SECONDS = 30.0  # where a bar cannot overwrite itself
 
@@ -66,7 +68,7 @@ class ScoreRecord:
     ):
         self._path, self._key, self._label = path, key, label
         self.changes = torch.full(shape, torch.nan, dtype=dtype, device=device)
-        found = None if path is None or not path.exists() else _read(path, key)
+        found = _read(path, key) if path is not None and is_usable(path) else None
         if found is not None and found.shape == self.changes.shape:
             self.changes.copy_(found)
 
@@ -100,14 +102,15 @@ class ScoreRecord:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
         beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        save_file({"changes": self.changes.contiguous()}, beside, metadata={"key": self._key})
-        os.replace(beside, self._path)
+        with sealing(self._path):
+            save_file({"changes": self.changes.contiguous()}, beside, metadata={"key": self._key})
+            os.replace(beside, self._path)
 
 
 def remove_records(folder: Path) -> None:
     """Deletes the records of a finished search, what a kill left of one half written, and the folder."""
     if folder.exists():
-        for path in folder.glob("*.safetensors*"):
+        for path in (*folder.glob("*.safetensors"), *folder.glob(".*.safetensors.*")):
             path.unlink()
         folder.rmdir()
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.cost import SearchCost, counted
 from circuit_distillation.circuits.discovery import Head, Stage, StageResult, discover, select_heads
 from circuit_distillation.circuits.effects import layout_effects, sweep_cost
@@ -20,6 +21,7 @@ from circuit_distillation.circuits.progress import Bar, remove_records
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.models.memory import within_memory
 from circuit_distillation.tasks.example import Example
 
 if TYPE_CHECKING:
@@ -91,17 +93,24 @@ def _by_patching(
 ) -> _Found:
     _check_one_layout(encoded, corrupted, reference)
     with counted() as cost:
-        found = discover(
-            model,
-            encoded.input_ids,
-            corrupted.input_ids,
-            encoded.answer_ids,
-            [Stage(**stage) for stage in settings["stages"]],
-            encoded.positions,
-            corrupt_positions=corrupted.positions,
-            kv_scope=settings["kv_scope"],
-            score=settings["score"],
-            **options,
+        # What was scored before memory ended is in the checkpoint of `options`.
+        found = within_memory(
+            "path patching",
+            MEMORY_BUDGET_MB,
+            "MB",
+            lambda megabytes: discover(
+                model,
+                encoded.input_ids,
+                corrupted.input_ids,
+                encoded.answer_ids,
+                [Stage(**stage) for stage in settings["stages"]],
+                encoded.positions,
+                corrupt_positions=corrupted.positions,
+                kv_scope=settings["kv_scope"],
+                score=settings["score"],
+                memory_budget_mb=megabytes,
+                **options,
+            ),
         )
         pruning = _Pruning(model, encoded, reference, settings, options["progress"])
         pruned = pruning.run({name: stage.heads for name, stage in found.stages.items() if stage.heads})

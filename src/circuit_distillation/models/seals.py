@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 
 FOLDER_SEAL = "checksums.json"
+logger = logging.getLogger(__name__)
 
 
 class BrokenArtifactError(ValueError):
@@ -55,6 +57,17 @@ def check(path: Path) -> None:
         _check_folder(path)
     elif path.is_file() and seal_path(path).is_file() and checksum(path) != seal_path(path).read_text():
         raise broken(path, "is not what was written (its checksum differs)")
+
+
+def is_usable(path: Path) -> bool:
+    """Whether unfinished work in a file can be gone on with; a broken one is deleted, which is logged."""
+    try:
+        check(path)
+    except BrokenArtifactError:
+        logger.warning("%s is not what was written: this work begins anew", path)
+        path.unlink()
+        seal_path(path).unlink()
+    return path.is_file()
 
 
 def broken(path: Path, why: str) -> BrokenArtifactError:

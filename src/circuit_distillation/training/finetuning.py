@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from circuit_distillation.models.loading import model_hash
+from circuit_distillation.models.memory import within_memory
 from circuit_distillation.training.adapters import LoraSettings, adapted
 from circuit_distillation.training.packed_instructions import PromptAndResponse
 from circuit_distillation.training.run_checkpoint import Progress, RunCheckpoint
@@ -163,6 +164,7 @@ class _Run:
         from transformers import get_scheduler
 
         self.corpus, self.settings, self.accelerator, self.filler = corpus, settings, accelerator, filler
+        self.micro_batch_size = settings.micro_batch_size
         self.total = settings.epochs * (len(corpus) // settings.batch_size)
         self.forward = ResponseLoss(model)
         if sharded:
@@ -202,12 +204,12 @@ class _Run:
     def _step(self, step: int) -> dict[str, float]:
         started, rate = time.perf_counter(), self.scheduler.get_last_lr()[0]
         items = step_items(len(self.corpus), self.settings.batch_size, step, self.settings.seed)
-        self.optimizer.zero_grad(set_to_none=True)
-        with torch.random.fork_rng():
-            torch.manual_seed((1_000_003 * self.settings.seed + step) % 2**31)  # dropout, also after a kill
-            loss = self._backward(items)
+        loss = self._loss(items, step)
         if not math.isfinite(loss):
-            raise FloatingPointError(f"the loss is {loss} at step {step + 1}, whose update is not made")
+            raise FloatingPointError(
+                f"the loss is {loss} at step {step + 1}, whose update is not made: lower finetuning's "
+                "learning_rate, or set its precision to fp32"
+            )
         self.accelerator.clip_grad_norm_(self.trained, self.settings.clip_norm)
         self.optimizer.step()
         self.scheduler.step()
@@ -215,12 +217,24 @@ class _Run:
         seconds = time.perf_counter() - started
         return {"step": step + 1, "loss": loss, "lr": rate, "seconds": seconds, "tokens": tokens}
 
+    def _loss(self, items, step: int) -> float:
+        """Gradients of a step and its loss; where memory ends, in smaller parts from then on."""
+
+        def run(size: float) -> float:
+            self.micro_batch_size = int(size)
+            self.optimizer.zero_grad(set_to_none=True)
+            with torch.random.fork_rng():
+                torch.manual_seed((1_000_003 * self.settings.seed + step) % 2**31)  # of dropout
+                return self._backward(items)
+
+        if self.accelerator.num_processes > 1:  # the others would wait for what this one does again
+            return run(self.micro_batch_size)
+        return within_memory("tuning", self.micro_batch_size, "items", run)
+
     def _backward(self, items) -> float:
         """Gradients of a step, each process its share of the parts; the mean loss of a response token."""
         accelerator = self.accelerator
-        parts = micro_batches(
-            self.corpus, items, self.settings.micro_batch_size, accelerator.num_processes
-        )
+        parts = micro_batches(self.corpus, items, self.micro_batch_size, accelerator.num_processes)
         n_tokens, total = self.corpus.n_responses(items), torch.zeros((), device=accelerator.device)
         own = parts[accelerator.process_index :: accelerator.num_processes]
         for index, part in enumerate(own):

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from circuit_distillation.models.memory import is_out_of_memory
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.losses import Alignment, label_loss
 from circuit_distillation.training.row_bank import RowBank
@@ -96,7 +97,12 @@ class DistillationLoop:
         started, rate = time.perf_counter(), self._engine.scheduler.get_last_lr()[0]
         batches = step_batches(step, len(self._objective.train), self._settings)
         self._engine.optimizer.zero_grad(set_to_none=True)
-        ce, alignment, width = self._backward(batches)
+        try:
+            ce, alignment, width = self._backward(batches)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise MemoryError(_too_large(step, self._settings)) from error
         weight = self._settings.cka_weight
         loss = ce if self._objective.uses_ce else 0.0
         loss += weight * alignment.loss.item() if alignment is not None and weight > 0 else 0.0
@@ -193,9 +199,18 @@ def step_batches(step: int, n_examples: int, settings: DistillationSettings) -> 
     return list(chosen.split(settings.batch_size))
 
 
+def _too_large(step: int, settings: DistillationSettings) -> str:
+    """CKA is of all prompts of a step at once, so a step cannot be halved without another result."""
+    return (
+        f"out of memory at step {step} with batch_size {settings.batch_size}: set "
+        "distillation.gradient_checkpointing to true, or halve batch_size and double bank_batches"
+    )
+
+
 def _stop_if_not_finite(what: str, value: float, step: int, batches: list[Tensor]) -> None:
     if not math.isfinite(value):
         raise FloatingPointError(
             f"the {what} is {value} at step {step}, whose update is not made; its batch holds the training "
-            f"examples {torch.cat(batches).tolist()}"
+            f"examples {torch.cat(batches).tolist()}. Lower the learning rate or cka_weight of distillation, "
+            "or set its precision to fp32"
         )

@@ -152,6 +152,11 @@ def train_on(
             rate = settings.rate(step)
             optimizer.param_groups[0]["lr"] = rate
             row = {"step": step, "lr": rate, **train_step(model, sample(rng), optimizer, settings)}
+            lost = [name for name, value in row.items() if not np.isfinite(value)]
+            if lost:
+                raise FloatingPointError(
+                    f"{progress}: {lost[0]} is {row[lost[0]]} at step {step}: lower its learning_rate"
+                )
             row["validation_accuracy"] = float("nan")
             if step == look:
                 row["validation_accuracy"], reached = stop.check(model)

@@ -19,6 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from circuit_distillation.models.seals import is_usable, sealing
 from circuit_distillation.training.sharding import assign, like, whole
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a parameter
@@ -70,12 +71,13 @@ class RunCheckpoint:
         full = {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}
         if not self._writes:
             return
-        save_file(full, beside, metadata={"state": json.dumps(state)})
-        os.replace(beside, self._path)
+        with sealing(self._path):
+            save_file(full, beside, metadata={"state": json.dumps(state)})
+            os.replace(beside, self._path)
 
     def load(self) -> tuple[Progress, list[Tensor] | None] | None:
         """Restore parameters, optimizer and schedule in place; returns progress and best parameters."""
-        if not self._path.is_file():
+        if not is_usable(self._path):
             return None
         with safe_open(self._path, framework="pt") as file:
             state = json.loads(file.metadata()["state"])

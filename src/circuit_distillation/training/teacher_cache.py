@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.loading import model_hash
+from circuit_distillation.models.memory import within_memory
 from circuit_distillation.training.features import RecordedFeatures, Site, row_positions
 
 
@@ -52,23 +53,27 @@ def teacher_signals(
     """Run the teacher over a split once. `sites` are its heads (layer, head), or layers (layer, None)."""
     positions, _ = row_positions(encoded, rows)
     device = next(teacher.parameters()).device
-    labels, logits, features = [], [], {site: [] for site in sites}
-    with RecordedFeatures(teacher, sites) as recorded:
-        for start in range(0, len(encoded.input_ids), batch_size):
-            batch = slice(start, start + batch_size)
-            last = _last_logits(teacher, encoded, batch, device).cpu()
-            labels.append(last.argmax(-1))
-            logits.append(last if keep_logits else last[:0])
-            for site, values in recorded.at(positions[batch].to(device)).items():
-                features[site].append(values.cpu())
-    return TeacherSignals(
-        labels=torch.cat(labels),
-        logits=torch.cat(logits) if keep_logits else None,
-        features={site: torch.cat(values) for site, values in features.items()},
-        rows=rows,
-        teacher_hash=model_hash(teacher),
-        data_hash=data_hash(encoded, rows),
-    )
+
+    def run(size: float) -> TeacherSignals:
+        labels, logits, features = [], [], {site: [] for site in sites}
+        with RecordedFeatures(teacher, sites) as recorded:
+            for start in range(0, len(encoded.input_ids), int(size)):
+                batch = slice(start, start + int(size))
+                last = _last_logits(teacher, encoded, batch, device).cpu()
+                labels.append(last.argmax(-1))
+                logits.append(last if keep_logits else last[:0])
+                for site, values in recorded.at(positions[batch].to(device)).items():
+                    features[site].append(values.cpu())
+        return TeacherSignals(
+            labels=torch.cat(labels),
+            logits=torch.cat(logits) if keep_logits else None,
+            features={site: torch.cat(values) for site, values in features.items()},
+            rows=rows,
+            teacher_hash=model_hash(teacher),
+            data_hash=data_hash(encoded, rows),
+        )
+
+    return within_memory("the teacher's signals", batch_size, "prompts", run)
 
 
 def data_hash(encoded: Encoded, rows: str) -> str:
