@@ -8,7 +8,7 @@ import pytest
 
 from circuit_distillation.planning.plan import Row, Setting, Tuning, faults, plan, to_text
 from circuit_distillation.planning.shapes import KNOWN
-from circuit_distillation.planning.work import forward_flops
+from circuit_distillation.planning.work import ablation_flops, forward_flops
 
 SHAPES = dict(zip(("small", "medium", "large"), KNOWN.values(), strict=True))
 TUNING = Tuning("full", 1000, 66.0, 45.0, 512, 16, True, True, 64, ("q_proj", "k_proj", "v_proj", "o_proj"))
@@ -72,6 +72,17 @@ def test_the_8b_model_cannot_be_tuned_in_full_on_one_gpu_and_the_remedy_is_named
 def test_a_disk_that_is_too_small_is_named():
     (line,) = faults(plan(SETTING), 80e9, 1e9)
     assert "GB of disk, 1 GB are free: set data_root" in line
+
+
+def test_instruction_tuned_models_are_downloaded_searched_and_measured():
+    rows, more = plan(SETTING), plan(replace(SETTING, instruct=True))
+    added = {item.stage for item in more} - {item.stage for item in rows}
+    assert added == {*(f"download instruct {role}" for role in SHAPES), "circuit of instruct large"}
+    ablated = ablation_flops(SHAPES["large"], 54) * SETTING.prompts["mapping"]
+    teacher = row(rows, "circuit of tuned large")
+    assert row(more, "circuit of instruct large").flops == pytest.approx(teacher.flops - ablated)
+    one = sum(forward_flops(shape, 54) for shape in SHAPES.values())
+    assert row(more, "predictions").flops - row(rows, "predictions").flops == pytest.approx(3010 * 4 * one)
 
 
 def test_the_table_has_a_row_a_stage_and_totals():

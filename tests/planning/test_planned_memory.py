@@ -6,7 +6,15 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from circuit_distillation.planning.memory import Batch, activation_bytes, training_bytes
+from circuit_distillation.circuits.block import SCRATCH_BYTES
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
+from circuit_distillation.planning.memory import (
+    Batch,
+    activation_bytes,
+    copied_bytes,
+    inference_bytes,
+    training_bytes,
+)
 from circuit_distillation.planning.shapes import Shape, shape_of
 
 CONFIG = {
@@ -67,6 +75,9 @@ def test_training_memory_by_hand():
     )
     whole = training_bytes(shape, shape.parameters, batch, dtype="float32", bf16=False, recomputes=False)
     assert whole - rest == 16 * shape.parameters  # weights, gradients and two moments
+    half = training_bytes(shape, shape.parameters, batch, dtype="bfloat16", bf16=True, recomputes=False)
+    rest = training_bytes(shape, 0, batch, dtype="bfloat16", bf16=True, recomputes=False)
+    assert half - rest == 6 * shape.parameters  # what belongs to weights of half precision is of it too
     few = training_bytes(shape, 100, batch, dtype="bfloat16", bf16=True, recomputes=False)
     rest = training_bytes(shape, 0, batch, dtype="bfloat16", bf16=True, recomputes=False)
     assert few - rest == 16 * 100  # a copy of their own, gradient and two moments, in float32
@@ -74,3 +85,27 @@ def test_training_memory_by_hand():
         shape, shape.parameters, batch, dtype="float32", bf16=False, recomputes=False, shards=4
     )
     assert whole - sharded == 0.75 * 16 * shape.parameters
+
+
+def test_autocast_copies_by_hand():
+    shape = Shape(2, 2, 1, 4, 8, 10, 20, tied=False)
+    layer, unembedding = shape.layer_parameters, 20 * 8
+    assert copied_bytes(shape, trains_all=True, recomputes=True) == 2 * (2 * layer + unembedding)
+    assert copied_bytes(shape, trains_all=False, recomputes=False) == 2 * (2 * layer + unembedding)
+    assert copied_bytes(shape, trains_all=False, recomputes=True) == 2 * (layer + unembedding)
+    batch = Batch(1, 1, 0)
+    options = {"dtype": "float32", "recomputes": False}
+    under = training_bytes(shape, 5, batch, bf16=True, **options) - activation_bytes(
+        shape, batch, bf16=True, recomputes=False
+    )
+    plain = training_bytes(shape, 5, batch, bf16=False, **options) - activation_bytes(
+        shape, batch, bf16=False, recomputes=False
+    )
+    assert under - plain == copied_bytes(shape, trains_all=False, recomputes=False)
+
+
+def test_a_sweep_holds_weights_and_what_the_engine_may_take():
+    shape = Shape(2, 2, 1, 4, 8, 10, 20, tied=False)
+    cpu, cuda = (inference_bytes(shape, "bfloat16", device) for device in ("cpu", "cuda"))
+    assert cpu == 2 * shape.parameters + MEMORY_BUDGET_MB * 2**20 + SCRATCH_BYTES["cpu"]
+    assert cuda - cpu == SCRATCH_BYTES["cuda"] - SCRATCH_BYTES["cpu"] + 2**29

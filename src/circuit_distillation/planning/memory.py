@@ -1,14 +1,18 @@
-"""Peak memory of a stage on one GPU in bytes: weights, gradients, optimizer, activations, logits."""
+"""Peak memory of a stage on one device in bytes: weights, gradients, optimizer, activations, logits.
+
+What the device's runtime takes beside is counted for GPUs alone.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from circuit_distillation.circuits.block import SCRATCH_BYTES
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.planning.shapes import Shape
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-SWEEP_BYTES = 2**30 * 3  # the circuit engine's budget, its scratch, and room for the allocator
-CONTEXT_BYTES = 2**30 // 2  # what CUDA itself takes
+CONTEXT_BYTES = {"cpu": 0, "cuda": 2**29}
 
 
 @dataclass(frozen=True)
@@ -39,22 +43,43 @@ def activation_bytes(shape: Shape, batch: Batch, *, bf16: bool, recomputes: bool
     return n_tokens * kept + logits
 
 
-def training_bytes(
-    shape: Shape, trained: int, batch: Batch, *, dtype: str, bf16: bool, recomputes: bool, shards: int = 1
-) -> float:
-    """Weights; gradients and two moments of the `trained` ones (float32); autocast's copies; activations.
+def copied_bytes(shape: Shape, *, trains_all: bool, recomputes: bool) -> float:
+    """bfloat16 copies of float32 matrices under autocast, which the backward needs.
 
-    Weights, gradients and moments are divided by `shards`, activations are not.
+    Those of trained weights are kept until the forward ends, of frozen ones in a layer that is computed again
+    until that layer ends.
     """
+    n_layers = 1 if recomputes and not trains_all else shape.n_layers
+    return 2.0 * (n_layers * shape.layer_parameters + shape.vocab_size * shape.d_model)
+
+
+def training_bytes(
+    shape: Shape,
+    trained: int,
+    batch: Batch,
+    *,
+    dtype: str,
+    bf16: bool,
+    recomputes: bool,
+    shards: int = 1,
+    device: str = "cuda",
+) -> float:
+    """Weights; gradients and two moments of the `trained` ones; autocast's copies; activations.
+
+    All weights train in their own precision, a few (heads, adapters) as float32 beside the rest. Weights,
+    gradients, moments and copies are divided by `shards`, activations are not.
+    """
+    trains_all = trained == shape.parameters
     weights = shape.parameters * BYTES[dtype]
-    copies = 2 * trained if bf16 and BYTES[dtype] == 4 else 0
-    state = (
-        12 * trained if trained == shape.parameters else 16 * trained
-    )  # few weights are kept beside the rest
+    state = (3 * BYTES[dtype] if trains_all else 4 * 4) * trained
+    copies = 0.0
+    if bf16 and BYTES[dtype] == 4:
+        copies = copied_bytes(shape, trains_all=trains_all, recomputes=recomputes)
     activations = activation_bytes(shape, batch, bf16=bf16, recomputes=recomputes)
-    return (weights + state + copies) / shards + activations + CONTEXT_BYTES
+    return (weights + state + copies) / shards + activations + CONTEXT_BYTES[device]
 
 
-def inference_bytes(shape: Shape, dtype: str) -> float:
-    """Forwards and sweeps: the weights and the engine's budget."""
-    return shape.parameters * BYTES[dtype] + SWEEP_BYTES + CONTEXT_BYTES
+def inference_bytes(shape: Shape, dtype: str, device: str = "cuda") -> float:
+    """Forwards and sweeps: the weights, the circuit engine's budget and its scratch."""
+    engine = MEMORY_BUDGET_MB * 2**20 + SCRATCH_BYTES[device]
+    return shape.parameters * BYTES[dtype] + engine + CONTEXT_BYTES[device]

@@ -56,6 +56,7 @@ class Setting:
     bf16: bool
     recomputes: bool
     looks: int  # at the validation split
+    instruct: bool = False  # whether instruction-tuned models of the same shapes are measured
     shards: int = 1
 
 
@@ -93,8 +94,9 @@ def _sweep_precision(setting: Setting) -> str:
 
 
 def _base_rows(setting: Setting) -> Iterator[Row]:
-    for role, shape in setting.shapes.items():
-        yield Row(f"download {role}", 0.0, 0.0, "bf16", 2.0 * shape.parameters, "")
+    for kind in ("", "instruct ") if setting.instruct else ("",):
+        for role, shape in setting.shapes.items():
+            yield Row(f"download {kind}{role}", 0.0, 0.0, "bf16", 2.0 * shape.parameters, "")
 
 
 def _tuning_rows(setting: Setting) -> Iterator[Row]:
@@ -130,21 +132,22 @@ def _tuning_rows(setting: Setting) -> Iterator[Row]:
 
 
 def _discovery_rows(setting: Setting) -> Iterator[Row]:
-    t = setting.prompt_tokens
-    for kind in ("base", "tuned"):
-        for role, shape in setting.shapes.items():
-            one = forward_flops(shape, t)
-            n, n_means = setting.prompts["discovery"], setting.prompts["means"]
-            sweep = n * sum(patching_flops(shape, t, to, suffix) for to, suffix in setting.stages)
-            sweep += n * one * sum(size * (size + 1) // 2 for size in setting.pruned)
-            if not setting.stages:
-                sweep += n * ablation_flops(shape, t)
-            sweep += one * (n_means + setting.prompts["test"] * (2 + setting.n_random))
-            if (kind == "tuned") == (role == "large"):  # the mapping compares base students and tuned teacher
-                sweep += setting.prompts["mapping"] * ablation_flops(shape, t)
-            memory = inference_bytes(shape, setting.dtype)
-            remedy = "family.loading.dtype=bfloat16, or smaller models"
-            yield Row(f"circuit of {kind} {role}", memory, sweep, _sweep_precision(setting), 0.0, remedy)
+    searched = [(kind, role) for kind in ("base", "tuned") for role in setting.shapes]
+    for kind, role in [*searched, ("instruct", "large")] if setting.instruct else searched:
+        shape, t = setting.shapes[role], setting.prompt_tokens
+        one = forward_flops(shape, t)
+        n, n_means = setting.prompts["discovery"], setting.prompts["means"]
+        sweep = n * sum(patching_flops(shape, t, to, suffix) for to, suffix in setting.stages)
+        sweep += n * one * sum(size * (size + 1) // 2 for size in setting.pruned)
+        if not setting.stages:
+            sweep += n * ablation_flops(shape, t)
+        sweep += one * (n_means + setting.prompts["test"] * (2 + setting.n_random))
+        # The mapping compares base students and the tuned teacher.
+        if (kind, role == "large") in (("base", False), ("tuned", True)):
+            sweep += setting.prompts["mapping"] * ablation_flops(shape, t)
+        memory = inference_bytes(shape, setting.dtype)
+        remedy = "family.loading.dtype=bfloat16, or smaller models"
+        yield Row(f"circuit of {kind} {role}", memory, sweep, _sweep_precision(setting), 0.0, remedy)
 
 
 def _distillation_rows(setting: Setting) -> Iterator[Row]:
@@ -185,7 +188,8 @@ def _distillation_rows(setting: Setting) -> Iterator[Row]:
 def _table_row(setting: Setting) -> Row:
     """Predictions of every row of the tables: all references and every student."""
     t, per_model = setting.prompt_tokens, setting.prompts["test"] * (2 + setting.n_random_row)
-    work = sum(2 * forward_flops(shape, t) for shape in setting.shapes.values())
+    n_kinds = 3 if setting.instruct else 2
+    work = sum(n_kinds * forward_flops(shape, t) for shape in setting.shapes.values())
     work += sum(len(setting.arms) * forward_flops(setting.shapes[role], t) for role in ("small", "medium"))
     memory = inference_bytes(setting.shapes["large"], setting.dtype)
     remedy = "family.loading.dtype=bfloat16, or smaller models"

@@ -67,6 +67,7 @@ def _setting(told: Parameters):
         bf16=trained.precision == "bf16",
         recomputes=trained.gradient_checkpointing,
         looks=steps // trained.evaluate_every + 1,
+        instruct=grid.instruct(),
         shards=trained.processes if trained.sharded else 1,
     )
 
