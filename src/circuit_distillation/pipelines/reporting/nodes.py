@@ -22,7 +22,7 @@ PACKAGES = ("circuit-distillation", "torch", "transformers", "kedro", "numpy", "
 TABLES = ("table1", "table2", "table3", "table4")
 
 
-def collect_results(test, parameters: dict[str, Any], **stored):
+def collect_results(test, task: str, seed: int, experiment: str, training_seed: int, **stored):
     """Long rows of every metric of every model of this run.
 
     `stored` holds "predictions__role__arm" and "history__role__arm" frames, and
@@ -41,7 +41,9 @@ def collect_results(test, parameters: dict[str, Any], **stored):
         rows.append(
             result_rows(
                 predictions,
-                **_run(parameters),
+                task=task,
+                seed=seed,
+                experiment=draw_name(experiment, training_seed),
                 model=role,
                 arm=arm,
                 examples=test,
@@ -51,22 +53,22 @@ def collect_results(test, parameters: dict[str, Any], **stored):
     return pd.concat(rows, ignore_index=True)
 
 
-def compute_significance(parameters: dict[str, Any], **stored):
+def compute_significance(task: str, seed: int, experiment: str, training_seed: int, **stored):
     """McNemar's tests of appendix A.1, corrected after Holm."""
     from circuit_distillation.reporting.significance import significance_table
 
     frames = {f"{role}.{arm}": frame for role, arm, frame in _named(stored, "predictions")}
-    return significance_table(frames, **_run(parameters))
+    return significance_table(frames, task=task, seed=seed, experiment=draw_name(experiment, training_seed))
 
 
-def build_tables(results, parameters: dict[str, Any]) -> tuple:
+def build_tables(results, family: dict[str, Any], experiment: str, training_seed: int) -> tuple:
     """Tables 1 to 4 from the rows of every run: frames, then Markdown, then LaTeX."""
     from circuit_distillation.reporting.table_text import to_latex, to_markdown
     from circuit_distillation.reporting.tables import CAPTIONS, build_table
 
     numbers = range(1, len(TABLES) + 1)
-    labels, experiment = _labels(parameters["family"]), _experiment(parameters)
-    frames = [build_table(results, number, labels, experiment) for number in numbers]
+    labels, named = _labels(family), draw_name(experiment, training_seed)
+    frames = [build_table(results, number, labels, named) for number in numbers]
     captions = [f"Table {number}. {CAPTIONS[number]}" for number in numbers]
     markdown = [to_markdown(frame, caption) for frame, caption in zip(frames, captions, strict=True)]
     latex = [
@@ -76,13 +78,17 @@ def build_tables(results, parameters: dict[str, Any]) -> tuple:
     return *frames, *markdown, *latex
 
 
-def draw_figures(parameters: dict[str, Any], **stored) -> dict[str, bytes]:
+def draw_figures(
+    task: str, seed: int, experiment: str, training_seed: int, family: dict[str, Any], **stored
+) -> dict[str, bytes]:
     """Figure 5, head scores by stage, the mappings and CKA over training, as SVG files of this run."""
     from circuit_distillation.reporting.figures import run_figures
 
     return run_figures(
-        **_run(parameters),
-        labels=_labels(parameters["family"]),
+        task=task,
+        seed=seed,
+        experiment=draw_name(experiment, training_seed),
+        labels=_labels(family),
         histories=_by_model(stored, "history"),
         scores=_by_model(stored, "head_scores"),
         circuits=_by_model(stored, "circuit"),
@@ -97,7 +103,9 @@ def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, *
     seconds = {name: frame["seconds"].max() for name, frame in _by_model(stored, "history").items()}
     costs = {name: circuit["cost"] for name, circuit in _by_model(stored, "circuit").items()}
     return run_facts(
-        **_run(parameters),
+        task=parameters["task"],
+        seed=parameters["seed"],
+        experiment=draw_name(parameters["experiment"], parameters["training_seed"]),
         mappings={role: stored[f"mapping__{role}__base"] for role in STUDENTS},
         groups={
             "Parameters": {key: plain(parameters[key]) for key in SHOWN_PARAMETERS},
@@ -110,12 +118,22 @@ def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, *
     )
 
 
-def write_page(results, significance, figures, facts, study, parameters: dict[str, Any]) -> str:
+def write_page(
+    results,
+    significance,
+    figures,
+    facts,
+    study,
+    family: dict[str, Any],
+    teacher_tuning: dict[str, Any] | None,
+    experiment: str,
+    training_seed: int,
+) -> str:
     """report.html over the rows of every run of the family, with the claims of its published study."""
     from circuit_distillation.reporting.page import render_page
 
-    family = plain(parameters["family"])
-    tuning = plain(parameters["teacher_tuning"]) or {}  # null: loaded models are tuned on the corpus alone
+    family = plain(family)
+    tuning = plain(teacher_tuning) or {}  # null: loaded models are tuned on the corpus alone
     return render_page(
         family=family["name"],
         labels=_labels(family),
@@ -123,7 +141,7 @@ def write_page(results, significance, figures, facts, study, parameters: dict[st
         significance=significance,
         figures=figures,
         facts=facts,
-        experiment=_experiment(parameters),
+        experiment=draw_name(experiment, training_seed),
         study=study,
         scaffolded=family["scaffolded"],
         in_domain_shares={
@@ -142,14 +160,6 @@ def _named(stored: dict[str, Any], kind: str):
         name, role, arm = key.split("__")
         if name == kind:
             yield role, arm, frame
-
-
-def _run(parameters: dict[str, Any]) -> dict[str, Any]:
-    return {"task": parameters["task"], "seed": parameters["seed"], "experiment": _experiment(parameters)}
-
-
-def _experiment(parameters: dict[str, Any]) -> str:
-    return draw_name(parameters["experiment"], parameters["training_seed"])
 
 
 def _labels(family: dict[str, Any]) -> dict[str, str]:

@@ -22,21 +22,25 @@ def create_pipeline() -> Pipeline:
     circuits = _inputs("circuit", discovered)
     alone = _inputs("circuit_predictions", discovered)
     mappings = {f"mapping__{role}__base": f"{role}.mapping" for role in STUDENTS}
-    run = {"parameters": "parameters"}
+    named = {name: f"params:{name}" for name in ("experiment", "training_seed")}
+    run = named | {name: f"params:{name}" for name in ("task", "seed")}
+    family = {"family": "params:family"}
     measured = predictions | histories | alone | run | {"test": "examples.test"}
-    figures = histories | circuits | mappings | _inputs("head_scores", discovered) | run
-    facts = histories | circuits | mappings | run
-    facts |= {"pretraining": "pretraining_record", "tuning": "tuning_record"}
+    figures = histories | circuits | mappings | _inputs("head_scores", discovered) | run | family
+    facts = histories | circuits | mappings
+    facts |= {"parameters": "parameters", "pretraining": "pretraining_record", "tuning": "tuning_record"}
     table_outputs = [f"{table}.{form}" for form in ("table_csv", "table_md", "table_tex") for table in TABLES]
-    page_inputs = ["results", "significance", "figures", "facts", "study.published", "parameters"]
+    page = {name: name for name in ("results", "significance", "figures", "facts")} | named | family
+    page |= {"study": "study.published", "teacher_tuning": "params:teacher_tuning"}
+    tables = {"results": "results"} | named | family
     return Pipeline(
         [
             Node(collect_results, measured, "results", name="collect_results"),
             Node(compute_significance, predictions | run, "significance", name="compute_significance"),
             Node(draw_figures, figures, "figures", name="draw_figures"),
             Node(collect_facts, facts, "facts", name="collect_facts"),
-            Node(build_tables, ["results", "parameters"], table_outputs, name="build_tables"),
-            Node(write_page, page_inputs, "report", name="write_page"),
+            Node(build_tables, tables, table_outputs, name="build_tables"),
+            Node(write_page, page, "report", name="write_page"),
         ],
         tags="reporting",
     )
