@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
+import time
 
 import pytest
 import torch
@@ -116,3 +118,27 @@ def test_a_rank_that_fails_raises():
             arm="full_ce",
             settings=settings(batch_size=3),
         )
+
+
+def note_process(path):
+    path.with_name(str(os.getpid())).touch()
+    time.sleep(600)
+
+
+def launch_and_wait(path):
+    run_in_processes(note_process, path, n_processes=2)
+
+
+@pytest.mark.slow
+def test_processes_end_with_the_run_that_started_them(tmp_path):
+    run = multiprocessing.get_context("spawn").Process(target=launch_and_wait, args=(tmp_path / "any",))
+    run.start()
+    while len(list(tmp_path.iterdir())) < 2:
+        time.sleep(0.1)
+    run.kill()
+    run.join()
+    left = [int(path.name) for path in tmp_path.iterdir()]
+    for _ in range(100):
+        left = [pid for pid in left if os.path.exists(f"/proc/{pid}")]
+        time.sleep(0.1)
+    assert not left

@@ -7,7 +7,10 @@ reads.
 
 from __future__ import annotations
 
+import ctypes
 import os
+import signal
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +22,7 @@ from torch import nn
 from circuit_distillation.models.machines import Place, others, told
 
 MEETING_SECONDS = 120
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def run_in_processes(function: Callable[..., Any], *args: Any, n_processes: int) -> list[Any]:
@@ -102,6 +106,7 @@ class ModelOnDisk:
 
 
 def _entry(function: Callable[..., Any], args: tuple[Any, ...], n_processes: int) -> Any:
+    _end_with_parent()
     if not torch.cuda.is_available():
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // n_processes))
     try:
@@ -109,3 +114,9 @@ def _entry(function: Callable[..., Any], args: tuple[Any, ...], n_processes: int
     finally:
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
+
+
+def _end_with_parent() -> None:
+    """A killed run must not leave processes behind that wait for it and hold its GPUs."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
