@@ -19,7 +19,7 @@ def test_ce_curves_show_both_arms_and_only_them() -> None:
 def test_cka_curves_show_pairs_mean_and_floor() -> None:
     frame = history("circuit_ce_align_cka")
     axes = cka_figure(frame).axes[0]
-    names = [text.get_text() for text in axes.get_legend().get_texts()]
+    names = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert names == ["Each pair", "Mean of pairs", "Noise floor"]
     assert len(axes.lines) == 4
     assert np.array_equal(axes.lines[3].get_ydata(), frame["noise_floor"])

@@ -45,7 +45,7 @@ def test_a_line_a_pair_and_a_label_a_head() -> None:
     assert [line.get_linestyle() for line in axes.lines].count("-") == 3
     assert [line.get_linestyle() for line in axes.lines].count(":") == 1
     assert sorted(text.get_text() for text in axes.texts) == [
-        "Base-S", "GOAT-L", "L1.H0", "L1.H1", "L1.H2", "L2.H1",
+        "Base-S", "GOAT-L", "H0", "H1", "H1", "H2", "L0", "L0", "L1", "L1", "L2",
     ]  # fmt: skip
     assert len(set(line.get_color() for line in axes.lines if line.get_linestyle() == "-")) == 1
     told = (

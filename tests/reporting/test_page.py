@@ -5,17 +5,15 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
-from synthetic import LABELS, predictions, run_inputs
+from page_inputs import CLAIM, page_inputs
+from synthetic import LABELS
 
 from circuit_distillation.reporting.facts import run_facts
-from circuit_distillation.reporting.figures import run_figures
 from circuit_distillation.reporting.page import render_page
-from circuit_distillation.reporting.results import COLUMNS, result_rows
+from circuit_distillation.reporting.results import COLUMNS
 from circuit_distillation.reporting.significance import COLUMNS as TEST_COLUMNS
-from circuit_distillation.reporting.significance import significance_table
 
 VOID = {"meta", "link", "br", "img", "hr", "input"}
-ACCURACY = {"base": 0.5, "circuit_ce": 0.6, "full_ce": 0.7, "circuit_ce_align_cka": 0.9}
 
 
 class Checker(HTMLParser):
@@ -61,31 +59,7 @@ def checked(html: str) -> Checker:
 
 @pytest.fixture(scope="module")
 def inputs() -> dict:
-    results, tests, figures, facts = [], [], {}, []
-    for task in ("entity", "tom"):
-        run = dict(task=task, seed=0, experiment="paper")
-        stored = {
-            f"{role}.{arm}": predictions(task, accuracy, k, n_groups=60)
-            for role in ("small", "medium")
-            for k, (arm, accuracy) in enumerate(ACCURACY.items())
-        }
-        for name, frame in stored.items():
-            role, arm = name.split(".")
-            results.append(result_rows(frame, **run, model=role, arm=arm))
-        tests.append(significance_table(stored, **run))
-        drawn = run_inputs()
-        figures |= run_figures(**run, labels=LABELS, **drawn)
-        groups = {"Parameters": {"name": "<b>bold</b> & more"}, "Times": {"distillation": 12.5}}
-        facts.append(run_facts(**run, mappings=drawn["mappings"], groups=groups))
-    figures |= run_figures(task="tom", seed=1, experiment="paper", labels=LABELS, **run_inputs())
-    return dict(
-        family="mini",
-        labels=LABELS,
-        results=pd.concat(results, ignore_index=True),
-        significance=pd.concat(tests, ignore_index=True),
-        figures=figures,
-        facts=pd.concat(facts, ignore_index=True),
-    )
+    return page_inputs()
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +69,7 @@ def page(inputs) -> str:
 
 def test_the_page_is_one_sound_self_contained_document(page: str) -> None:
     checker = checked(page)
-    assert checker.counts["svg"] == checker.counts["figure"] == 3 * 7
+    assert checker.counts["svg"] == checker.counts["figure"] == 3 * 7 + 1  # and the answer
     assert checker.counts["table"] >= 9
     assert checker.counts["caption"] == checker.counts["table"]
     assert "default-src 'none'" in page
@@ -161,10 +135,21 @@ def test_a_figure_without_words_is_an_error(inputs) -> None:
 
 
 def test_the_outcome_of_the_study_stands_beside_the_single_seed(page: str, inputs) -> None:
-    claim = {"task": "tom", "statement": "A < B", "n": 9, "value": -0.02, "low": -0.03, "high": 0.01}
-    study = pd.DataFrame([claim | {"p_holm": 0.043, "paper": 0.04, "verdict": "does not hold"}])
+    study = pd.DataFrame([CLAIM])
     shown = render_page(**inputs, study=study)
     checked(shown)
     row = shown[shown.index("Claims of the paper, over the families") :]
     assert "A &lt; B" in row and "−0.020" in row and "0.0430" in row and "does not hold" in row
     assert "Claims of the paper, over the families" not in page
+
+
+def test_times_and_costs_are_summed_over_the_models(page: str) -> None:
+    table = page[page.index("Seconds of work in each stage") :].split("</table>")[0]
+    row = table.split("Entity tracking, seed 0, paper")[1].split("</tr>")[0]
+    assert re.findall(r"<td>(.*?)</td>", row) == ["100", "0", "4", "12", "30", "900"]
+
+
+def test_rows_of_the_cells_stand_in_blocks(page: str) -> None:
+    cells = page[page.index('id="cells"') : page.index('id="corpus"')]
+    blocks = re.findall(r'scope="rowgroup"[^>]*>([^<]*)<', cells)
+    assert blocks == ["Baselines", "Fully Distilled", "Circuit Distilled"]

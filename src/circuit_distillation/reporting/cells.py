@@ -11,6 +11,7 @@ from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
 from circuit_distillation.reporting.results import BELIEF_CELLS
 from circuit_distillation.reporting.selection import rows_of
 
+_BLOCKS = ("Baselines", "Fully Distilled", "Circuit Distilled", "Discovered circuits")  # then any other
 # Heading -> metric; the same metrics for the full model and for its circuit.
 CELL_METRICS = {
     **{cell.capitalize(): f"{{part}}_accuracy.{cell}" for cell in BELIEF_CELLS},
@@ -20,7 +21,10 @@ CELL_METRICS = {
 
 
 def cell_rows(results: pd.DataFrame, labels: Mapping[str, str], experiment: str) -> list[dict[str, Any]]:
-    """A row for each model and arm of theory of mind: name and means over seeds, "full" and "circuit"."""
+    """A row for each model and arm of theory of mind: name and means over seeds, "full" and "circuit".
+
+    Rows of a block stand together, blocks in the order of the tables.
+    """
     tom = results[results["task"] == "tom"]
     pairs = tom[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     rows = []
@@ -36,7 +40,11 @@ def cell_rows(results: pd.DataFrame, labels: Mapping[str, str], experiment: str)
             for part in ("full", "circuit")
         }
         rows.append({"name": row_name("tom", role, arm, labels), **values})
-    return rows
+    return sorted(rows, key=lambda row: _place(row["name"].block))
+
+
+def _place(block: str) -> int:
+    return _BLOCKS.index(block) if block in _BLOCKS else len(_BLOCKS)
 
 
 def trivial_baselines(results: pd.DataFrame) -> list[dict[str, Any]]:

@@ -48,7 +48,7 @@ def cka_figure(history: pd.DataFrame) -> Figure:
         axes.plot(
             history["step"],
             smoothed(history[name]),
-            color="#5a9bd4",
+            color="#3f86c4",
             linewidth=0.8,
             label="Each pair" if i == 0 else None,
         )
@@ -58,7 +58,7 @@ def cka_figure(history: pd.DataFrame) -> Figure:
             history["step"], history["noise_floor"], ":", color="#555555", linewidth=1.6, label="Noise floor"
         )
     axes.set(xlabel="Training step", ylabel="CKA", ylim=(0, 1.02))
-    axes.legend(frameon=False, loc="lower right")
+    figure.legend(frameon=False, loc="outside upper center", ncols=3, fontsize=9)
     return figure
 
 

@@ -10,6 +10,14 @@ import pandas as pd
 RUN = ("task", "seed", "experiment")
 COLUMNS = (*RUN, "group", "name", "value")
 MAPPING = "Mapping"
+TRAINING, COSTS = "Training seconds", "Costs of circuit discovery"
+# Heading -> the group of facts that holds the seconds of each model.
+STAGES = {
+    "Base models": "Base models",
+    "Tuned models": "Tuned models",
+    "Circuit discovery": COSTS,
+    "Students": TRAINING,
+}
 
 
 def run_facts(
@@ -58,6 +66,29 @@ def collapsed_mappings(facts: pd.DataFrame) -> list[dict[str, Any]]:
                     }
                 )
     return found
+
+
+def stage_seconds(facts: pd.DataFrame) -> list[dict[str, Any]]:
+    """For each run the seconds of each stage, summed over its models, and the forwards of circuit search.
+
+    `forwards` are those that were made, `naive` those that one hooked forward a head and prompt would take.
+    """
+    found = []
+    for run, rows in facts.groupby(list(RUN)):
+        stages = {title: _total(rows, group, "seconds") for title, group in STAGES.items()}
+        if any(stages.values()):
+            costs = {name: _total(rows, COSTS, f"{name}forward_equivalents") for name in ("", "naive_")}
+            counts = {"forwards": costs[""], "naive": costs["naive_"]}
+            found.append({**dict(zip(RUN, run, strict=True)), "stages": stages, **counts})
+    return found
+
+
+def _total(rows: pd.DataFrame, group: str, name: str) -> float:
+    """The sum of the values of a group whose last name it is; a group of bare seconds has no such names."""
+    own = rows[rows["group"] == group]
+    if group != TRAINING:
+        own = own[own["name"].str.split(".").str[-1] == name]
+    return float(pd.to_numeric(own["value"]).sum())
 
 
 def _flat(entries: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -39,7 +39,12 @@ def score_figure(scores: pd.DataFrame, circuit: Mapping[Head, str]) -> Figure:
     for row in scores.to_dict("records"):
         head = (int(row["layer"]), int(row["head"]))
         cell = Rectangle(
-            (head[1] - 0.5, head[0] - 0.5), 1, 1, color=colours.to_rgba(row["score"]), linewidth=0
+            (head[1] - 0.5, head[0] - 0.5),
+            1,
+            1,
+            facecolor=colours.to_rgba(row["score"]),
+            edgecolor="#d0d0d0",
+            linewidth=0.5,
         )
         cell.set_gid(TIP + _cell_text(head, row, circuit))
         axes.add_patch(cell)
@@ -64,24 +69,28 @@ def mapping_figure(
 ) -> Figure:
     """Student heads left, teacher heads right, a line a pair; dotted grey: the random control pairs.
 
-    The grids are (layers, heads), layer 0 at the bottom, as the residual stream runs. `names` are the
+    Layers are named at the sides, paired heads above their points. The grids are (layers, heads), layer 0 at the bottom, as the residual stream runs. `names` are the
     labels of both models, `roles` the stage of each teacher circuit head.
     """
     n_layers = max(student_grid[0], teacher_grid[0])
-    figure, axes = new_axes((5.2, min(1.4 + 0.34 * n_layers, 9)))
+    figure, axes = new_axes((5.2, min(1.4 + 0.42 * n_layers, 9)))
     places = {
         "student": _placer(student_grid, left=0.0),
         "teacher": _placer(teacher_grid, left=_TEACHER_LEFT),
     }
     for side, shape in (("student", student_grid), ("teacher", teacher_grid)):
         points = [places[side](layer, head) for layer in range(shape[0]) for head in range(shape[1])]
-        axes.scatter(*zip(*points, strict=True), s=12, color="#a8a8a8", zorder=1)
+        axes.scatter(*zip(*points, strict=True), s=12, color="#8a8a8a", zorder=1)
+        for layer in range(shape[0]):
+            edge = -0.5 if side == "student" else _TEACHER_LEFT + _WIDTH + 0.5
+            near = {"ha": "right" if side == "student" else "left", "va": "center", "fontsize": 9}
+            axes.text(edge, layer, f"L{layer}", color="#545454", **near)
     for pair in record["random_pairs"]:
         axes.plot(*_line(pair, places), ":", color="#777777", linewidth=1, zorder=2)
     _draw_pairs(axes, record["pairs"], places, roles)
     for left, name in ((_WIDTH / 2, names[0]), (_TEACHER_LEFT + _WIDTH / 2, names[1])):
         axes.text(left, n_layers + 0.2, name, ha="center", weight="bold", parse_math=False)
-    axes.set(xlim=(-1, _TEACHER_LEFT + _WIDTH + 1), ylim=(-0.6, n_layers + 0.8))
+    axes.set(xlim=(-1.6, _TEACHER_LEFT + _WIDTH + 1.6), ylim=(-0.6, n_layers + 0.8))
     axes.axis("off")
     return figure
 
@@ -100,7 +109,7 @@ def _draw_pairs(
     for side, place in places.items():
         for layer, head in sorted({tuple(pair[side]) for pair in pairs}):
             at = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": 9}
-            axes.annotate(f"L{layer}.H{head}", place(layer, head), **at)
+            axes.annotate(f"H{head}", place(layer, head), **at)
 
 
 def _line(pair: Mapping[str, Any], places: Mapping) -> tuple[tuple[float, float], tuple[float, float]]:

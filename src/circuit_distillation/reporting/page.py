@@ -10,10 +10,11 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
-from circuit_distillation.reporting.answer import TASK_NAMES, answer_rows, headline
+from circuit_distillation.reporting.answer import RIVAL_NAMES, TASK_NAMES, answer_rows, headline
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
 from circuit_distillation.reporting.corpus import corpus_rows
-from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings
+from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings, stage_seconds
+from circuit_distillation.reporting.gains import gains_svg
 from circuit_distillation.reporting.significance import PROPOSED
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
 from circuit_distillation.reporting.tables import CAPTIONS, NAMES, TABLES, build_table
@@ -24,6 +25,8 @@ SECTIONS = {
     "mapping": ("mapping", "The mapping of heads"),
     "cka": ("cka", "CKA over training"),
 }
+SHORT_RIVALS = {"circuit_ce": "CE, same heads", "full_ce": "CE, all weights"}
+TEST_RIVALS = {**RIVAL_NAMES, "circuit_ce_rand_cka": "CE + Rand CKA", "base": "the base student"}
 
 _DATA = re.compile(r'data-(section|task|seed|experiment|order)="([^"]*)"')
 _ACTIVE = ("script", "foreignobject", "iframe", "object", "embed", "a")
@@ -67,22 +70,57 @@ def render_page(
         experiment=experiment,
         headline=headline(answers),
         answers=answers,
+        gains=_gains(answers),
         study=[] if study is None else study.to_dict("records"),
         tables=[_table(results, number, labels, experiment) for number in TABLES],
         tests=significance.to_dict("records"),
         sections=_sections(figures),
-        cells=cell_rows(results, labels, experiment),
+        cells=_by_block(cell_rows(results, labels, experiment)),
         cell_headings=list(CELL_METRICS),
         corpus=corpus_rows(facts, labels, in_domain_shares or {}),
         trivial=trivial_baselines(results),
         runs=_runs(facts),
+        seconds=stage_seconds(facts),
         scaffolded=scaffolded,
         shares=in_domain_shares or {},
         collapsed=collapsed_mappings(facts),
         labels=labels,
         task_names=TASK_NAMES,
         proposed=PROPOSED,
+        rivals=TEST_RIVALS,
     )
+
+
+def _gains(answers: list[dict[str, Any]]) -> str:
+    """The answer as a picture; empty where there is no answer."""
+    rows = [
+        {
+            **row,
+            "group": row["task"],
+            "label": f"{row['student']}, {row['scope']}, against {SHORT_RIVALS[row['rival']]}",
+            "value": row["gain"],
+            "paper": row["paper_gain"],
+            "verdict": _short(row),
+        }
+        for row in answers
+    ]
+    words = "Each line: gain, 95 % interval, verdict by shape, and a stroke for the paper's gain."
+    return gains_svg(rows, title="Accuracy gained by CE + Align CKA", description=words) if rows else ""
+
+
+def _short(row: Mapping[str, Any]) -> str:
+    """The verdict of one seed; of several seeds only what all of them say."""
+    if row["seeds"] == 1:
+        return row["verdict"]
+    agreed = [name for name in ("better", "worse") if row[name] == row["seeds"]]
+    return agreed[0] if agreed else "seeds differ or say nothing"
+
+
+def _by_block(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    blocks: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        blocks.setdefault(row["name"].block, []).append(row)
+    return blocks
 
 
 def _table(results: pd.DataFrame, number: int, labels: Mapping[str, str], experiment: str) -> dict[str, Any]:

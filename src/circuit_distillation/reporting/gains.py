@@ -1,0 +1,99 @@
+"""The answer as one picture: gains with their intervals, and the paper's beside them.
+
+`python -m circuit_distillation.reporting.gains CLAIMS.csv PICTURE.svg` draws the claims of a study.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from circuit_distillation.reporting.answer import TASK_NAMES
+from circuit_distillation.reporting.curves import new_axes
+from circuit_distillation.reporting.svg import TIP, to_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Told apart by shape as well, so that colour is not needed.
+_MARKS = {
+    "better": ("o", "#00694c"),
+    "worse": ("s", "#a30000"),
+    "holds": ("o", "#00694c"),
+    "does not hold": ("s", "#a30000"),
+}
+_UNDECIDED = ("D", "#545454")
+_NOT_ACCURACIES = ("faster_at_half", "lower_final_ce", "less_time")  # claims in nats and seconds
+
+
+def gains_svg(rows: Sequence[Mapping[str, Any]], *, title: str, description: str, width: float = 5.6) -> str:
+    """A line a row: group, label, value, low and high (None: no interval), verdict, paper (None: not there).
+
+    Values are differences of accuracy in [-1, 1]; rows of a group stand together, in the order given. `width`
+    is in inches.
+    """
+    groups = list(dict.fromkeys(row["group"] for row in rows))
+    figure, axes = new_axes((width, 0.9 + 0.27 * (len(rows) + len(groups))))
+    height, ticks = 0.0, []
+    for group in groups:
+        ticks.append((height, group))
+        for row in (row for row in rows if row["group"] == group):
+            height -= 1
+            ticks.append((height, row["label"]))
+            _draw(axes, row, height)
+        height -= 1
+    axes.axvline(0, color="#1b1b1b", linewidth=0.8, zorder=1)
+    axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks], parse_math=False)
+    for text in axes.get_yticklabels():
+        text.set_weight("bold" if text.get_text() in groups else "normal")
+    axes.tick_params(axis="y", length=0)
+    axes.set(xlabel="Accuracy gained", ylim=(height + 0.3, 0.7))
+    _legend(axes, [row["verdict"] for row in rows])
+    return to_svg(figure, name="gains", title=title, description=description, data={})
+
+
+def study_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
+    """The claims of a study that are differences of accuracy over its runs, as rows of `gains_svg`."""
+    of_runs = claims[(claims["unit"] == "run") & ~claims["claim"].isin(_NOT_ACCURACIES)]
+    return [
+        {
+            "group": TASK_NAMES.get(row["task"], row["task"]),
+            "label": row["statement"],
+            **{name: row[name] for name in ("value", "low", "high", "verdict")},
+            "paper": None if pd.isna(row["paper"]) else row["paper"],
+        }
+        for row in of_runs.to_dict("records")
+    ]
+
+
+def _draw(axes: Axes, row: Mapping[str, Any], height: float) -> None:
+    shape, colour = _MARKS.get(row["verdict"], _UNDECIDED)
+    if row["low"] is not None:
+        axes.plot([row["low"], row["high"]], [height, height], color=colour, linewidth=2, zorder=2)
+    if row["paper"] is not None:
+        axes.plot(row["paper"], height, "|", color="#1b1b1b", markersize=11, markeredgewidth=1.6, zorder=3)
+    (point,) = axes.plot(row["value"], height, shape, color=colour, markersize=6, zorder=4)
+    paper = "" if row["paper"] is None else f"; in the paper {row['paper']:+.2f}"
+    point.set_gid(f"{TIP}{row['group']}, {row['label']}: {row['value']:+.3f}, {row['verdict']}{paper}")
+
+
+def _legend(axes: Axes, verdicts: Sequence[str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = []
+    for verdict in dict.fromkeys(verdicts):
+        shape, colour = _MARKS.get(verdict, _UNDECIDED)
+        handles.append(Line2D([], [], marker=shape, color=colour, label=verdict))
+    paper = {"marker": "|", "color": "#1b1b1b", "markersize": 11, "markeredgewidth": 1.6}
+    handles.append(Line2D([], [], linestyle="", label="the paper", **paper))
+    axes.figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
+
+
+if __name__ == "__main__":
+    claims, picture = (Path(argument) for argument in sys.argv[1:])
+    words = {"title": "The paper's claims over many seeds", "description": "Values, intervals and verdicts."}
+    picture.write_text(gains_svg(study_rows(pd.read_csv(claims)), **words, width=10), encoding="utf-8")
