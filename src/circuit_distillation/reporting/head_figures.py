@@ -69,8 +69,9 @@ def mapping_figure(
 ) -> Figure:
     """Student heads left, teacher heads right, a line a pair; dotted grey: the random control pairs.
 
-    Layers are named at the sides, paired heads above their points. The grids are (layers, heads), layer 0 at the bottom, as the residual stream runs. `names` are the
-    labels of both models, `roles` the stage of each teacher circuit head.
+    Layers are named at the sides, paired heads above their points. The grids are (layers,
+    heads), layer 0 at the bottom, as the residual stream runs. `names` are the labels of both models, `roles`
+    the stage of each teacher circuit head.
     """
     n_layers = max(student_grid[0], teacher_grid[0])
     figure, axes = new_axes((5.2, min(1.4 + 0.42 * n_layers, 9)))
