@@ -8,7 +8,7 @@ from synthetic import LABELS, predictions
 
 from circuit_distillation.reporting.results import COLUMNS as RESULT_COLUMNS
 from circuit_distillation.reporting.results import result_rows
-from circuit_distillation.reporting.tables import COLUMNS, TABLES, build_table, paper_rows
+from circuit_distillation.reporting.tables import COLUMNS, PAPER_LABELS, TABLES, build_table, paper_rows
 
 METRICS = ("full_accuracy", "circuit_accuracy", "random_circuit_accuracy", "faithfulness", "pct_heads")
 
@@ -53,6 +53,12 @@ def test_without_results_the_papers_rows_stand_alone(number: int) -> None:
     instruct = paper["arm"].to_numpy() == "instruct"
     assert (table.loc[instruct, "full_model"] == "n/a").all()
     assert table.loc[~instruct, "full_model"].isna().all() and table["n_test"].isna().all()
+
+
+@pytest.mark.parametrize("number", TABLES)
+def test_the_papers_own_models_have_the_papers_names(number: int) -> None:
+    table = build_table(EMPTY, number, PAPER_LABELS)
+    assert table["model"].tolist() == paper_rows().query("table == @number")["model"].tolist()
 
 
 def test_rows_are_named_after_the_family() -> None:

@@ -32,6 +32,7 @@ METRICS = {
 NAMES = ("block", "model", "loss")
 COLUMNS = (*NAMES, *METRICS, "n_test", "seeds", "paper_full_model", "paper_circuit")
 NOT_AVAILABLE = "n/a"
+PAPER_LABELS = {"small": "1B", "medium": "3B", "large": "8B"}
 
 
 @cache
@@ -71,7 +72,9 @@ def _paper_row(
     if not values and arm == "instruct":
         values = dict.fromkeys(METRICS, NOT_AVAILABLE)
     figures = {"paper_full_model": row["full_model"], "paper_circuit": row["circuit"]}
-    return {**row_name(task, role, arm, labels)._asdict(), **values, **figures}
+    # Tables 2 and 4 print two names for the same model: each row keeps its own.
+    printed = str(row["model"]).replace(PAPER_LABELS[role], labels[role])
+    return {**row_name(task, role, arm, labels)._asdict(), "model": printed, **values, **figures}
 
 
 def _rows_beyond(
