@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from standins import train_bpe, write_checkpoint
 
 from circuit_distillation.models import hub
-from circuit_distillation.models.family import check_family
+from circuit_distillation.models.family import check_family, check_instruct
 from circuit_distillation.models.source import ModelSource
 from circuit_distillation.tasks.corpora import read_corpus
 
@@ -44,6 +44,11 @@ def sources(folders: dict[str, Path]) -> dict[str, ModelSource]:
 
 def edit(path: Path, **values) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file below a folder."""
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def without_tensor(folder: Path) -> None:
@@ -112,9 +117,21 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_a_spoiled_checkpoint_is_named_with_its_fault(folders, name):
     spoil, message = FAULTS[name]
     spoil(folders["large"])
+    before = contents(folders["small"].parent)
     with pytest.raises(ValueError, match=message) as caught:
         check_family(sources(folders))
     assert "\n" not in str(caught.value)
+    assert contents(folders["small"].parent) == before
+
+
+def test_an_instruct_model_of_another_tokenizer_is_refused(folders, whole):
+    other_vocabulary(folders["small"])
+    other_vocabulary(folders["large"])
+    with pytest.raises(ValueError, match="the tokenizers of small and instruct.small differ"):
+        check_instruct(sources(folders), check_family(sources(whole)))
+    shutil.rmtree(folders["large"])
+    with pytest.raises(ValueError, match="family.instruct.large: there is no folder"):
+        check_instruct(sources(folders), whole)
 
 
 def test_whole_checkpoints_pass(folders):
@@ -248,7 +265,7 @@ def test_a_broken_data_file_is_named_with_its_row(tmp_path, name):
         path.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_corpus(task, path, None, 5, seed=0)
-    assert [item.name for item in tmp_path.iterdir()] == (["data.json"] if text else [])
+    assert contents(tmp_path) == ({str(path): text.encode()} if text else {})
 
 
 def test_half_a_parquet_file_is_named(tmp_path):
