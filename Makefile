@@ -11,7 +11,7 @@ comma := ,
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 
-.PHONY: help setup run study search sweeps transfer replication test test-slow lint clean-data
+.PHONY: help setup run study search sweeps transfer replication test test-slow faults lint clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -47,6 +47,10 @@ test:           ## environment and tests (at most 10 minutes on 2 cores)
 test-slow:      ## the tests that take minutes each
 	@scripts/setup.sh test
 	@.venv/bin/python -m pytest -m slow
+
+faults:         ## kill every pipeline at random moments, compare the results with those of runs left alone
+	@scripts/setup.sh
+	@.venv/bin/python scripts/faults.py
 
 lint:           ## ruff
 	@scripts/setup.sh dev

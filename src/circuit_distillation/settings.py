@@ -10,6 +10,7 @@ from circuit_distillation.hooks.fingerprints import FingerprintHooks
 from circuit_distillation.hooks.models import ModelHooks
 from circuit_distillation.hooks.parameters import ParameterHooks
 from circuit_distillation.hooks.runs import RunHooks
+from circuit_distillation.hooks.tracking import TrackingHooks
 from circuit_distillation.training.draws import draw_name
 
 # Nodes outside a namespace read datasets of many (reporting, mapping); Kedro warns at each dotted name.
@@ -23,7 +24,8 @@ def project_path() -> str:
 
 # Checks before a run are called last to first: what is stale counts as missing for all others, and a run is
 # entered only once its models and inputs are there.
-HOOKS = (ParameterHooks(), RunHooks(), ModelHooks(), ArtifactHooks(), FingerprintHooks())
+HOOKS = (TrackingHooks(), ParameterHooks(), RunHooks(), ModelHooks(), ArtifactHooks(), FingerprintHooks())
+DISABLE_HOOKS_FOR_PLUGINS = ("kedro-mlflow", "kedro_mlflow")  # TrackingHooks calls them
 
 CONFIG_LOADER_ARGS = {
     "base_env": "base",

@@ -6,36 +6,45 @@ from typing import Any
 
 from circuit_distillation.parameters import plain
 from circuit_distillation.parameters.study import chosen_settings
+from circuit_distillation.pipelines.tracking import going_on
 
 CURVES = ("loss", "ce", "cka", "noise_floor", "lr", "validation_accuracy", "validation_ce")
 ACCURACIES = ("full_correct", "full_candidate_correct", "circuit_correct", "circuit_candidate_correct")
 
 
-def track_baseline(role: dict, arm: str, predictions, parameters: dict[str, Any]) -> dict[str, str]:
+def track_baseline(role: dict, arm: str, predictions, parameters: dict[str, Any]) -> dict[str, str | None]:
     """Log an untrained or tuned model: its accuracies."""
     return _track(role, arm, predictions, parameters, None)
 
 
-def track_student(role: dict, arm: str, predictions, parameters: dict[str, Any], history) -> dict[str, str]:
+def track_student(
+    role: dict, arm: str, predictions, parameters: dict[str, Any], history
+) -> dict[str, str | None]:
     """Log a student: its parameters, loss curves and accuracies."""
     return _track(role, arm, predictions, parameters, history)
 
 
-def _track(role: dict, arm: str, predictions, parameters: dict[str, Any], history) -> dict[str, str]:
-    """The identifier of the child run, which the catalog keeps beside the predictions."""
+def _track(role: dict, arm: str, predictions, parameters: dict[str, Any], history) -> dict[str, str | None]:
+    """The identifier of the child run, which the catalog keeps beside the predictions; null without one."""
+    name, run_id = f"{plain(role)['name']}/{arm}", None
+    with going_on(f"{name}; to log it later, delete its .mlflow_run.json and run --only-missing-outputs"):
+        run_id = _log_run(name, plain(role)["name"], arm, predictions, parameters, history)
+    return {"run_id": run_id, "run_name": name}
+
+
+def _log_run(name: str, student: str, arm: str, predictions, parameters: dict[str, Any], history) -> str:
     import mlflow
 
-    name, nested = f"{plain(role)['name']}/{arm}", mlflow.active_run() is not None
     means = predictions[list(ACCURACIES)].mean()
     accuracies = {column.replace("correct", "accuracy"): float(mean) for column, mean in means.items()}
-    with mlflow.start_run(run_name=name, nested=nested) as run:
-        mlflow.set_tags({"task": parameters["task"], "student": plain(role)["name"], "arm": arm})
+    with mlflow.start_run(run_name=name, nested=mlflow.active_run() is not None) as run:
+        mlflow.set_tags({"task": parameters["task"], "student": student, "arm": arm})
         mlflow.set_tags({key: parameters[key] for key in ("seed", "training_seed", "experiment")})
         mlflow.log_params(flatten(_settings(parameters, arm), "distillation."))
         mlflow.log_metrics(accuracies)
         if history is not None:
             _log_curves(history, run.info.run_id)
-    return {"run_id": run.info.run_id, "run_name": name}
+    return run.info.run_id
 
 
 def _settings(parameters: dict[str, Any], arm: str) -> dict[str, Any]:

@@ -1,0 +1,155 @@
+"""MLflow follows every run, and no run depends on it: a store that fails is told of, and the run goes on."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from kedro.framework.hooks import hook_impl
+
+from circuit_distillation.datasets.atomic import locked, write_atomically
+from circuit_distillation.hooks.live_runs import remove_leftovers
+
+logger = logging.getLogger(__name__)
+SQLITE = "sqlite:///"
+MEANWHILE = "mlflow_meanwhile.db"  # in the data folder
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}  # times, seconds
+
+
+class TrackingHooks:
+    """kedro-mlflow's hooks, guarded. settings.py keeps Kedro from calling them a second time.
+
+    A store that cannot be used at the start is replaced by a database in the data folder, which is named; one
+    that fails later is left alone from then on.
+    """
+
+    def __init__(self) -> None:
+        self._mlflow: Any = None
+
+    @hook_impl
+    def after_context_created(self, context) -> None:
+        """Set MLflow up, at the configured store or at the one that stands in for it."""
+        for name, value in PATIENCE.items():
+            os.environ.setdefault(name, value)
+        loader = context.config_loader
+        loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
+        told = loader["mlflow"]
+        uri = told["server"]["mlflow_tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI", "")
+        why = fault_of(uri) or self._set_up(context)
+        if why is None:
+            return
+        root = Path(context.project_path) / loader["parameters"]["data_root"]
+        meanwhile = f"{SQLITE}{root / MEANWHILE}"
+        loader["mlflow"] = told | {"server": told["server"] | {"mlflow_tracking_uri": meanwhile}}
+        why_not = fault_of(meanwhile) or self._set_up(context)
+        instead = f"not tracked ({why_not})" if why_not else f"tracked in {meanwhile} instead"
+        told_as = _without_secrets(f"MLflow at {uri} cannot be used ({why})")
+        logger.warning("%s: this run is %s", told_as, instead)
+
+    def _set_up(self, context) -> str | None:
+        """None, or why MLflow does not work."""
+        from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+
+        self._mlflow = MlflowHook()
+        try:
+            self._mlflow.after_context_created(context)
+        except Exception as error:  # of any kind: MLflow passes on those of its stores
+            self._mlflow = None
+            return first_line(error)
+        return None
+
+    @hook_impl
+    def before_pipeline_run(self, run_params, pipeline, catalog) -> None:
+        """Open the run; after all checks, which are `tryfirst`."""
+        self._call("before_pipeline_run", run_params=run_params, pipeline=pipeline, catalog=catalog)
+
+    @hook_impl
+    def before_node_run(self, node, catalog, inputs, is_async) -> None:
+        """Log the parameters of the node."""
+        self._call("before_node_run", node=node, catalog=catalog, inputs=inputs, is_async=is_async)
+
+    @hook_impl
+    def after_pipeline_run(self, run_params, pipeline, catalog) -> None:
+        """Close the run."""
+        self._call("after_pipeline_run", run_params=run_params, pipeline=pipeline, catalog=catalog)
+
+    @hook_impl
+    def on_pipeline_error(self, error, run_params, pipeline, catalog) -> None:
+        """Close the run as failed."""
+        arguments = {"run_params": run_params, "pipeline": pipeline, "catalog": catalog}
+        self._call("on_pipeline_error", error=error, **arguments)
+
+    def _call(self, name: str, **arguments: Any) -> None:
+        if self._mlflow is None:
+            return
+        try:
+            getattr(self._mlflow, name)(**arguments)
+        except Exception as error:
+            self._mlflow = None
+            why = _without_secrets(first_line(error))
+            logger.warning("MLflow has failed (%s): the run goes on without it", why)
+
+
+def fault_of(uri: str) -> str | None:
+    """Why a store cannot be used, found out quickly: MLflow itself would try for minutes or hours.
+
+    None if it can, or if only using it will tell. A database that is not there yet is made.
+    """
+    if uri.startswith(("http://", "https://")):
+        return _fault_of_server(uri)
+    if uri.startswith(SQLITE):
+        path = Path(uri.removeprefix(SQLITE))
+        try:
+            _make_database(path)
+            return _fault_of_database(path)
+        except Exception as error:  # SQLAlchemy's among them, with reasons of the file system
+            return first_line(error)
+    return None
+
+
+def _fault_of_server(uri: str) -> str | None:
+    import requests
+
+    try:
+        requests.get(f"{uri.rstrip('/')}/health", timeout=5)
+    except requests.RequestException as error:
+        return type(error).__name__
+    return None
+
+
+def _make_database(path: Path) -> None:
+    """Made beside and renamed: a kill in the middle of MLflow's migrations would leave no usable one."""
+    if path.exists():
+        return
+    with locked(path):
+        if not path.exists():
+            remove_leftovers([path])
+            write_atomically(path, _migrate)
+
+
+def _migrate(path: Path) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    SqlAlchemyStore(f"{SQLITE}{path}", (path.parent / "mlartifacts").as_uri()).engine.dispose()
+
+
+def _fault_of_database(path: Path) -> str | None:
+    with closing(sqlite3.connect(path, timeout=10)) as database:
+        found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+        database.execute("SELECT count(*) FROM runs").fetchone()
+    return None if found == "ok" else found
+
+
+def _without_secrets(text: str) -> str:
+    """Addresses without the user and password that they may hold."""
+    return re.sub(r"//[^/\s]*@", "//", text)
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,19 @@
+"""Nodes log to MLflow, and do not depend on it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def going_on(what: str) -> Iterator[None]:
+    """Tell of an error of MLflow in here instead of raising it: results must not be lost with a server."""
+    try:
+        yield
+    except Exception as error:  # of any kind: MLflow passes on those of its stores
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        logger.warning("MLflow has failed (%s): not logged is %s", reason, what)
