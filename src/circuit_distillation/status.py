@@ -37,9 +37,11 @@ def table(planner: Planner) -> str:
     lines = [head, *(_row(stage, count) for stage, count in stages.items())]
     causes: dict[str, list[str]] = defaultdict(list)
     for name, verdict in verdicts.items():
-        if verdict.state in (MISSING, STALE):
+        if verdict.state == STALE:
             causes["; ".join(verdict.reasons[:3])].append(name)
-    lines += [""] if causes else []
+    lacking = [verdict.reasons[0] for verdict in verdicts.values() if verdict.state == MISSING]
+    lines += [""] if causes or lacking else []
+    lines += [_several(lacking)] if lacking else []
     lines += [f"{_several(names)}: {why}" for why, names in list(causes.items())[:REASONS_SHOWN]]
     if len(causes) > REASONS_SHOWN:
         lines.append(f"and {len(causes) - REASONS_SHOWN} more reasons")

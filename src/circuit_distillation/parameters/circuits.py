@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from circuit_distillation.parameters.fields import Accuracy, Count, Fraction, Name, Processes, Strict, Weight
+from circuit_distillation.parameters.tasks import by_task
 
 # Roles of the words of an entity-tracking prompt (tasks.entity_tracking).
 SENDERS = re.compile(r"last|query_label|previous_label|answer_object|(box|object)_[1-9]\d?")
@@ -76,12 +77,13 @@ class MeanAblation(Strict):
     fraction: Fraction
 
 
-class CircuitDiscovery(Strict):
+_Methods = by_task("_Methods", "", entity=PathPatching, others=MeanAblation)
+
+
+class CircuitDiscovery(_Methods):
     """How the circuit of each task is found."""
 
     processes: Processes
-    entity: PathPatching
-    tom: MeanAblation
 
 
 class Evaluation(Strict):

@@ -8,6 +8,8 @@ from pydantic import Field, field_validator, model_validator
 
 from circuit_distillation.parameters.fields import Count, Strict
 from circuit_distillation.parameters.loaded import CorpusFile
+from circuit_distillation.parameters.tasks import by_task
+from circuit_distillation.tasks import get_task
 from circuit_distillation.tasks.arithmetic_grid import PARTS
 from circuit_distillation.tasks.instructions import KINDS
 from circuit_distillation.tasks.visibility import MIXES, TEMPLATES
@@ -28,11 +30,13 @@ class Splits(Strict):
     test: Count
 
 
-class Groups(Strict):
-    """Sizes of the splits of each task."""
+Groups = by_task("Groups", "Sizes of the splits of each task.", others=Splits)
 
-    entity: Splits
-    tom: Splits
+
+class WordOptions(Strict):
+    """What every generator can be told."""
+
+    exclude_words: Words = ()
 
 
 class EntityOptions(Strict):
@@ -62,11 +66,13 @@ class BeliefOptions(Strict):
         )
 
 
-class TaskOptions(Strict):
-    """What the generator of each task is told."""
-
-    entity: EntityOptions
-    tom: BeliefOptions
+TaskOptions = by_task(
+    "TaskOptions",
+    "What the generator of each task is told.",
+    entity=EntityOptions,
+    tom=BeliefOptions,
+    others=WordOptions,
+)
 
 
 class Corpus(Strict):
@@ -98,11 +104,12 @@ class InstructionCorpus(Corpus):
     kinds: Annotated[tuple[InstructionKind, ...], Field(min_length=1)] | None
 
 
-class Corpora(Strict):
-    """What the models of each task are tuned on."""
-
-    entity: ArithmeticCorpus
-    tom: InstructionCorpus
+Corpora = by_task(
+    "Corpora",
+    "What the models of each task are tuned on.",
+    entity=ArithmeticCorpus,
+    others=InstructionCorpus,
+)
 
 
 class DataGeneration(Strict):
@@ -113,6 +120,6 @@ class DataGeneration(Strict):
     corpus: Corpora
 
     def n_prompts(self, task: str, split: str) -> int:
-        """Prompts of a split: one a box of each scene, four a story."""
-        a_group = self.task_options.entity.n_boxes if task == "entity" else 4
-        return a_group * getattr(getattr(self.groups, task), split)
+        """Prompts of a split, such as one a box of each scene or four a story."""
+        source = get_task(task, **getattr(self.task_options, task).model_dump())
+        return source.prompts_a_group * getattr(getattr(self.groups, task), split)

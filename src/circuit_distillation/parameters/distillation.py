@@ -18,6 +18,7 @@ from circuit_distillation.parameters.fields import (
     Strict,
     Weight,
 )
+from circuit_distillation.parameters.tasks import by_task
 
 # Of transformers.SchedulerType those that need nothing but the number of steps.
 Schedule = Literal[
@@ -34,11 +35,7 @@ ExtraArm = Literal[EXTRA_ARMS]
 ARMS = (*KINDS, "tuned_corpus", INSTRUCT, *PAPER_ARMS, *CORPUS_ARMS, *EXTRA_ARMS)
 
 
-class Shares(Strict):
-    """Share of a student's heads that are relevant, for each task."""
-
-    entity: Fraction
-    tom: Fraction
+Shares = by_task("Shares", "Share of a student's heads that are relevant, for each task.", others=Fraction)
 
 
 class HeadMapping(Strict):

@@ -19,6 +19,8 @@ from circuit_distillation.parameters.fields import (
     Weight,
 )
 from circuit_distillation.parameters.loaded import Loading, Models
+from circuit_distillation.parameters.prompts import PromptPretraining, PromptTuning
+from circuit_distillation.parameters.tasks import by_task
 from circuit_distillation.tasks.visibility import TEMPLATES
 
 Template = Literal[tuple(TEMPLATES)]
@@ -155,12 +157,15 @@ class BeliefPretraining(Strict):
     large: BeliefPretrainingRole
 
 
-class Pretraining(Strict):
+_Pretrainings = by_task(
+    "_Pretrainings", "", entity=EntityPretraining, tom=BeliefPretraining, others=PromptPretraining
+)
+
+
+class Pretraining(_Pretrainings):
     """The bases of the mini family, side by side in `max_workers` processes."""
 
     max_workers: Count
-    entity: EntityPretraining
-    tom: BeliefPretraining
 
 
 class EntityTuningCommon(Strict):
@@ -240,12 +245,13 @@ class BeliefTuning(Strict):
         return self
 
 
-class TeacherTuning(Strict):
+_Tunings = by_task("_Tunings", "", entity=EntityTuning, tom=BeliefTuning, others=PromptTuning)
+
+
+class TeacherTuning(_Tunings):
     """The tuned models of the mini family, side by side in `max_workers` processes."""
 
     max_workers: Count
-    entity: EntityTuning
-    tom: BeliefTuning
 
 
 def check_shares(name: str, shares: dict[str, float]) -> None:

@@ -17,6 +17,7 @@ from circuit_distillation.parameters.fields import (
     Strict,
     Weight,
 )
+from circuit_distillation.parameters.tasks import by_task
 
 HubId = Annotated[
     str,
@@ -111,12 +112,13 @@ class Methods(Strict):
     large: Literal["full", "lora"]
 
 
-class FineTuning(Strict):
+_Tunings = by_task("_Tunings", "", others=TuningTask)
+
+
+class FineTuning(_Tunings):
     """How loaded models are tuned on the corpus of a task."""
 
     method: Methods
-    entity: TuningTask
-    tom: TuningTask
     learning_rate: Rate
     schedule: Literal["linear", "cosine", "constant", "constant_with_warmup"]
     weight_decay: Weight

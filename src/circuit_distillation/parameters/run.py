@@ -13,6 +13,7 @@ from circuit_distillation.parameters.family import Family, Pretraining, TeacherT
 from circuit_distillation.parameters.fields import CountOrZero, Name, Processes, Strict
 from circuit_distillation.parameters.loaded import FineTuning, HeldOut, Machine
 from circuit_distillation.parameters.study import ChosenSettings, Search, Sweeps
+from circuit_distillation.parameters.tasks import TaskName
 
 DataRoot = Annotated[
     str,
@@ -34,7 +35,7 @@ TwoNames = Annotated[
 class Parameters(Strict):
     """Everything that a run is told."""
 
-    task: Literal["entity", "tom"]
+    task: TaskName
     seed: Annotated[int, Field(strict=True, ge=0, le=10**9)]
     experiment: Name
     experiments: TwoNames | None
@@ -87,13 +88,32 @@ class Parameters(Strict):
         return self
 
     @model_validator(mode="after")
+    def _task_has_its_blocks(self) -> Parameters:
+        """Blocks that have an entry for each task must have one for this."""
+        data = self.data_generation
+        blocks = {
+            "data_generation.groups": data.groups,
+            "data_generation.task_options": data.task_options,
+            "data_generation.corpus": data.corpus,
+            "pretraining": self.pretraining,
+            "teacher_tuning": self.teacher_tuning,
+            "finetuning": self.finetuning,
+            "circuit_discovery": self.circuit_discovery,
+            "head_mapping.fraction": self.head_mapping.fraction,
+        }
+        for name, block in blocks.items():
+            if block is not None and getattr(block, self.task) is None:
+                raise ValueError(f"`{name}.{self.task}` is missing: the task {self.task} needs it")
+        return self
+
+    @model_validator(mode="after")
     def _blocks_fit(self) -> Parameters:
         """Only the task of this run is judged: an override may be meant for one task alone."""
         self._enough("distillation.n_train", self.distillation.n_train, "train")
         self._enough_draws("training_seed", self.training_seed)
         discovery = getattr(self.circuit_discovery, self.task)
         self._enough(f"circuit_discovery.{self.task}.n_examples", discovery.n_examples, "discovery")
-        if self.distillation.rows == "answer" and self.task == "tom":
+        if self.distillation.rows == "answer" and self.task != "entity":
             raise ValueError("`distillation.rows` = 'answer': stories copy no answer; use last or all")
         return self
 

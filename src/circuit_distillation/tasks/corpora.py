@@ -1,4 +1,4 @@
-"""The tuning corpus of each task: arithmetic for entity tracking, instructions for theory of mind."""
+"""The tuning corpus of each task: arithmetic for entity tracking, instructions for all others."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def make_corpus(
         raise ValueError(f"only {len(train)} of {n_train} training items could be drawn: ask for fewer")
     train = train[:n_train]
     contents = {item.content for item in train}
-    prompts = {item.prompt: item for item in unseen if task == "tom" or item.content in contents}
+    prompts = {item.prompt: item for item in unseen if task != "entity" or item.content in contents}
     problems = {item.content: item for item in other}
     if len(problems) < 10:
         raise ValueError(
@@ -55,7 +55,7 @@ def make_corpus(
 
 
 def read_corpus(task: str, path: str | Path, n_train: int | None, n_heldout: int, seed: int) -> Corpus:
-    """The corpus of a task from a data file: GOAT's for entity tracking, Alpaca's for theory of mind.
+    """The corpus of a task from a data file: GOAT's for entity tracking, Alpaca's for all others.
 
     `n_heldout` contents, those with the lowest hashes, are held out with all their items (`unseen_problems`);
     of the rest `n_train` items are drawn, all of them if None. ValueError if there are fewer.
@@ -89,6 +89,4 @@ def _generate(
     chosen = {} if kinds is None else {"kinds": tuple(kinds)}
     if task == "entity":
         return arithmetic.generate(n, seed, max_digits, **chosen)
-    if task == "tom":
-        return instructions.generate(n, seed, **chosen)
-    raise ValueError(f"there is no tuning corpus for task {task!r}; there is entity and tom")
+    return instructions.generate(n, seed, **chosen)

@@ -33,6 +33,7 @@ class EntityTracking:
     """`n_boxes` boxes a scene (2 to 24); `exclude_words`: objects and letters that a tokenizer splits."""
 
     name = "entity"
+    title = "Entity tracking"
 
     def __init__(self, n_boxes: int = 7, exclude_words: Sequence[str] = ()):
         self.objects = without(OBJECTS, exclude_words)
@@ -44,7 +45,7 @@ class EntityTracking:
                 f"{n_boxes} boxes need {2 * n_boxes} objects and {n_boxes + 2} letters, "
                 f"{len(self.objects)} and {len(self.letters)} are left: exclude fewer or lower n_boxes."
             )
-        self.n_boxes = n_boxes
+        self.n_boxes = self.prompts_a_group = n_boxes
 
     def generate(self, n_groups: int, seed: int | str, taken: Iterable[Content] = ()) -> list[Example]:
         """`n_groups` scenes of different content, one query a box: n_groups x n_boxes examples.

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from .entity_tracking import EntityTracking
 from .example import Content, Example
+from .moved_object import MovedObject
 from .theory_of_mind import TheoryOfMind
 
 
@@ -16,6 +17,8 @@ class Task(Protocol):
     """A source of questions in groups (scenes, stories), each with a corrupted counterpart for patching."""
 
     name: str
+    title: str  # in tables and figures
+    prompts_a_group: int
 
     def generate(self, n_groups: int, seed: int | str, taken: Iterable[Content] = ()) -> list[Example]:
         """All questions of `n_groups` scenes or stories; no content twice, and none that is in `taken`."""
@@ -33,7 +36,7 @@ class Task(Protocol):
         """Every word and sign that prompts and answers can hold."""
 
 
-TASKS: dict[str, type] = {"entity": EntityTracking, "tom": TheoryOfMind}
+TASKS: dict[str, type] = {"entity": EntityTracking, "tom": TheoryOfMind, "sally": MovedObject}
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

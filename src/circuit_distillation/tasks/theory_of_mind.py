@@ -108,6 +108,8 @@ class TheoryOfMind:
     """
 
     name = "tom"
+    title = "Theory of mind"
+    prompts_a_group = 4
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.training.belief_recipe import BeliefRecipe
 from circuit_distillation.training.corpus_scores import corpus_scores
 from circuit_distillation.training.entity_recipe import EntityRecipe
+from circuit_distillation.training.prompt_recipe import PromptRecipe
 from circuit_distillation.training.recipe import Recipe, run_phases
 
 Record = dict[str, Any]
@@ -34,10 +35,10 @@ RECIPES: dict[str, Callable[[dict[str, Any]], Recipe]] = {"entity": EntityRecipe
 
 
 def recipe_of(task: str, parameters: dict[str, Any]) -> Recipe:
-    """The recipe of a task, from its block of the parameters; ValueError for a task without one."""
-    if task not in RECIPES or task not in parameters:
-        raise ValueError(f"no mini-family recipe for task {task!r}: there is one for {', '.join(RECIPES)}")
-    return RECIPES[task](parameters[task])
+    """The recipe of a task, its own or that for any prompts, from its block of the parameters."""
+    if task not in parameters:
+        raise ValueError(f"no parameters for task {task!r}: there are some for {', '.join(parameters)}")
+    return RECIPES[task](parameters[task]) if task in RECIPES else PromptRecipe(task, parameters[task])
 
 
 def pretrain(task: str, role: str, seed: int, parameters: dict[str, Any]) -> tuple[Checkpoint, Record]:
@@ -128,7 +129,11 @@ def side_by_side(jobs: dict[str, Callable], max_workers: int) -> dict[str, tuple
                 futures = {
                     name: pool.submit(_run_job, job, Path(folder) / name) for name, job in jobs.items()
                 }
-                records = {name: future.result() for name, future in futures.items()}
+                try:
+                    records = {name: future.result() for name, future in futures.items()}
+                except BaseException:  # an interrupt too: start no job that still waits
+                    pool.shutdown(wait=False, cancel_futures=True)
+                    raise
         return {name: (load_checkpoint(Path(folder) / name), records[name]) for name in jobs}
 
 

@@ -6,6 +6,7 @@ import shutil
 from typing import Any
 
 from circuit_distillation.parameters.loaded import FineTuning
+from circuit_distillation.tasks.task import TASKS
 
 
 def tune_models(
@@ -64,7 +65,7 @@ def finetune_settings(parameters: FineTuning, task: str, role: str, seed: int):
     from circuit_distillation.training.adapters import LoraSettings
     from circuit_distillation.training.finetuning import FineTuneSettings
 
-    chosen = parameters.model_dump(exclude={"method", "entity", "tom", "lora", "processes", "sharded"})
+    chosen = parameters.model_dump(exclude={"method", *TASKS, "lora", "processes", "sharded"})
     return FineTuneSettings(
         method=getattr(parameters.method, role),
         **chosen,
