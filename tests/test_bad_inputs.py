@@ -20,7 +20,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     # the run
     ("tsk", "tom", "unknown parameter `tsk`: did you mean `task`?"),
     ("colour", "red", "unknown parameter `colour`: known here: task, seed, experiment"),
-    ("task", "tomm", "`task` = 'tomm': must be one of entity, tom, sally; did you mean `tom`?; change it in conf/"),
+    ("task", "tomm", "one of entity, tom, sally; did you mean `tom`?; change it in conf/"),
     ("task", 3, "`task` = 3: must be one of entity, tom, sally"),
     ("seed", -1, "`seed` = -1: must be a whole number, at least 0"),
     ("seed", "one", "`seed` = 'one': must be a whole number"),

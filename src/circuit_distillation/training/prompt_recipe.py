@@ -127,7 +127,7 @@ class PromptRecipe:
 
 def _batches(tokenizer, examples: Sequence[Example]) -> list[PackedBatch]:
     """Prompts with the loss on the answer's token alone, the target "answer"."""
-    asked = [Instruction(example.cell, example.prompt, example.answer, content=example.prompt) for example in examples]
+    asked = [Instruction(x.cell, x.prompt, x.answer, content=x.prompt) for x in examples]
     pairs = [(prompt, answer[:1]) for prompt, answer in encode_instructions(tokenizer, asked)]
     return [
         pack_instructions(pairs[start : start + ROWS], tokenizer.pad_token_id, name="answer")

@@ -38,9 +38,7 @@ def _teacher_nodes() -> list[Node]:
     if any(arm in LOGIT_ARMS for arm in grid.arms()):
         caches["task_with_logits"] = (cache_teacher_with_logits, on_prompts)
     return [
-        Node(
-            function, [*inputs, "params:training_seed"], f"teacher_signals.{name}", name=function.__name__
-        )
+        Node(function, [*inputs, "params:training_seed"], f"teacher_signals.{name}", name=function.__name__)
         for name, (function, inputs) in caches.items()
     ]
 
@@ -79,8 +77,13 @@ def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
     cell = f"{role}.{arm}"
     kind = arm if (role, arm) in grid.searched() else "base"
     heads = f"{role}.mapping" if role in STUDENTS else f"{role}.{kind}.circuit"
-    tracked = [f"params:family.roles.{role}", f"params:arms.{arm}", f"{cell}.predictions", "parameters"]
+    run = ("task", "seed", "training_seed", "experiment")
+    tracked = {"role": f"params:family.roles.{role}.name", "arm": f"params:arms.{arm}"}
+    tracked |= {"predictions": f"{cell}.predictions"} | {name: f"params:{name}" for name in run}
     trained = (role, arm) in grid.cells()
+    if trained:
+        tracked |= {name: f"params:{name}" for name in ("distillation", "chosen")}
+        tracked |= {"history": f"{cell}.history", "family": "params:family.name"}
     # Reference models are measured after the mapping, which their discovery precedes: a namespace of its own.
     namespace, suffix = (cell, "") if trained else (f"{role}.references", f"_{arm}")
     return [
@@ -95,7 +98,7 @@ def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
         ),
         Node(
             track_student if trained else track_baseline,
-            [*tracked, f"{cell}.history"] if trained else tracked,
+            tracked,
             f"{cell}.tracked",
             name=f"track{suffix}",
             namespace=namespace,

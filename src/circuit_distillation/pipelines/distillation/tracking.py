@@ -12,46 +12,42 @@ CURVES = ("loss", "ce", "cka", "noise_floor", "lr", "validation_accuracy", "vali
 ACCURACIES = ("full_correct", "full_candidate_correct", "circuit_correct", "circuit_candidate_correct")
 
 
-def track_baseline(role: dict, arm: str, predictions, parameters: dict[str, Any]) -> dict[str, str | None]:
-    """Log an untrained or tuned model: its accuracies."""
-    return _track(role, arm, predictions, parameters, None)
+def track_baseline(role: str, arm: str, predictions, **run) -> dict[str, str | None]:
+    """Log an untrained or tuned model: its accuracies. `run` is task, seed, training_seed and experiment."""
+    return _track(role, arm, predictions, run, {}, None)
 
 
 def track_student(
-    role: dict, arm: str, predictions, parameters: dict[str, Any], history
+    role: str, arm: str, predictions, history, distillation: dict, chosen: dict, family: str, **run
 ) -> dict[str, str | None]:
-    """Log a student: its parameters, loss curves and accuracies."""
-    return _track(role, arm, predictions, parameters, history)
+    """Log a student: its parameters, loss curves and accuracies; `run` as for a baseline."""
+    shared, own = plain(distillation), chosen_settings(plain(chosen), family, run["task"], arm)
+    settings = shared | {name: value for name, value in own.items() if name in shared}
+    return _track(role, arm, predictions, run, settings, history)
 
 
-def _track(role: dict, arm: str, predictions, parameters: dict[str, Any], history) -> dict[str, str | None]:
+def _track(
+    role: str, arm: str, predictions, of_run: dict[str, Any], settings: dict[str, Any], history
+) -> dict[str, str | None]:
     """The identifier of the child run, which the catalog keeps beside the predictions; null without one."""
-    name, run_id = f"{plain(role)['name']}/{arm}", None
+    name, run_id = f"{role}/{arm}", None
     with going_on(f"{name}; to log it later, delete its .mlflow_run.json and run --only-missing-outputs"):
-        run_id = _log_run(name, plain(role)["name"], arm, predictions, parameters, history)
+        run_id = _log_run(name, predictions, {"student": role, "arm": arm, **of_run}, settings, history)
     return {"run_id": run_id, "run_name": name}
 
 
-def _log_run(name: str, student: str, arm: str, predictions, parameters: dict[str, Any], history) -> str:
+def _log_run(name: str, predictions, tags: dict[str, Any], settings: dict[str, Any], history) -> str:
     import mlflow
 
     means = predictions[list(ACCURACIES)].mean()
     accuracies = {column.replace("correct", "accuracy"): float(mean) for column, mean in means.items()}
     with mlflow.start_run(run_name=name, nested=mlflow.active_run() is not None) as run:
-        mlflow.set_tags({"task": parameters["task"], "student": student, "arm": arm})
-        mlflow.set_tags({key: parameters[key] for key in ("seed", "training_seed", "experiment")})
-        mlflow.log_params(flatten(_settings(parameters, arm), "distillation."))
+        mlflow.set_tags(tags)
+        mlflow.log_params(flatten(settings, "distillation."))
         mlflow.log_metrics(accuracies)
         if history is not None:
             _log_curves(history, run.info.run_id)
     return run.info.run_id
-
-
-def _settings(parameters: dict[str, Any], arm: str) -> dict[str, Any]:
-    """The shared settings under what the search chose for the arm."""
-    chosen, family = plain(parameters["chosen"]), plain(parameters["family"])["name"]
-    shared, own = plain(parameters["distillation"]), chosen_settings(chosen, family, parameters["task"], arm)
-    return shared | {name: value for name, value in own.items() if name in shared}
 
 
 def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
