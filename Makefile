@@ -11,7 +11,7 @@ comma := ,
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 
-.PHONY: help setup run study search sweeps transfer replication test test-slow faults lint clean-data
+.PHONY: help setup run study search sweeps transfer replication picture test test-slow faults lint types clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -40,6 +40,10 @@ replication: setup  ## docs/replication.md from the stored results of the study
 	@cp data/08_reporting/mini/study/*.csv data/08_reporting/mini/study/*.parquet docs/replication/mini/
 	@cp data/08_reporting/mini/study/replication.md docs/replication.md
 
+picture: setup  ## docs/images/claims.svg, the picture of the README, from the claims of docs/replication
+	@mkdir -p docs/images
+	@.venv/bin/python -m circuit_distillation.reporting.gains docs/replication/mini/claims.csv docs/images/claims.svg
+
 test:           ## environment and tests (at most 10 minutes on 2 cores)
 	@scripts/setup.sh test
 	@.venv/bin/python -m pytest -m "not slow"
@@ -55,6 +59,10 @@ faults:         ## kill every pipeline at random moments, compare the results wi
 lint:           ## ruff
 	@scripts/setup.sh dev
 	@.venv/bin/ruff check src tests benchmarks
+
+types:          ## mypy
+	@scripts/setup.sh dev
+	@.venv/bin/mypy
 
 clean-data:     ## delete every artifact of every run
 	@find data -type f ! -name .gitkeep -delete; find data -mindepth 2 -type d -empty -delete
