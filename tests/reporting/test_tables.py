@@ -123,7 +123,7 @@ def test_measured_instruct_models_replace_not_available() -> None:
 
 def test_an_unknown_table_is_an_error() -> None:
     with pytest.raises(ValueError, match="Tables 1 to 4"):
-        build_table(EMPTY, 5, LABELS)
+        build_table(EMPTY, 6, LABELS)
 
 
 measurement = st.tuples(
@@ -155,3 +155,17 @@ def test_every_cell_is_the_mean_of_its_own_measurements(measured, number: int) -
         elif row.arm != "instruct":
             assert pd.isna(line.full_model)
     assert (table.iloc[len(paper) :]["seeds"] >= 1).all()
+
+
+def test_tasks_beyond_the_paper_stand_in_a_table_of_their_own() -> None:
+    trained = ("small", "circuit_ce_align_cka")
+    rows = results_for("sally", {("small", "base"): 0.5, ("large", "tuned"): 0.9, trained: 0.7})
+    rows += results_for("sally", {("small", "base"): 0.5, trained: 0.6}, experiment="other")
+    table = build_table(pd.concat(rows), 5, LABELS)
+    assert table["block"].tolist() == [
+        *["False belief: Baselines"] * 2,
+        "False belief: Circuit Distilled",
+        "False belief: Circuit Distilled (other)",
+    ]
+    assert table["model"].tolist() == ["Base-Tiny-S", "Tuned-Tiny-L", "Base-Tiny-S", "Base-Tiny-S"]
+    assert build_table(pd.concat(results_for("entity", {("small", "base"): 0.5})), 5, LABELS).empty

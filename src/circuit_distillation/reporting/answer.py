@@ -10,9 +10,10 @@ import pandas as pd
 from circuit_distillation.reporting.arms import row_name
 from circuit_distillation.reporting.significance import PROPOSED
 from circuit_distillation.reporting.tables import paper_rows
+from circuit_distillation.tasks.task import TASKS
 
 ALPHA = 0.05
-TASK_NAMES = {"entity": "Entity tracking", "tom": "Theory of mind"}
+TASK_NAMES = {name: task.title for name, task in TASKS.items()}
 # The rivals of the answer: those of the paper's own tests, with the names of the text.
 RIVAL_NAMES = {"circuit_ce": "CE alone on the same heads", "full_ce": "CE on all weights"}
 

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 ROLES = ("small", "medium", "large")
 STUDENTS = ("small", "medium")
-TASKS = ("entity", "tom")
 # Arms that no experiment changes: their rows stand in the table of every experiment.
 UPSTREAM_ARMS = (
     "base",
@@ -44,6 +43,12 @@ _BASELINES = {
     ("entity", "tuned_corpus"): "GOAT-{label} (corpus alone)",
     ("tom", "tuned_corpus"): "Base-{label}-Alpaca (corpus alone)",
 }
+# Tuned models of tasks that the paper does not have, by block.
+_TUNED = {
+    "tuned": "Baselines",
+    "tuned_corpus": "Baselines, corpus alone",
+    "tuned_discovered": "Discovered circuits",
+}
 
 
 class RowName(NamedTuple):
@@ -73,6 +78,8 @@ def _templates(task: str, arm: str) -> tuple[str, str, str]:
     if (task, arm) in _BASELINES:
         block = "Discovered circuits" if arm == "tuned_discovered" else "Baselines"
         return block, _BASELINES[task, arm], "CE"
+    if arm in _TUNED:
+        return _TUNED[arm], "Tuned-{label}", "CE"
     if arm == "full_ce":
         return "Fully Distilled", "Base-{label}", "CE"
     for prefix, model in (("goat_circuit_", "Base-{label} (GOAT-style)"), ("circuit_", "Base-{label}")):

@@ -17,11 +17,12 @@ from circuit_distillation.reporting.head_figures import (
     stage_name,
 )
 from circuit_distillation.reporting.svg import to_svg
+from circuit_distillation.tasks.task import TASKS
 
 TEACHER = "large.tuned"
 SECTIONS = ("ce_loss", "heads", "mapping", "cka")
 
-_TASKS = {"entity": "entity tracking", "tom": "theory of mind"}
+_TASKS = {name: task.title.lower() for name, task in TASKS.items()}
 
 
 class Picture(NamedTuple):

@@ -17,7 +17,7 @@ from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mapping
 from circuit_distillation.reporting.gains import gains_svg
 from circuit_distillation.reporting.significance import PROPOSED
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
-from circuit_distillation.reporting.tables import CAPTIONS, NAMES, TABLES, build_table
+from circuit_distillation.reporting.tables import CAPTIONS, NAMES, OTHER_TASKS, TABLES, build_table
 
 SECTIONS = {
     "ce_loss": ("figure-5", "Figure 5: the loss while training"),
@@ -72,7 +72,7 @@ def render_page(
         answers=answers,
         gains=_gains(answers),
         study=[] if study is None else study.to_dict("records"),
-        tables=[_table(results, number, labels, experiment) for number in TABLES],
+        tables=_tables(results, labels, experiment),
         tests=significance.to_dict("records"),
         sections=_sections(figures),
         cells=_by_block(cell_rows(results, labels, experiment)),
@@ -121,6 +121,12 @@ def _by_block(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     for row in rows:
         blocks.setdefault(row["name"].block, []).append(row)
     return blocks
+
+
+def _tables(results: pd.DataFrame, labels: Mapping[str, str], experiment: str) -> list[dict[str, Any]]:
+    """The paper's, and that of other tasks if there are any."""
+    tables = [_table(results, number, labels, experiment) for number in (*TABLES, OTHER_TASKS)]
+    return [table for table in tables if table["number"] in TABLES or table["measured"]]
 
 
 def _table(results: pd.DataFrame, number: int, labels: Mapping[str, str], experiment: str) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Tables 1 to 4: measured rows in the order of the paper, with the paper's figures beside."""
+"""Tables 1 to 4: measured rows in the order of the paper, its figures beside; Table 5: other tasks."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import pandas as pd
 
 from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
 from circuit_distillation.reporting.selection import rows_of
+from circuit_distillation.tasks.task import TASKS
 
 TABLES = (1, 2, 3, 4)
+OTHER_TASKS = 5  # the table of tasks that the paper does not have
 CAPTIONS = {
     1: "Entity tracking",
     2: "Theory of mind",
     3: "Entity tracking, extended results",
     4: "Theory of mind, extended results",
+    OTHER_TASKS: "Tasks that the paper does not have",
 }
 # Column of a table -> metric of the results.
 METRICS = {
@@ -52,8 +55,11 @@ def build_table(
 
     The rows of the paper come first, empty where nothing was measured ("n/a" for instruction-tuned models
     the family does not have). Below them stand rows the paper does not have: in Tables 3 and 4 other arms
-    and, in every table, the arms of other experiments, with the experiment in the block's name.
+    and, in every table, the arms of other experiments, with the experiment in the block's name. Table 5 holds
+    all arms of the tasks that the paper does not have.
     """
+    if number == OTHER_TASKS:
+        return _frame(_rows_of_other_tasks(results, labels, experiment))
     if number not in TABLES:
         raise ValueError(f"there is no Table {number}; the paper has Tables 1 to 4")
     paper = paper_rows().query("table == @number")
@@ -61,7 +67,31 @@ def build_table(
     measured = results[results["task"] == task]
     rows = [_paper_row(measured, row, labels, experiment) for row in paper.to_dict("records")]
     rows += _rows_beyond(measured, paper, task, labels, experiment)
+    return _frame(rows)
+
+
+def _frame(rows: list[dict[str, object]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype({"n_test": "Int64", "seeds": "Int64"})
+
+
+def _rows_of_other_tasks(
+    results: pd.DataFrame, labels: Mapping[str, str], experiment: str
+) -> list[dict[str, object]]:
+    """Models that no arm trains first; the arms of other experiments after those of this one."""
+    rows = []
+    for task in sorted(set(results["task"]) - set(paper_rows()["task"])):
+        measured = results[results["task"] == task]
+        seen = measured[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
+        models = sorted(seen, key=lambda pair: (pair[1] not in UPSTREAM_ARMS, ROLES.index(pair[0]), pair[1]))
+        others = sorted(set(measured["experiment"]) - {experiment})
+        for named in (experiment, *others):
+            for role, arm in models:
+                own = named == experiment or arm not in UPSTREAM_ARMS
+                if values := _measure(measured, role, arm, named) if own else {}:
+                    name = row_name(task, role, arm, labels)
+                    block = f"{TASKS[task].title}: {name.block}" + (f" ({named})" if named in others else "")
+                    rows.append({**name._asdict(), "block": block, **values})
+    return rows
 
 
 def _paper_row(

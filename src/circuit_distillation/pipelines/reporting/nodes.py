@@ -7,6 +7,7 @@ from typing import Any
 
 from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters import plain
+from circuit_distillation.tasks.task import TASKS
 from circuit_distillation.training.draws import draw_name
 
 SHOWN_PARAMETERS = (
@@ -19,7 +20,7 @@ SHOWN_PARAMETERS = (
     "chosen",
 )
 PACKAGES = ("circuit-distillation", "torch", "transformers", "kedro", "numpy", "pandas", "scipy")
-TABLES = ("table1", "table2", "table3", "table4")
+TABLES = ("table1", "table2", "table3", "table4", "table5")
 
 
 def collect_results(test, task: str, seed: int, experiment: str, training_seed: int, **stored):
@@ -62,7 +63,7 @@ def compute_significance(task: str, seed: int, experiment: str, training_seed: i
 
 
 def build_tables(results, family: dict[str, Any], experiment: str, training_seed: int) -> tuple:
-    """Tables 1 to 4 from the rows of every run: frames, then Markdown, then LaTeX."""
+    """Tables 1 to 4, and 5 of other tasks, from the rows of every run: frames, then Markdown, then LaTeX."""
     from circuit_distillation.reporting.table_text import to_latex, to_markdown
     from circuit_distillation.reporting.tables import CAPTIONS, build_table
 
@@ -145,7 +146,7 @@ def write_page(
         study=study,
         scaffolded=family["scaffolded"],
         in_domain_shares={
-            task: tuning[task]["common"]["in_domain_share"] for task in ("entity", "tom") if task in tuning
+            task: tuning[task]["common"]["in_domain_share"] for task in TASKS if tuning.get(task)
         },
     )
 
