@@ -136,6 +136,16 @@ def test_half_precision_and_recomputing_change_little(model, tokenizer, items):
     assert [row["loss"] for row in rough] == pytest.approx([row["loss"] for row in exact], rel=0.05)
 
 
+def test_half_precision_weights_train_in_float32_and_are_rounded_at_the_end(model, tokenizer, items):
+    slow = replace(SETTINGS, learning_rate=2e-5)
+    half = model.to(torch.bfloat16)
+    twin, start = copy.deepcopy(half).float(), weights(half)
+    finetune(half, tokenizer, items, slow)
+    finetune(twin, tokenizer, items, slow)
+    assert half.dtype == torch.bfloat16 and same(weights(half), weights(twin.to(torch.bfloat16)))
+    assert not same(weights(half), start)
+
+
 def test_padding_is_masked_by_position_also_where_it_is_the_end_of_sequence(tokenizer, items):
     corpus = tokenise(tokenizer, items, 60)
     batch = batch_of(corpus, np.arange(4), tokenizer.eos_token_id)

@@ -66,14 +66,15 @@ def training_bytes(
 ) -> float:
     """Weights; gradients and two moments of the `trained` ones; autocast's copies; activations.
 
-    All weights train in their own precision, a few (heads, adapters) as float32 beside the rest. Weights,
-    gradients, moments and copies are divided by `shards`, activations are not.
+    All weights train in float32, a few (heads, adapters) as float32 beside the rest. Weights, gradients,
+    moments and copies are divided by `shards`, activations are not.
     """
     trains_all = trained == shape.parameters
-    weights = shape.parameters * BYTES[dtype]
-    state = (3 * BYTES[dtype] if trains_all else 4 * 4) * trained
+    size = 4 if trains_all else BYTES[dtype]
+    weights = shape.parameters * size
+    state = (12 if trains_all else 16) * trained
     copies = 0.0
-    if bf16 and BYTES[dtype] == 4:
+    if bf16 and size == 4:
         copies = copied_bytes(shape, trains_all=trains_all, recomputes=recomputes)
     activations = activation_bytes(shape, batch, bf16=bf16, recomputes=recomputes)
     return (weights + state + copies) / shards + activations + CONTEXT_BYTES[device]

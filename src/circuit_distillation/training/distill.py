@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from circuit_distillation.training import sharding
 from circuit_distillation.training.arms import Arm, Pair, compared_sites, get_arm, trained_heads
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.features import Site
+from circuit_distillation.training.float_weights import trained_in_float32
 from circuit_distillation.training.head_slices import Head, HeadSlices
 from circuit_distillation.training.loop import DistillationLoop, Engine, Objective
 from circuit_distillation.training.run_checkpoint import RunCheckpoint
@@ -192,13 +193,12 @@ def _on_device(student: nn.Module, device: torch.device | None, checkpointing: b
 @contextmanager
 def _trainable(student: nn.Module, heads: Sequence[Head] | None, weights: str) -> Iterator[HeadSlices | None]:
     """The slices of `heads` while they train, merged at the end; all weights if `heads` is None."""
-    slices = None
-    if heads is None:
+    slices = None if heads is None else HeadSlices(student, heads, weights)
+    if slices is None:
         student.requires_grad_(True)
-    else:
-        slices = HeadSlices(student, heads, weights)
     try:
-        yield slices
+        with trained_in_float32(student) if slices is None else nullcontext():
+            yield slices
     finally:
         if slices is not None:
             slices.merge()

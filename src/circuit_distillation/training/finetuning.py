@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 from circuit_distillation.models.loading import model_hash
 from circuit_distillation.models.memory import within_memory
 from circuit_distillation.training.adapters import LoraSettings, adapted
+from circuit_distillation.training.float_weights import trained_in_float32
 from circuit_distillation.training.packed_instructions import PromptAndResponse
 from circuit_distillation.training.run_checkpoint import Progress, RunCheckpoint
 from circuit_distillation.training.sharding import reshard, shard
@@ -133,11 +134,14 @@ def _prepared(model: nn.Module, device: torch.device | None, settings: FineTuneS
         model.to(device)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    adapters = adapted(model, settings.lora, settings.seed) if settings.method == "lora" else nullcontext()
     if settings.method == "full":
         model.requires_grad_(True)
     try:
-        with adapters:
+        with (
+            trained_in_float32(model)
+            if settings.method == "full"
+            else adapted(model, settings.lora, settings.seed)
+        ):
             yield
     finally:
         if settings.gradient_checkpointing:
