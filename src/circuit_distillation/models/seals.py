@@ -32,14 +32,16 @@ def seal_path(path: Path) -> Path:
 def sealing(path: Path) -> Iterator[None]:
     """Seal a file that is replaced in here; the old seal goes first: no seal is ever of another file."""
     seal = seal_path(path)
-    old = seal.read_text() if seal.is_file() else None
-    seal.unlink(missing_ok=True)
+    aside = seal.with_name(f"{seal.name}.old")
+    if seal.is_file():
+        os.replace(seal, aside)
     try:
         yield
     except BaseException:
-        if old is not None:  # a failed save has left the old file
-            seal.write_text(old)
+        if aside.is_file():  # a failed save has left the old file, and maybe no room to write its seal again
+            os.replace(aside, seal)
         raise
+    aside.unlink(missing_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     beside.write_text(checksum(path))
     os.replace(beside, seal)
