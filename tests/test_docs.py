@@ -1,58 +1,37 @@
-"""What the pages under docs/ tell users to type is understood."""
+"""The documents say what there is: datasets of the catalog, files, targets of the Makefile."""
 
 from __future__ import annotations
 
-import copy
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 import yaml
-from configuration import shipped_parameters
-from kedro.framework.cli.project import run
 
-from circuit_distillation.parameters import validate
-
-DOCS = Path(__file__).parent.parent / "docs"
-COMMANDS = [
-    (page, line.split("   ")[0].strip())
-    for page in ("models.md", "scaling.md")
-    for line in (DOCS / page).read_text().splitlines()
-    if line.startswith("    kedro run ")
-]
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize(("page", "command"), COMMANDS, ids=lambda part: part[:60])
-def test_a_command_is_understood_and_its_parameters_are_known(page, command):
-    options = run.make_context("run", shlex.split(command)[2:]).params
-    given = copy.deepcopy(shipped_parameters("base", "llama3"))
-    for dotted, value in flat(options["params"]):
-        *parents, key = dotted.split(".")
-        block = given
-        for parent in parents:
-            block = block[parent]
-        assert key in block
-        block[key] = value
-    validate(given)
+def test_every_dataset_of_the_catalog_is_told_of() -> None:
+    text = re.sub(r"\$\{\w+:([^}]*)\}", r"\1", (ROOT / "conf/base/catalog.yml").read_text())
+    names = [name for name in yaml.safe_load(text) if not name.startswith("_")]
+    told = set(re.findall(r"`([^`]+)`", (ROOT / "docs/artifacts.md").read_text()))
+    of_models = re.compile(r"\{role\}\.(base|tuned|tuned_corpus|instruct)\.")
+    missing = [name for name in names if of_models.sub("{role}.{arm}.", name) not in told]
+    assert not missing
 
 
-def flat(mapping: dict, prefix: str = ""):
-    for key, value in mapping.items():
-        if isinstance(value, dict):
-            yield from flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def test_a_family_is_ten_lines():
-    block = re.search(r"```yaml\n(family:.*?)```", (DOCS / "models.md").read_text(), re.DOTALL).group(1)
-    assert len(block.splitlines()) == 10
-    shown = yaml.safe_load(block.replace("COMMIT", "ab" * 20))["family"]
-    given = copy.deepcopy(shipped_parameters("base", "llama3"))
-    given["family"]["models"] = shown["models"]
-    for role, entries in shown["roles"].items():
-        given["family"]["roles"][role] |= entries
-    told = validate(given)
-    assert told.family.models.large.hub_id == "Qwen/Qwen3-8B-Base"
-    assert told.family.roles.small.label == "0.6B"
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_files_and_targets_that_exist(page) -> None:
+    text = page.read_text()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for line in re.findall(r"^    make ([a-z -]+)", text, re.MULTILINE):
+        assert set(line.split()) <= targets, line
+    for target in re.findall(r"`make ([a-z-]+)`", text):
+        assert target in targets
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
+    paths = [path for path in re.findall(r"`((?:docs|src|conf|notebooks|benchmarks)/[\w./-]+)`", text)]
+    made = ("docs/replication", "docs/images/claims.svg", "conf/qwen3")  # by make, and by the reader
+    for place in [*(page.parent / link for link in links), *(ROOT / path for path in paths)]:
+        shown = str(place.resolve().relative_to(ROOT))
+        assert place.exists() or shown.startswith(made), f"{page.name} names {shown}"
