@@ -60,6 +60,16 @@ def test_a_trial_follows_its_changes_and_repeats(case):
     assert same and first["ce"] != other["ce"]
 
 
+def test_a_trial_of_fewer_prompts_sees_the_first_of_them(case):
+    half = len(case.train) // 2
+    changes = {"learning_rate_heads": 1e-2, "batch_size": half}
+    scarce = run_trial(case, "circuit_ce", changes | {"n_train": half})
+    cut = run_trial(replace(case, train=case.train[:half], _signals={}), "circuit_ce", changes)
+    assert (scarce["ce"], scarce["steps"]) == (cut["ce"], 1)
+    with pytest.raises(ValueError, match="of which there are"):
+        run_trial(case, "circuit_ce", {"n_train": 1000})
+
+
 def test_changes_are_told_apart_and_others_refused():
     training, mapping = split_changes(
         {"learning_rate_heads": 1e-3, "rule": "cka", "fraction": 0.2, "rows": "all"}

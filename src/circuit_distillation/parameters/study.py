@@ -39,6 +39,7 @@ class TaskChoice(Strict):
 class Changes(Chosen, Shared):
     """What a trial may change."""
 
+    n_train: Count | None = None
     bank_batches: Count | None = None
     weights: Literal["qkvo", "qo"] | None = None
     labels: Literal["hard", "gold"] | None = None

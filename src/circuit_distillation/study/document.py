@@ -9,6 +9,7 @@ import pandas as pd
 
 from circuit_distillation.reporting.answer import TASK_NAMES
 from circuit_distillation.study.claims import ALPHA, RUN_CLAIMS, SMALLEST
+from circuit_distillation.study.explanations import best_settings, explanations
 from circuit_distillation.study.markdown import interval, markdown_table, number, signed
 from circuit_distillation.study.verdicts import FAILS, HOLDS, OPEN
 
@@ -70,6 +71,8 @@ def render_replication(
         n_shared=0 if search.empty else int(shared.groupby("task").size().max()),
         n_trials=0 if search.empty else int(search.groupby(["task", "arm"]).size().max()),
         searches=_search(search, shared),
+        explanations=_explanations(claims, sweeps, search),
+        best=_best(sweeps),
         sweeps=_sweeps(sweeps),
     )
 
@@ -245,6 +248,22 @@ def _search(search: pd.DataFrame, shared: pd.DataFrame) -> list[dict[str, str]]:
         }
         for task, own in search.groupby("task")
     ]
+
+
+def _explanations(claims: pd.DataFrame, sweeps: pd.DataFrame, search: pd.DataFrame) -> str:
+    rows = explanations(claims, sweeps, search)
+    return markdown_table([row | {"task": TASK_NAMES[row["task"]]} for row in rows])
+
+
+def _best(sweeps: pd.DataFrame) -> list[dict[str, str]]:
+    """The best setting of a task that any sweep found for CE + Align CKA, and for CE alone."""
+    found = []
+    for task in sweeps["task"].unique() if len(sweeps) else ():
+        best = best_settings(sweeps, str(task))
+        found.append({"name": TASK_NAMES[str(task)]})
+        for arm, (changes, accuracy) in best.items():
+            found[-1] |= {f"{arm}_settings": changes, f"{arm}_accuracy": number(accuracy)}
+    return found
 
 
 def _sweeps(sweeps: pd.DataFrame) -> list[dict[str, str]]:

@@ -9,4 +9,5 @@ SWEEPS = (
     "student_form",
     "number_of_heads",
     "random_heads",
+    "scarce_data",
 )

@@ -135,5 +135,5 @@ def parse_partition(name: str, experiment: str) -> Model | None:
     if match is None or match[3] not in (None, experiment):
         return None
     seed, task, folder, training_seed, role, arm = match.groups()
-    draws = folder is not None and arm not in ("base", "tuned", "tuned_corpus")
+    draws = folder is not None and arm not in ("base", "tuned", "tuned_corpus", "instruct")
     return Model(task, int(seed), int(training_seed or 0) if draws else None, role, arm)

@@ -66,6 +66,12 @@ class TrialCase:
             self._signals[rows] = teacher_signals(self.teacher.model, encoded, sites, rows=rows)
         return self._signals[rows]
 
+    def scarcer(self, n_train: int) -> TrialCase:
+        """The same with the first n_train training prompts alone; ValueError if there are not so many."""
+        if not 1 <= n_train <= len(self.train):
+            raise ValueError(f"a trial of {n_train} training prompts, of which there are {len(self.train)}")
+        return replace(self, train=self.train[:n_train], _signals={})
+
     def map_heads(self, settings: MappingSettings) -> dict[str, Any]:
         """The mapping under some settings, from the stored effects."""
         ours, theirs = self.student_side, self.teacher_side
@@ -80,12 +86,15 @@ def run_trial(
 ) -> dict[str, Any]:
     """Train a copy of the student and score it on validation prompts.
 
-    `changes`, and what all trials have `beside` them, are fields of DistillationSettings and MappingSettings;
-    ValueError for any other. Returns a row:
+    `changes`, and what all trials have `beside` them, are fields of DistillationSettings and MappingSettings,
+    or n_train, the training prompts to use; ValueError for any other. Returns a row:
     arm, changes (JSON), {full,circuit}_accuracy and balanced_accuracy (over cells) on validation prompts, ce
     and cka (mean of the last tenth of the steps), noise_floor, n_heads, distinct_teacher_heads, seconds.
     """
-    training, mapping = split_changes(dict(beside or {}) | dict(changes))
+    wanted = dict(beside or {}) | dict(changes)
+    if "n_train" in wanted:
+        case = case.scarcer(wanted.pop("n_train"))
+    training, mapping = split_changes(wanted)
     settings, record = replace(case.settings, **training), case.map_heads(replace(case.mapping, **mapping))
     heads = [tuple(head) for head in record["student_heads"]]
     pairs = record["random_pairs" if get_arm(arm).pairs == "random" else "pairs"]
