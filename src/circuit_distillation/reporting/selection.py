@@ -7,7 +7,7 @@ import pandas as pd
 from circuit_distillation.reporting.arms import STUDENTS, UPSTREAM_ARMS
 
 # Arms that discovery or mapping does not touch, but whose "Circuit" is the students' mapped heads.
-_MAPPED_CIRCUIT = ("base", "tuned")
+_MAPPED_CIRCUIT = ("base", "tuned", "instruct")
 _OF_THE_CIRCUIT = r"circuit|faithfulness|random_"
 
 
