@@ -87,7 +87,6 @@ def status(env: str | None, pipelines: list[str], params: dict[str, Any], accept
     """What `kedro run --only-missing-outputs` would run, and why; runs nothing."""
     from circuit_distillation.status import accept_stored, planned, table
 
-    logging.getLogger("kedro_mlflow").setLevel(logging.WARNING)
     try:
         planner = planned(env, pipelines, params)
     except KedroCliError as error:

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from typing import Any
 
 from kedro.framework.project import pipelines as registry
+from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.pipeline import Pipeline
 
@@ -13,6 +14,7 @@ from circuit_distillation.fingerprints.artifacts import artifact_of
 from circuit_distillation.fingerprints.plan import FOLLOWS, FRESH, MISSING, STALE, UNKNOWN, Planner
 from circuit_distillation.fingerprints.record import write_record
 from circuit_distillation.hooks.artifacts import MissingArtifactError
+from circuit_distillation.hooks.tracking import TrackingHooks
 
 STATES = (FRESH, UNKNOWN, MISSING, STALE, FOLLOWS)
 REASONS_SHOWN = 8
@@ -21,6 +23,9 @@ REASONS_SHOWN = 8
 def planned(env: str | None, names: list[str], params: dict[str, Any]) -> Planner:
     """The planner of the named pipelines, as `kedro run` with the same options would have it."""
     with KedroSession.create(env=env, runtime_params=params) as session:
+        for hook in settings.HOOKS:
+            if isinstance(hook, TrackingHooks):  # would import MLflow and set its store up for nothing
+                session._hook_manager.unregister(hook)
         context = session.load_context()
         if unknown := [name for name in names if name not in registry]:
             raise MissingArtifactError(f"there is no pipeline {unknown[0]}: there are {', '.join(registry)}")

@@ -1,0 +1,107 @@
+"""The command line: one line for an error, a way to go on after Ctrl-C, a table of what would run."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+from kedro.framework.startup import bootstrap_project
+
+from circuit_distillation import cli
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def command(monkeypatch):
+    """command("run", ...): the outcome of a command in the project's folder."""
+    bootstrap_project(ROOT)
+    monkeypatch.chdir(ROOT)
+
+    def invoke(name: str, *words: str) -> Result:
+        monkeypatch.setattr(sys, "argv", ["kedro", name, *words])
+        return CliRunner().invoke(cli.run if name == "run" else cli.cli.commands[name], list(words))
+
+    return invoke
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--params", "tsk=tom"], "unknown parameter `tsk`: did you mean `task`?"),
+        (["--pipelines", "distilation"], "Failed to find the pipeline named 'distilation'"),
+        (["--pipelines", "head_mapping"], "input artifact(s) do not exist yet"),
+    ],
+)
+def test_an_error_is_one_line_with_the_fix(command, tmp_path, words, message):
+    params = f"data_root={tmp_path}," + (words.pop() if words[0] == "--params" else "task=tom")
+    words = [word for word in words if word != "--params"]
+    result = command("run", "--env", "test", *words, "--params", params)
+    said = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
+    assert result.exit_code == 1 and len(said) == 1 and message in said[0]
+    assert "Traceback" not in result.output
+
+
+def test_a_failing_node_is_one_line_unless_asked(command, monkeypatch):
+    def fail(**_: object) -> None:
+        raise ValueError("the split has 3 prompts\n  raise data_generation.groups")
+
+    monkeypatch.setattr(cli.kedro_run, "callback", fail)
+    assert "Error: the split has 3 prompts raise data_generation.groups" in command("run").stderr
+    assert "Traceback" not in command("run").stderr and "Traceback" in command("run", "--verbose").stderr
+
+
+def test_a_stopped_run_says_how_to_go_on(command, monkeypatch):
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.kedro_run, "callback", interrupted)
+    result = command("run", "--params", "task=tom", "--only-missing-outputs")
+    assert result.exit_code == 130
+    last = result.stderr.splitlines()[-1]
+    assert last == (
+        "Stopped. What is finished is kept; go on with `kedro run --params task=tom --only-missing-outputs`"
+    )
+
+
+def test_status_shows_what_would_run(command, tmp_path):
+    result = command("status", "--env", "test", "--params", f"task=tom,data_root={tmp_path}")
+    lines = result.stdout.splitlines()
+    assert result.exit_code == 0 and "missing" in lines[0] and not list(tmp_path.iterdir())
+    n = int(lines[-1].split()[0])
+    assert n > 60 and lines[-1] == f"{n} of {n} nodes would run"
+    assert any(line.split() == ["pretraining", "1"] for line in lines)
+    unknown = command("status", "--env", "test", "--params", f"data_root={tmp_path}", "--pipelines", "none")
+    assert unknown.exit_code == 1 and "Error: there is no pipeline none: there are" in unknown.stderr
+
+
+def test_a_bar_takes_lines_in_a_log():
+    log = io.StringIO()
+    print("\rhalf\rdone", file=cli.LogStream(log))
+    assert log.getvalue() == "\nhalf\ndone\n"
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_what_the_next_run_goes_on_from(tmp_path):
+    words = ["run", "--env", "test", "--pipelines", "data_generation,pretraining"]
+    words += ["--params", f"task=tom,data_root={tmp_path}"]
+    kedro = [sys.executable, "-m", "kedro", *words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    run = subprocess.Popen(kedro, cwd=ROOT, stderr=subprocess.PIPE, text=True, env=environment)
+    for line in run.stderr:
+        if "Running node: pretrain_bases" in line:
+            break
+    run.send_signal(signal.SIGINT)
+    rest = run.stderr.read()
+    assert run.wait() == 130 and "Stopped. What is finished is kept" in rest and "Traceback" not in rest
+    made = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.parquet")}
+    assert len(made) == 9
+    subprocess.run([*kedro, "--only-missing-outputs"], cwd=ROOT, check=True, env=environment)
+    assert {path: path.stat().st_mtime_ns for path in made} == made
+    assert (tmp_path / "06_models/mini/seed0/tom/base/large/config.json").is_file()
