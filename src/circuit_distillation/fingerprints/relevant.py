@@ -10,8 +10,8 @@ from circuit_distillation.tasks.task import TASKS
 # How fast, in how much memory or on which device, and not what.
 SPEED = {"processes", "sharded", "max_workers", "checkpoint_every", "gradient_checkpointing"}
 SPEED |= {"micro_batch_size", "device_map"}
-# Which arms there are changes none of them; the labels of models matter to tables alone.
-NOT_OF_A_BLOCK = SPEED | {"extra_arms", "label"}
+NOT_OF_A_BLOCK = SPEED | {"extra_arms"}  # which arms there are changes none of them
+NOT_OF_A_ROLE = {"label"}  # for a node that is told of one role: labels are for tables
 # For a node that is told everything: where artifacts are, and blocks that other pipelines alone read.
 NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "experiments", "search", "sweeps", "machine", "held_out"}
 
@@ -29,7 +29,8 @@ def parameters_read(inputs: Iterable[str], told: dict[str, Any]) -> dict[str, An
         if path == "parameters":
             values |= dict(_flat(narrowed, "", NOT_OF_ALL | others))
         elif path.rpartition(".")[2] not in SPEED:
-            values |= dict(_flat({path: _at(narrowed, path)}, "", NOT_OF_A_BLOCK | others))
+            of_role = NOT_OF_A_ROLE if path.startswith("family.roles.") else set()
+            values |= dict(_flat({path: _at(narrowed, path)}, "", NOT_OF_A_BLOCK | of_role | others))
     return values
 
 

@@ -12,12 +12,14 @@ def create_pipeline() -> Pipeline:
     nodes = [
         Node(
             load_base_models,
-            ["params:family", "params:data_generation.task_options", "params:task"],
+            ["params:family.models", "params:family.loading"]
+            + ["params:data_generation.task_options", "params:task"],
             [*(f"base.{role}" for role in ROLES), "pretraining_record"],
             name="load_base_models",
         )
     ]
     if grid.instruct():
         outputs = [f"{INSTRUCT}.{role}" for role in ROLES]
-        nodes.append(Node(load_instruct_models, ["params:family"], outputs, name="load_instruct_models"))
+        inputs = ["params:family.instruct", "params:family.loading"]
+        nodes.append(Node(load_instruct_models, inputs, outputs, name="load_instruct_models"))
     return Pipeline(nodes, tags="base_models")

@@ -34,7 +34,8 @@ def generate_examples(
 def generate_examples_for_models(
     groups: Groups,
     task_options: TaskOptions,
-    family: dict[str, Any],
+    models: dict[str, Any],
+    loading: dict[str, Any],
     record: dict[str, Any],
     task: str,
     seed: int,
@@ -45,7 +46,7 @@ def generate_examples_for_models(
     from circuit_distillation.tasks.example import from_frame
 
     frames = generate_examples(groups, task_options, task, seed, record["words_left_out"])
-    sources = family_sources(family["models"], family["loading"])
+    sources = family_sources(models, loading)
     tokenizer = load_tokenizer(sources["large"])
     for frame in frames:
         encode(tokenizer, from_frame(frame))

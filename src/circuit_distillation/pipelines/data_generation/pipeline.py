@@ -15,7 +15,7 @@ def create_pipeline() -> Pipeline:
     """Prompts and corpus of the task; prompts for loaded models are made to fit their tokenizer."""
     sizes, run = ["groups", "task_options"], ["params:task", "params:seed"]
     inputs = [f"params:data_generation.{name}" for name in sizes]
-    fitted = [*inputs, "params:family", "pretraining_record", *run]
+    fitted = [*inputs, "params:family.models", "params:family.loading", "pretraining_record", *run]
     return Pipeline(
         [
             Node(

@@ -1,0 +1,268 @@
+"""What a run for what is missing would execute after each kind of change, by the names of the nodes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from circuit_distillation import grid
+from circuit_distillation.fingerprints import code
+from circuit_distillation.fingerprints.plan import Planner
+from circuit_distillation.fingerprints.record import FOLDER
+
+PACKAGE = Path(code.__file__).parents[1]
+FACTS = "collect_facts"  # lists all parameters
+MAPPED = ["small.map.map_heads", "medium.map.map_heads"]
+
+
+def trained(project) -> list[str]:
+    return project.nodes(".train_student")
+
+
+def predicted(project) -> list[str]:
+    return project.nodes(".predict", "references.predict_base", ".predict_tuned", ".predict_tuned_corpus")
+
+
+def path_of(project, name: str) -> Path:
+    return Path(project.catalog.get(name)._filepath)
+
+
+def test_nothing_runs_again(project):
+    assert project().running() == set()
+
+
+def test_without_anything_all_runs(project, tmp_path):
+    fresh = project(data_root=str(tmp_path / "elsewhere"))
+    assert fresh.running() == {node.name for node in fresh.pipeline.nodes}
+
+
+@pytest.mark.parametrize(
+    "speed",
+    [
+        {"distillation": {"processes": 2, "checkpoint_every": 3, "gradient_checkpointing": True}},
+        {"pretraining": {"max_workers": 2}, "teacher_tuning": {"max_workers": 2}},
+        {"circuit_discovery": {"processes": 2}},
+    ],
+)
+def test_a_parameter_of_speed_changes_nothing(project, speed):
+    assert project(**speed).running() == set()
+
+
+def test_a_parameter_of_another_task_changes_nothing(project):
+    assert project(circuit_discovery={"entity": {"n_examples": 21}}).running() == set()
+
+
+def test_a_parameter_rebuilds_the_nodes_that_read_it_and_what_follows(project):
+    changed = project(circuit_discovery={"tom": {"fraction": 0.5}})
+    found = changed.nodes(".discover_circuit")
+    assert len(found) == 6 and changed.running() == changed.below(*found, FACTS)
+    assert "pretrain_bases" not in changed.running() and "tune_models" not in changed.running()
+    changed = project(head_mapping={"rule": "profile"})
+    assert changed.running() == changed.below(*MAPPED, FACTS)
+    assert "cache_teacher" not in changed.running()
+
+
+def test_a_loss_weight_trains_students_anew_and_leaves_mapping_and_teacher(project):
+    changed = project(distillation={"cka_weight": 9.0})
+    assert changed.running() == changed.below(*trained(changed), FACTS)
+    assert not {*MAPPED, "cache_teacher"} & changed.running()
+
+
+def test_a_parameter_of_evaluation_trains_nothing(project):
+    changed = project(evaluation={"n_random_circuits_row": 4})
+    assert changed.running() == changed.below(*predicted(changed), FACTS)
+    assert not set(trained(changed)) & changed.running()
+
+
+def test_what_was_chosen_for_an_arm_is_of_that_arm_alone(project):
+    told = {"chosen": {"mini": {"tom": {"arms": {"circuit_ce": {"learning_rate_heads": 0.5}}}}}}
+    changed = project(**told)
+    of_arm = [f"{role}.circuit_ce.train_student" for role in grid.STUDENTS]
+    assert changed.running() == changed.below(*of_arm, FACTS)
+
+
+def test_a_label_concerns_tables_alone(project):
+    changed = project(family={"roles": {"small": {"label": "Small"}}})
+    assert changed.running() == {FACTS, "draw_figures", "build_tables", "write_page"}
+
+
+def test_an_added_arm_is_trained_and_no_other(project):
+    changed = project(distillation={"extra_arms": ["layer_cka", "full_kl"]})
+    added = [f"{role}.{arm}.train_student" for role in grid.STUDENTS for arm in ("layer_cka", "full_kl")]
+    assert set(trained(changed)) & changed.running() == set(added)
+    assert "cache_teacher_with_logits" in changed.running() and "cache_teacher" not in changed.running()
+
+
+@pytest.fixture
+def edited(monkeypatch, tmp_path):
+    """edited(file, old, new): the library as if that text of a file were another."""
+    root = tmp_path / "package"
+    shutil.copytree(PACKAGE, root, ignore=shutil.ignore_patterns("__pycache__"))
+
+    def edit(file: str, old: str, new: str) -> None:
+        text = (root / file).read_text()
+        assert old in text
+        (root / file).write_text(text.replace(old, new, 1))
+        reader = code.CodeReader(root, code.PACKAGE, code.KEPT)
+        monkeypatch.setattr(code, "_reader", lambda: reader)
+
+    return edit
+
+
+def test_a_change_of_code_rebuilds_what_uses_it(project, edited):
+    edited("training/losses.py", "def ", "def _added() -> int:\n    return 1\n\n\ndef ")
+    assert project().running() == set()  # nothing uses the added function
+    edited("similarity/procrustes.py", "return ", "return 2 * ")
+    changed = project()
+    assert changed.running() == changed.below(*trained(changed))
+
+
+def test_a_change_of_a_node_rebuilds_its_own_outputs(project, edited):
+    edited("pipelines/distillation/nodes.py", "check_heads(checkpoint.model, kept)", "print(kept)")
+    changed = project()
+    assert changed.running() == changed.below(*predicted(changed))
+
+
+def test_words_about_code_change_nothing(project, edited):
+    edited("similarity/cka.py", '"""', '"""Said otherwise. ')
+    edited("training/losses.py", "\ndef ", "\n# a comment\ndef ")
+    assert project().running() == set()
+
+
+def test_a_task_more_changes_nothing_for_the_others(project, edited):
+    edited("training/family.py", '"tom": BeliefRecipe', '"third": EntityRecipe, "tom": BeliefRecipe')
+    assert "pretrain_bases" in project().running()  # unknown, it might concern every task
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(__import__("circuit_distillation.tasks.task", fromlist=["TASKS"]).TASKS, "third", None)
+        assert project().running() == set()
+
+
+@pytest.mark.usefixtures("restored")
+def test_another_content_of_an_input_rebuilds_what_reads_it(project):
+    changed = project()
+    path = path_of(changed, "examples.mapping")
+    path.write_text('"put here by hand"')
+    effects = changed.nodes(".measure_ablation")
+    assert len(effects) == 3 and changed.running() == changed.below(*effects)
+    assert "generate_examples" not in changed.running()
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_deleted_file_is_made_again_with_what_follows_and_nothing_else(project):
+    changed = project()
+    path_of(changed, "small.mapping").unlink()
+    assert changed.running() == changed.below("small.map.map_heads")
+    assert (
+        not {*changed.nodes(".discover_circuit"), "medium.map.map_heads", "cache_teacher"} & changed.running()
+    )
+    changed = project()
+    shutil.rmtree(path_of(changed, "small.full_ce.student"))
+    assert "small.full_ce.train_student" in changed.running()
+    assert "medium.full_ce.train_student" not in changed.running()
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_cache_is_filled_for_those_who_need_it_alone(project):
+    changed = project()
+    path_of(changed, "teacher_signals.task").unlink()
+    assert changed.running() == set()
+    shutil.rmtree(path_of(changed, "small.full_ce.student"))
+    running = changed.running()
+    assert {"cache_teacher", "small.full_ce.train_student"} <= running
+    assert "small.circuit_ce.train_student" not in running
+
+
+def test_an_experiment_reuses_all_above_the_mapping(project):
+    other = project(experiment="lambda05", distillation={"cka_weight": 0.5})
+    names = {
+        node.name
+        for node in other.pipeline.nodes
+        if node.tags & {"head_mapping", "distillation", "reporting"}
+    }
+    assert other.running() == names - {"cache_teacher"}
+    assert project().running() == set()
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_teacher_cache_of_another_experiment_is_filled_anew_and_harms_none(project):
+    other = project(experiment="few", distillation={"n_train": 32})
+    assert "cache_teacher" in other.running()
+    other.store("cache_teacher", content="of few")
+    assert "cache_teacher" not in other.running()
+    assert project().running() == set()
+
+
+def test_a_preset_is_an_experiment(project):
+    printed = project(experiment="as_printed")
+    assert {*MAPPED, *trained(printed)} <= printed.running()
+    assert not set(printed.nodes(".discover_circuit")) & printed.running()
+
+
+def test_a_training_seed_shares_all_but_students(project):
+    other = project(
+        training_seed=1, data_generation={"groups": {"tom": {"train": 48}}}, distillation={"n_train": 64}
+    )
+    cells = [f"{role}.{arm}" for role, arm in grid.cells()]
+    own = {f"{cell}.{what}" for cell in cells for what in ("train_student", "predict", "track")}
+    running = other.running()
+    assert own <= running and "cache_teacher" in running
+    assert not {*MAPPED, "tune_models", "generate_examples", "small.references.predict_base"} & running
+    assert project().running() == set()
+
+
+@pytest.mark.usefixtures("restored")
+@pytest.mark.parametrize("given", [{"seed": 1}, {"task": "entity"}])
+def test_another_seed_or_task_is_made_whole_beside_the_first(project, given):
+    other = project(**given)
+    assert other.running() == {node.name for node in other.pipeline.nodes}
+    other.store()
+    assert other.running() == set() and project().running() == set()
+
+
+def test_an_environment_with_other_parameters_is_noticed(project):
+    running = project(env="local").running()
+    assert {"generate_examples", "pretrain_bases", "tune_models"} <= running
+
+
+@pytest.mark.usefixtures("restored")
+def test_what_has_no_fingerprint_is_taken_as_it_is(project):
+    old = project(distillation={"cka_weight": 9.0})
+    for folder in Path(old.told["data_root"]).rglob(FOLDER):
+        shutil.rmtree(folder)
+    assert old.running() == set()
+    verdicts = Planner(old.pipeline.nodes, old.catalog, old.told).verdicts()
+    assert {verdict.state for name, verdict in verdicts.items() if name != "cache_teacher"} == {"taken as is"}
+
+
+@pytest.mark.usefixtures("restored")
+def test_what_has_no_fingerprint_follows_an_input_that_was_made_after_it(project):
+    old = project()
+    for folder in Path(old.told["data_root"]).rglob(FOLDER):
+        shutil.rmtree(folder)
+    old.store(*MAPPED, content="made again")
+    assert set(trained(old)) <= old.running()
+    assert not {*MAPPED, *old.nodes(".discover_circuit")} & old.running()
+
+
+@pytest.mark.usefixtures("restored")
+def test_a_run_killed_halfway_goes_on_with_what_follows(project):
+    changed = project(head_mapping={"rule": "profile"})
+    changed.store("small.map.map_heads", content="by profile")
+    assert changed.running() == changed.below("medium.map.map_heads", FACTS, *_arms_of(changed, "small"))
+
+
+def _arms_of(project, role: str) -> list[str]:
+    readers = project.pipeline.only_nodes_with_inputs(f"{role}.mapping").nodes
+    return [node.name for node in readers if node.name != FACTS]
+
+
+@pytest.mark.usefixtures("restored")
+def test_reasons_are_a_few_words(project):
+    changed = project(head_mapping={"rule": "profile"})
+    shutil.rmtree(path_of(changed, "small.full_ce.student"))
+    verdicts = Planner(changed.pipeline.nodes, changed.catalog, changed.told).verdicts()
+    assert verdicts["small.map.map_heads"] == ("stale", ("head_mapping.rule nearest -> profile",))
+    assert verdicts["medium.full_ce.train_student"] == ("follows", ("from medium.mapping",))
+    assert verdicts["small.full_ce.train_student"][1] == ("small.full_ce.student is missing",)
