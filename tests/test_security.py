@@ -58,7 +58,8 @@ def test_a_module_runs_nothing_that_is_stored(path: Path) -> None:
 
 def test_the_lock_file_pins_every_dependency_by_name_and_version_alone() -> None:
     lines = (ROOT / "requirements.lock").read_text().split("\n")
-    pins = {match[1].lower().replace("_", "-") for line in lines if (match := re.fullmatch(r"([\w.-]+)==[\w.+!]+", line))}
+    found = (re.fullmatch(r"([\w.-]+)==[\w.+!]+", line) for line in lines)
+    pins = {match[1].lower().replace("_", "-") for match in found if match}
     assert len(pins) == len([line for line in lines if line])  # no address of an index, no path
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     needed = [*project["dependencies"], *project["optional-dependencies"]["test"]]

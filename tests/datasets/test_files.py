@@ -102,3 +102,17 @@ def test_a_folder_keeps_the_files_of_other_runs_and_refuses_foreign_names(tmp_pa
     assert first.load() == {"a_1.svg": b"1", "b_1.svg": b"2"}
     with pytest.raises(DatasetError, match="must start with 'a_'"):
         first.save({"../x": b""})
+
+
+def test_what_is_made_of_rows_is_old_once_they_change_even_if_the_clock_went_back(tmp_path):
+    scope = {"task": "tom", "seed": 0}
+    rows = RowsDataset(str(tmp_path / "r.csv"), ["task", "seed"], scope)
+    page = TextDataset(filepath=str(tmp_path / "page.html"), newer_than=("r.csv",), scope=scope)
+    rows.save(rows_of("tom", [1]))
+    page.save("made of 1")
+    assert page.exists()
+    later = (tmp_path / "page.html").stat().st_mtime_ns + 3600 * 10**9  # the clock goes back an hour
+    for path in (tmp_path / "page.html", tmp_path / "r.csv"):
+        os.utime(path, ns=(later, later))
+    rows.save(rows_of("tom", [2]))
+    assert not page.exists()
