@@ -29,14 +29,13 @@ def kind_of_preview(dataset) -> str:
     return getattr(annotation, "__name__", str(annotation))
 
 
-def test_scores_of_heads_are_a_heat_map_a_stage(tmp_path):
+def test_scores_of_heads_are_a_heat_map_with_rows_by_stage_and_layer(tmp_path):
     dataset = saved(HeadScoresDataset, tmp_path, SCORES)
     figure = json.loads(json.dumps(dataset.preview(), allow_nan=False))
     assert kind_of_preview(dataset) == "PlotlyPreview"
-    assert [trace["name"] for trace in figure["data"]] == ["a", "b"]
-    assert figure["data"][1]["z"] == [[0, -1, -2], [1, 0, -1]]
-    domains = [figure["layout"][name]["domain"] for name in ("yaxis", "yaxis2")]
-    assert domains[0][1] == 1 and domains[1][1] < domains[0][0]  # one below the other
+    (cells,) = figure["data"]
+    assert cells["y"] == ["a, layer 0", "a, layer 1", "b, layer 0", "b, layer 1"]
+    assert cells["z"][3] == [0.5, 0, -0.5] and cells["text"][3] == ["+1.000", "+0.000", "-1.000"]
 
 
 def test_a_history_is_curves_over_its_steps(tmp_path):

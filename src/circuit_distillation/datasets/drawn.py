@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 from kedro_datasets._typing import PlotlyPreview
 
 from circuit_distillation.datasets.files import ParquetDataset
 
-_GAP = 0.06  # between heat maps, as a share of the height
-
 
 class HeadScoresDataset(ParquetDataset):
-    """Scores of heads; previewed as one heat map a stage, layer 0 at the top."""
+    """Scores of heads; previewed as a heat map, a row a stage and layer, layer 0 of each stage at the top."""
 
     def preview(self) -> PlotlyPreview:
-        """A Plotly figure: a cell a head, the colours of each stage centred at 0."""
+        """A Plotly figure: a cell a head, coloured by its share of the strongest score of its stage."""
         frame = self.load()
-        stages = list(frame["stage"].unique())
-        height = (1 + _GAP) / len(stages) - _GAP
-        data: list[dict[str, Any]] = []
-        layout: dict[str, Any] = {"height": 80 + 190 * len(stages), "title": {"text": "Scores of heads"}}
-        for place, stage in enumerate(stages):
-            top = 1 - place * (height + _GAP)
-            axis = "" if place == 0 else str(place + 1)
-            data.append(_heat_map(frame[frame["stage"] == stage], stage, axis, top, height))
-            layout[f"xaxis{axis}"] = {"anchor": f"y{axis}", "title": {"text": "head"}, "dtick": 1}
-            layout[f"yaxis{axis}"] = {
-                "domain": [max(top - height, 0), top],
-                "autorange": "reversed",
-                "title": {"text": f"{stage}, layer"},
-            }
-        return PlotlyPreview({"data": data, "layout": layout})
+        strongest = frame.groupby("stage")["score"].transform(lambda scores: scores.abs().max() or 1.0)
+        frame = frame.assign(
+            row=frame["stage"] + ", layer " + frame["layer"].astype(str), share=frame["score"] / strongest
+        )
+        rows = list(dict.fromkeys(frame["row"]))
+        shares, scores = (
+            frame.pivot(index="row", columns="head", values=name).loc[rows] for name in ("share", "score")
+        )
+        cells = {
+            "type": "heatmap",
+            "z": [_plain(row) for _, row in shares.iterrows()],
+            "text": [[f"{score:+.3f}" for score in row] for _, row in scores.iterrows()],
+            "x": [f"head {head}" for head in shares.columns],
+            "y": rows,
+            "zmin": -1,
+            "zmax": 1,
+            "colorscale": "RdBu",
+            "reversescale": True,
+            "showscale": False,
+            "xgap": 1,
+            "ygap": 1,
+            "hovertemplate": "%{y}, %{x}: %{text}<extra></extra>",
+        }
+        layout = {
+            "title": {"text": "Scores of heads, stage by stage"},
+            "yaxis": {"autorange": "reversed", "automargin": True},
+        }
+        return PlotlyPreview({"data": [cells], "layout": layout})
 
 
 class HistoryDataset(ParquetDataset):
@@ -53,24 +62,6 @@ class HistoryDataset(ParquetDataset):
             "yaxis": {"rangemode": "tozero"},
         }
         return PlotlyPreview({"data": data, "layout": layout})
-
-
-def _heat_map(rows: pd.DataFrame, stage: str, axis: str, top: float, height: float) -> dict[str, Any]:
-    scores = rows.pivot(index="layer", columns="head", values="score")
-    return {
-        "type": "heatmap",
-        "name": stage,
-        "z": [_plain(row) for _, row in scores.iterrows()],
-        "x": scores.columns.tolist(),
-        "y": scores.index.tolist(),
-        "xaxis": f"x{axis}",
-        "yaxis": f"y{axis}",
-        "zmid": 0,
-        "colorscale": "RdBu",
-        "reversescale": False,
-        "colorbar": {"len": height, "y": top, "yanchor": "top"},
-        "hovertemplate": "layer %{y}, head %{x}: %{z:.3f}<extra>" + stage + "</extra>",
-    }
 
 
 def _plain(values: pd.Series) -> list[float | None]:
