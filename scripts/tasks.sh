@@ -12,12 +12,17 @@ kedro_run() { # kedro_run PREFIX [options]: a run, its lines and progress bars u
 
 both_tasks() { # both_tasks FUNCTION: `FUNCTION entity` beside `FUNCTION tom`; ends the script if one of them fails
     local entity tom status=0
+    set -m  # each in a process group of its own, to which Ctrl-C is passed on
     "$1" entity &
     entity=$!
     "$1" tom &
     tom=$!
+    set +m
+    trap 'kill -INT -- "-$entity" "-$tom" 2>/dev/null || true' INT TERM
     wait "$entity" || status=$?
     wait "$tom" || status=$?
+    wait  # a wait that Ctrl-C ended was not for the end of the task
+    trap - INT TERM
     [ "$status" -eq 0 ] || { echo "a task failed; the same command goes on from what exists" >&2; exit "$status"; }
 }
 

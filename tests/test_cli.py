@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,21 @@ def test_a_bar_takes_lines_in_a_log():
     log = io.StringIO()
     print("\rhalf\rdone", file=cli.LogStream(log))
     assert log.getvalue() == "\nhalf\ndone\n"
+
+
+def test_ctrl_c_stops_both_tasks_of_a_script(tmp_path):
+    (tmp_path / "task.py").write_text(
+        "import pathlib, sys, time\n"
+        "try:\n    pathlib.Path(sys.argv[1]).touch(); time.sleep(60)\n"
+        "except KeyboardInterrupt:\n    print(sys.argv[1], 'stopped', flush=True); sys.exit(130)\n"
+    )
+    script = f". {ROOT}/scripts/tasks.sh; work() {{ {sys.executable} task.py $1; }}; both_tasks work"
+    run = subprocess.Popen(["bash", "-euc", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    while not all((tmp_path / task).exists() for task in ("entity", "tom")):
+        time.sleep(0.02)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=20)[0]
+    assert run.returncode == 130 and sorted(said.splitlines()) == ["entity stopped", "tom stopped"]
 
 
 @pytest.mark.slow

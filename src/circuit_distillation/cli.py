@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import shlex
+import signal
 import sys
 import traceback
 from typing import Any, NoReturn, TextIO
@@ -48,6 +49,7 @@ class LogStream:
 def _run(verbose: bool, **options: Any) -> Any:
     KedroCliError.VERBOSE_ERROR = verbose
     _prepare_output()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler: stops like Ctrl-C
     try:
         return kedro_run.callback(**options)
     except KedroCliError as error:

@@ -11,6 +11,7 @@ from circuit_distillation import grid
 from circuit_distillation.fingerprints import code
 from circuit_distillation.fingerprints.plan import Planner
 from circuit_distillation.fingerprints.record import FOLDER
+from circuit_distillation.status import accept_stored
 
 PACKAGE = Path(code.__file__).parents[1]
 FACTS = "collect_facts"  # lists all parameters
@@ -266,3 +267,13 @@ def test_reasons_are_a_few_words(project):
     assert verdicts["small.map.map_heads"] == ("stale", ("head_mapping.rule nearest -> profile",))
     assert verdicts["medium.full_ce.train_student"] == ("follows", ("from medium.mapping",))
     assert verdicts["small.full_ce.train_student"][1] == ("small.full_ce.student is missing",)
+
+
+@pytest.mark.usefixtures("restored")
+def test_what_is_stored_can_be_accepted_as_it_is(project):
+    changed = project(head_mapping={"rule": "profile"})
+    path_of(changed, "small.full_ce.predictions").unlink()
+    planner = Planner(changed.pipeline.nodes, changed.catalog, changed.told)
+    assert accept_stored(planner) > 100
+    assert changed.running() == changed.below("small.full_ce.predict")
+    assert set(MAPPED) <= project().running()
