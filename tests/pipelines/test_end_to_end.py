@@ -111,6 +111,27 @@ def test_mlflow_has_a_parent_and_a_child_for_every_model(data_root):
     assert np.isfinite(child["metrics.full_accuracy"]) and np.isfinite(child["metrics.ce"])
 
 
+def test_runs_in_mlflow_can_be_compared_and_carry_their_artifacts(data_root):
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{data_root}/mlflow.db")
+    (experiment,) = [one for one in client.search_experiments() if one.name == "circuit_distillation"]
+    arms = ("circuit_ce", "circuit_ce_align_cka")
+    where = "tags.mlflow.runName = 'medium/{}' and tags.task = 'tom' and tags.experiment = 'paper'"
+    plain, aligned = (
+        client.search_runs([experiment.experiment_id], where.format(arm))[0] for arm in arms
+    )
+    assert set(plain.data.params) == set(aligned.data.params)
+    assert plain.data.params["distillation.learning_rate_heads"]
+    assert {"full_accuracy", "circuit_accuracy", "ce", "loss"} <= set(plain.data.metrics)
+    assert set(aligned.data.metrics) - set(plain.data.metrics) == {"cka", "noise_floor"}
+    assert len(client.get_metric_history(aligned.info.run_id, "ce")) > 1
+    files = [{file.path for file in client.list_artifacts(run.info.run_id)} for run in (plain, aligned)]
+    assert files == [{"history.csv"}, {"history.csv", "cka.png"}]
+    parent = aligned.data.tags["mlflow.parentRunId"]
+    assert "report.html" in {file.path for file in client.list_artifacts(parent)}
+
+
 def test_the_same_command_gives_the_same_data(data_root, run_kedro, tmp_path):
     run_kedro(tmp_path, ["data_generation"], task="tom")
     for name in ("train", "test", "discovery_corrupt", "corpus_train"):

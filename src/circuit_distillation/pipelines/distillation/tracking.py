@@ -47,6 +47,7 @@ def _log_run(name: str, predictions, tags: dict[str, Any], settings: dict[str, A
         mlflow.log_metrics(accuracies)
         if history is not None:
             _log_curves(history, run.info.run_id)
+            _attach(history)
     return run.info.run_id
 
 
@@ -56,6 +57,17 @@ def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for key, value in mapping.items():
         flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
     return flat
+
+
+def _attach(history) -> None:
+    """The history, with the CKA of every pair, as a table and as a picture."""
+    import mlflow
+
+    from circuit_distillation.reporting.curves import cka_figure
+
+    mlflow.log_text(history.to_csv(index=False), "history.csv")
+    if history["cka"].notna().any():
+        mlflow.log_figure(cka_figure(history), "cka.png")
 
 
 def _log_curves(history, run_id: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters import plain
+from circuit_distillation.pipelines.tracking import going_on
 from circuit_distillation.tasks.task import TASKS
 from circuit_distillation.training.draws import draw_name
 
@@ -135,7 +136,7 @@ def write_page(
 
     family = plain(family)
     tuning = plain(teacher_tuning) or {}  # null: loaded models are tuned on the corpus alone
-    return render_page(
+    page = render_page(
         family=family["name"],
         labels=_labels(family),
         results=results,
@@ -149,6 +150,17 @@ def write_page(
             task: tuning[task]["common"]["in_domain_share"] for task in TASKS if tuning.get(task)
         },
     )
+    with going_on("report.html, which lies in the data folder all the same"):
+        _attach(page)
+    return page
+
+
+def _attach(page: str) -> None:
+    """The page beside the run in MLflow, where one is followed."""
+    import mlflow
+
+    if mlflow.active_run() is not None:
+        mlflow.log_text(page, "report.html")
 
 
 def _by_model(stored: dict[str, Any], kind: str) -> dict[str, Any]:
