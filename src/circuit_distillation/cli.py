@@ -19,17 +19,20 @@ from kedro.io.core import DatasetError
 
 GO_ON = "--only-missing-outputs"
 SECONDS_BETWEEN_LINES = "15"  # of a progress bar in a log
+IN_ONE_LINE = (ValueError, OSError, RuntimeError, FloatingPointError, DatasetError)
 INTERRUPTS = ("KeyboardInterrupt", "SignalException")  # the latter of processes that share a computation
 
 
 class RunError(KedroCliError):
-    """What stopped a command, in one line."""
+    """What stopped a command, in a line; a second one where the cause may not be the user's."""
 
     def show(self, file: TextIO | None = None) -> None:
         """The line; with --verbose where it came from."""
         if self.VERBOSE_ERROR:
             click.echo("".join(traceback.format_exception(self.__cause__)), err=True)
         click.secho(f"Error: {self.message}", fg="red", err=True)
+        if not self.VERBOSE_ERROR and not isinstance(self.__cause__, KedroCliError):
+            click.echo("(--verbose shows where it comes from)", err=True)
 
 
 class LogStream:
@@ -57,7 +60,7 @@ def _run(verbose: bool, **options: Any) -> Any:
     except BaseException as error:
         if type(error).__name__ in INTERRUPTS:
             _stop()
-        if isinstance(error, ValueError | OSError | DatasetError):
+        if isinstance(error, IN_ONE_LINE):
             raise RunError(_in_one_line(error)) from error
         raise
 
