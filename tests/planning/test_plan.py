@@ -11,7 +11,9 @@ from circuit_distillation.planning.shapes import KNOWN
 from circuit_distillation.planning.work import ablation_flops, forward_flops
 
 SHAPES = dict(zip(("small", "medium", "large"), KNOWN.values(), strict=True))
-TUNING = Tuning("full", 1000, 66.0, 45.0, 512, 16, True, True, 64, ("q_proj", "k_proj", "v_proj", "o_proj"))
+TUNING = Tuning(
+    "full", 1000, 66.0, 45.0, 512, 16, True, True, True, 64, ("q_proj", "k_proj", "v_proj", "o_proj")
+)
 SETTING = Setting(
     shapes=SHAPES,
     dtype="float32",

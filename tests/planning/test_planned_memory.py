@@ -70,22 +70,23 @@ def test_activations_are_those_that_autograd_keeps(tmp_path, bf16):
 
 def test_training_memory_by_hand():
     shape, batch = Shape(2, 2, 1, 4, 8, 10, 20, tied=False), Batch(1, 1, 0)
-    rest = (
-        training_bytes(shape, 0, batch, dtype="float32", bf16=False, recomputes=False) - 4 * shape.parameters
-    )
-    whole = training_bytes(shape, shape.parameters, batch, dtype="float32", bf16=False, recomputes=False)
-    assert whole - rest == 16 * shape.parameters  # weights, gradients and two moments
-    half = training_bytes(shape, shape.parameters, batch, dtype="bfloat16", bf16=True, recomputes=False)
-    rest = training_bytes(shape, 0, batch, dtype="bfloat16", bf16=True, recomputes=False)
-    copies = copied_bytes(shape, trains_all=True, recomputes=False)
-    assert half - rest == 14 * shape.parameters + copies  # they train in float32
-    few = training_bytes(shape, 100, batch, dtype="bfloat16", bf16=True, recomputes=False)
-    rest = training_bytes(shape, 0, batch, dtype="bfloat16", bf16=True, recomputes=False)
-    assert few - rest == 16 * 100  # a copy of their own, gradient and two moments, in float32
-    sharded = training_bytes(
-        shape, shape.parameters, batch, dtype="float32", bf16=False, recomputes=False, shards=4
-    )
-    assert whole - sharded == 0.75 * 16 * shape.parameters
+    n, plain = shape.parameters, {"dtype": "float32", "bf16": False, "recomputes": False, "device": "cpu"}
+    kept = activation_bytes(shape, batch, bf16=False, recomputes=False)
+    assert training_bytes(shape, n, batch, **plain) == 12 * n + max(kept, 4 * n)
+    assert training_bytes(shape, n, batch, **plain, accumulates=True) == 16 * n + kept
+    large = Batch(100, 10, 0)
+    kept_more = activation_bytes(shape, large, bf16=False, recomputes=False)
+    assert kept_more > 8 * n
+    assert training_bytes(shape, n, large, **plain) == 12 * n + kept_more
+    assert training_bytes(shape, n, large, **plain, shards=4) == 3 * n + kept_more
+    on_gpu = training_bytes(shape, n, batch, **plain | {"device": "cuda"})
+    assert on_gpu == 12 * n + max(kept, 8 * n) + 2**29
+    # A few weights beside those of half precision: a copy, two moments, in float32.
+    half = plain | {"dtype": "bfloat16", "bf16": True}
+    kept = activation_bytes(shape, large, bf16=True, recomputes=False)
+    assert training_bytes(shape, 100, large, **half) == 2 * n + 12 * 100 + kept
+    whole = training_bytes(shape, n, large, **half)  # these train in float32, with copies
+    assert whole == 12 * n + kept + copied_bytes(shape, trains_all=True, recomputes=False)
 
 
 def test_autocast_copies_by_hand():

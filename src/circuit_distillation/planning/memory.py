@@ -61,23 +61,28 @@ def training_bytes(
     dtype: str,
     bf16: bool,
     recomputes: bool,
+    accumulates: bool = False,
     shards: int = 1,
     device: str = "cuda",
 ) -> float:
-    """Weights; gradients and two moments of the `trained` ones; autocast's copies; activations.
+    """Weights, gradients and two moments of the `trained` ones; autocast's copies; activations.
 
-    All weights train in float32, a few (heads, adapters) as float32 beside the rest. Weights, gradients,
-    moments and copies are divided by `shards`, activations are not.
+    All weights train in float32, a few (heads, adapters) as float32 beside the rest. The gradients come while
+    the activations go, so that only the larger of both counts, unless a step `accumulates` over batches; on
+    GPUs the optimizer then holds the square roots of all second moments at once. All but activations is
+    divided by `shards`.
     """
     trains_all = trained == shape.parameters
     size = 4 if trains_all else BYTES[dtype]
-    weights = shape.parameters * size
-    state = (12 if trains_all else 16) * trained
+    fixed = shape.parameters * size + (8 if trains_all else 12) * trained
+    gradients, roots = 4 * trained, 4 * trained if device == "cuda" else 0
     copies = 0.0
     if bf16 and size == 4:
-        copies = copied_bytes(shape, trains_all=trains_all, recomputes=recomputes)
-    activations = activation_bytes(shape, batch, bf16=bf16, recomputes=recomputes)
-    return (weights + state + copies) / shards + activations + CONTEXT_BYTES[device]
+        copies = copied_bytes(shape, trains_all=trains_all, recomputes=recomputes) / shards
+    forward = copies + activation_bytes(shape, batch, bf16=bf16, recomputes=recomputes)
+    if accumulates:
+        forward += gradients / shards
+    return fixed / shards + max(forward, (gradients + roots) / shards) + CONTEXT_BYTES[device]
 
 
 def inference_bytes(shape: Shape, dtype: str, device: str = "cuda") -> float:

@@ -29,6 +29,7 @@ class Tuning:
     micro_batch_size: int
     bf16: bool
     recomputes: bool
+    accumulates: bool  # a step takes several forwards
     lora_rank: int
     lora_targets: tuple[str, ...]
     shards: int = 1
@@ -115,6 +116,7 @@ def _tuning_rows(setting: Setting) -> Iterator[Row]:
             dtype=setting.dtype,
             bf16=tuning.bf16,
             recomputes=tuning.recomputes,
+            accumulates=tuning.accumulates,
             shards=tuning.shards,
         )
         flops = training_flops(

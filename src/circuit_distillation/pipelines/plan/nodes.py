@@ -12,6 +12,8 @@ from kedro.framework.cli.utils import KedroCliError
 from circuit_distillation import grid
 from circuit_distillation.parameters import validate
 from circuit_distillation.parameters.run import Parameters
+from circuit_distillation.tasks import get_task
+from circuit_distillation.tasks.words import SIGN
 
 log = logging.getLogger(__name__)
 # Tokens of an item and of its response: GOAT 115 million tokens for 1,746,300 items, Alpaca measured on 5,000
@@ -83,7 +85,7 @@ def _tuning(told: Parameters, role: str):
 
     shared, own = told.finetuning, getattr(told.finetuning, told.task)
     corpus = getattr(told.data_generation.corpus, told.task)
-    tokens, responses = CORPUS_TOKENS[told.task]
+    tokens, responses = CORPUS_TOKENS.get(told.task, CORPUS_TOKENS["tom"])  # others: instructions too
     return Tuning(
         method=getattr(shared.method, role),
         n_items=corpus.n_train * own.epochs,
@@ -93,6 +95,7 @@ def _tuning(told: Parameters, role: str):
         micro_batch_size=shared.micro_batch_size,
         bf16=shared.precision == "bf16",
         recomputes=shared.gradient_checkpointing,
+        accumulates=own.batch_size > shared.micro_batch_size * shared.processes,
         lora_rank=shared.lora.rank,
         lora_targets=shared.lora.targets,
         shards=shared.processes if shared.sharded else 1,
@@ -119,7 +122,10 @@ def _prompt_tokens(told: Parameters) -> int:
     options = told.data_generation.task_options
     if told.task == "entity":
         return 5 + 7 * options.entity.n_boxes
-    return 75 + (120 if options.tom.instruction == "full" else 0)
+    if told.task == "tom":
+        return 75 + (120 if options.tom.instruction == "full" else 0)
+    words = getattr(options, told.task).model_dump()
+    return 1 + len(SIGN.findall(get_task(told.task, **words).generate(1, 0)[0].prompt))  # about a token each
 
 
 def _free_disk(data_root: str) -> float:
