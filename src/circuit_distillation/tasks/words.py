@@ -34,12 +34,12 @@ DRINKS: tuple[str, ...] = tuple(
     syrup tea vodka water whiskey wine""".split()
 )
 
-_SIGN = re.compile(r"\n|[A-Za-z]+|[^\sA-Za-z]")
+SIGN = re.compile(r"\n|[A-Za-z]+|[^\sA-Za-z]")
 
 
 def signs(texts: Iterable[str]) -> list[str]:
     """Every word, digit, punctuation mark and newline in `texts`, sorted, for a word-level tokenizer."""
-    return sorted({sign for text in texts for sign in _SIGN.findall(text)})
+    return sorted({sign for text in texts for sign in SIGN.findall(text)})
 
 
 def without(words: Sequence[str], excluded: Iterable[str]) -> tuple[str, ...]:
