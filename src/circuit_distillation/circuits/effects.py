@@ -107,7 +107,7 @@ def _effect_frame(effects: HeadEffects, examples: Sequence[Question]) -> pd.Data
             "layer": np.concatenate([np.full(n, -1), layer.repeat(n)]),
             "head": np.concatenate([np.full(n, -1), head.repeat(n)]),
             "example_id": [example.example_id for example in examples] * (n_layers * n_heads + 1),
-            "group_id": [example.group_id for example in examples] * (n_layers * n_heads + 1),
+            "group_id": [example.group_id for example in examples] * (n_layers * n_heads + 1),  # type: ignore
             "log_prob": _column(effects.base_log_prob, effects.log_prob),
             "correct": _column(effects.base_correct, effects.correct),
             "logit_diff": _column(effects.base_logit_diff, effects.logit_diff),

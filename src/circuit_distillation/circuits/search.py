@@ -62,7 +62,7 @@ def find_circuit(
     options = {"n_processes": n_processes, "progress": progress}
     if settings["method"] == "path_patching":
         there = encode(checkpoint.tokenizer, corrupted[:n]).to(device)
-        options["checkpoint"] = work_folder
+        options["checkpoint"] = work_folder  # type: ignore[assignment]
         found = _by_patching(checkpoint.model, encoded, there, reference, settings, options)
     else:
         found = _by_ablation(checkpoint.model, encoded, reference, settings["fraction"], options)

@@ -21,6 +21,8 @@ from circuit_distillation.models.seals import sealing
 class _MadeFromRows:
     """A file that can be made from the rows of all runs: it exists only while `_is_current` says so."""
 
+    _filepath: Any  # of the dataset it is mixed into
+
     def __init__(
         self, *, filepath: str, newer_than: tuple[str, ...] = (), scope: dict | None = None, **arguments: Any
     ) -> None:

@@ -76,7 +76,7 @@ def _entries(name: str, value: ast.expr) -> Iterator[tuple[str, ast.AST]]:
         yield name, value
         return
     yield name, ast.Constant(value="a table")
-    for key, entry in zip(keys, value.values, strict=True):
+    for key, entry in zip(keys, value.values, strict=True):  # type: ignore[attr-defined]
         yield f"{name}[{key}]", entry
 
 

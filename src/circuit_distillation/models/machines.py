@@ -72,7 +72,8 @@ class Others:
         self._host, self.n_machines = told.host, told.n_machines
         log.info("waiting for %d other machines at %s:%d", told.n_machines - 1, told.host, told.port)
         with Listener(("", told.port), authkey=told.key) as listener:
-            listener._listener._socket.settimeout(JOINING_SECONDS)  # the library has no way to say it
+            # The library has no way to say it.
+            listener._listener._socket.settimeout(JOINING_SECONDS)  # type: ignore[attr-defined]
             self._connections = [self._accept(listener) for _ in range(told.n_machines - 1)]
         _check_shared(self._connections)
 

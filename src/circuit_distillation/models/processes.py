@@ -68,7 +68,7 @@ def run_at(
         meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
     else:
         meeting = {"rdzv_backend": "static", "rdzv_endpoint": f"{place.host}:{place.port}"}
-        meeting["rdzv_configs"] = {"rank": place.machine, "timeout": MEETING_SECONDS}
+        meeting["rdzv_configs"] = {"rank": place.machine, "timeout": MEETING_SECONDS}  # type: ignore
     n_machines = 1 if place is None else place.n_machines
     config = LaunchConfig(
         min_nodes=n_machines,

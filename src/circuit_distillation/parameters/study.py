@@ -114,8 +114,8 @@ def outranked(chosen: dict, overrides: dict[str, dict[str, object]]) -> dict[str
 def _by_hand(choice: dict, task: str, overrides: dict[str, dict[str, object]]) -> dict[str, object]:
     named = dict(overrides.get("distillation") or {})
     fractions = (overrides.get("head_mapping") or {}).get("fraction") or {}
-    if task in fractions:
-        named["fraction"] = fractions[task]
+    if task in fractions:  # type: ignore[operator]
+        named["fraction"] = fractions[task]  # type: ignore[index]
     arms = {arm: _replaced(settings, named) for arm, settings in choice.get("arms", {}).items()}
     return {"shared": _replaced(choice.get("shared", {}), named), "arms": arms}
 

@@ -48,9 +48,9 @@ def score_figure(scores: pd.DataFrame, circuit: Mapping[Head, str]) -> Figure:
         )
         cell.set_gid(TIP + _cell_text(head, row, circuit))
         axes.add_patch(cell)
-    for layer, head in circuit:
+    for of_layer, of_head in circuit:
         outline = Rectangle(
-            (head - 0.44, layer - 0.44), 0.88, 0.88, fill=False, edgecolor="black", linewidth=1.6
+            (of_head - 0.44, of_layer - 0.44), 0.88, 0.88, fill=False, edgecolor="black", linewidth=1.6
         )
         outline.set_gid(PASSIVE)
         axes.add_patch(outline)

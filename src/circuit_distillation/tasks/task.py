@@ -36,7 +36,7 @@ class Task(Protocol):
         """Every word and sign that prompts and answers can hold."""
 
 
-TASKS: dict[str, type] = {"entity": EntityTracking, "tom": TheoryOfMind, "sally": MovedObject}
+TASKS: dict[str, Any] = {"entity": EntityTracking, "tom": TheoryOfMind, "sally": MovedObject}
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

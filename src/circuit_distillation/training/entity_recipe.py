@@ -147,7 +147,7 @@ def scene_sampler(
     packer: EntityPacker, sizes: Sequence[int], scaffold_layer: int, n_scenes: Callable[[int], int]
 ) -> Sampler:
     """One batch a step: at least one and else ``n_scenes(boxes)`` scenes of one size drawn from ``sizes``."""
-    sizes = np.array(sizes)
+    sizes = np.array(sizes)  # type: ignore[assignment]
 
     def sample(rng: np.random.Generator) -> list[PackedBatch]:
         k = int(rng.choice(sizes))

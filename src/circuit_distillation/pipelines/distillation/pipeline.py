@@ -34,9 +34,9 @@ def _teacher_nodes() -> list[Node]:
     on_corpus = [f"tuned.{TEACHER}", "corpus.train", *sets, labels, "params:seed"]
     caches = {"task": (cache_teacher, [*on_prompts, labels])}
     if any(arm in grid.CORPUS_ARMS for arm in grid.arms()):
-        caches["tuning"] = (cache_corpus_teacher, on_corpus)
+        caches["tuning"] = (cache_corpus_teacher, on_corpus)  # type: ignore[assignment]
     if any(arm in LOGIT_ARMS for arm in grid.arms()):
-        caches["task_with_logits"] = (cache_teacher_with_logits, on_prompts)
+        caches["task_with_logits"] = (cache_teacher_with_logits, on_prompts)  # type: ignore[assignment]
     return [
         Node(function, [*inputs, "params:training_seed"], f"teacher_signals.{name}", name=function.__name__)
         for name, (function, inputs) in caches.items()

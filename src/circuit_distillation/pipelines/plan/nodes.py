@@ -121,9 +121,9 @@ def _prompt_tokens(told: Parameters) -> int:
     """With Llama-3's tokenizer, BOS included: 5 and 7 a box; 120 of instruction, 75 of story and question."""
     options = told.data_generation.task_options
     if told.task == "entity":
-        return 5 + 7 * options.entity.n_boxes
+        return 5 + 7 * options.entity.n_boxes  # type: ignore[attr-defined]
     if told.task == "tom":
-        return 75 + (120 if options.tom.instruction == "full" else 0)
+        return 75 + (120 if options.tom.instruction == "full" else 0)  # type: ignore[attr-defined]
     words = getattr(options, told.task).model_dump()
     return 1 + len(SIGN.findall(get_task(told.task, **words).generate(1, 0)[0].prompt))  # about a token each
 
