@@ -11,7 +11,7 @@ comma := ,
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 
-.PHONY: help setup run study search sweeps transfer replication picture test test-slow faults lint types clean-data
+.PHONY: help setup run study search sweeps transfer replication picture test test-slow faults coverage audit lint types clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -55,6 +55,18 @@ test-slow:      ## the tests that take minutes each
 faults:         ## kill every pipeline at random moments, compare the results with those of runs left alone
 	@scripts/setup.sh
 	@.venv/bin/python scripts/faults.py
+
+coverage:       ## lines of the library that the quick tests run; every line of statistics, mapping, similarity
+	@scripts/setup.sh test
+	@.venv/bin/python -m pip install --quiet --constraint requirements.lock coverage
+	@.venv/bin/python -m coverage run --source=circuit_distillation -m pytest -q -m "not slow"
+	@.venv/bin/python -m coverage report --skip-covered --fail-under=90
+	@.venv/bin/python -m coverage report --fail-under=100 --include='*/statistics/*,*/mapping/*,*/similarity/*'
+
+audit:          ## known vulnerabilities of the pinned dependencies
+	@scripts/setup.sh
+	@.venv/bin/python -m pip install --quiet pip-audit
+	@.venv/bin/python -m pip_audit --requirement requirements.lock --no-deps --disable-pip
 
 lint:           ## ruff
 	@scripts/setup.sh dev

@@ -69,9 +69,9 @@ def _become(arguments: list[str], log: Path) -> None:
     code = 1
     try:
         os.setsid()
-        with open(log, "w") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
+        sys.stdout = sys.stderr = file = open(log, "w", buffering=1)
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
         os.chdir(ROOT)
         sys.argv = arguments
         from kedro.framework.cli.cli import main

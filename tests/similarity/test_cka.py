@@ -188,3 +188,5 @@ def test_input_that_does_not_fit_raises():
         hsic(x, y)
     with pytest.raises(ValueError, match="finite"):
         linear_cka(torch.full((10, 4), math.nan), y)
+    with pytest.raises(ValueError, match=r"needs x \[m, p1\] and y \[m, p2\]"):
+        linear_cka(x[0], y)
