@@ -15,6 +15,7 @@ from kedro.framework.cli.project import run
 from circuit_distillation.parameters import validate
 
 DOCS = Path(__file__).parent.parent / "docs"
+SOURCES = DOCS.parent / "src" / "circuit_distillation"
 COMMANDS = [
     (page, line.split("   ")[0].strip())
     for page in ("models.md", "scaling.md")
@@ -56,3 +57,14 @@ def test_a_family_is_ten_lines():
     told = validate(given)
     assert told.family.models.large.hub_id == "Qwen/Qwen3-8B-Base"
     assert told.family.roles.small.label == "0.6B"
+
+
+def test_errors_are_quoted_as_they_are_raised():
+    sources = "".join(path.read_text() for path in SOURCES.rglob("*.py"))
+    joined = re.sub(r'"\s*\n\s*f?"', "", sources)  # a literal over several lines
+    page = (DOCS / "models.md").read_text()
+    table = page.partition("## What is refused")[2].partition("\n## ")[0]
+    cells = [row.split("|")[2] for row in table.splitlines() if row.startswith("| ")][1:]
+    quoted = [words for cell in cells for words in re.findall(r"`([^`]+)`", cell)]
+    assert len(quoted) > 30
+    assert [words for words in quoted if words not in joined] == []
