@@ -32,21 +32,12 @@ def command(monkeypatch):
     return invoke
 
 
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["--params", "tsk=tom"], "unknown parameter `tsk`: did you mean `task`?"),
-        (["--pipelines", "distilation"], "Failed to find the pipeline named 'distilation'"),
-        (["--pipelines", "head_mapping"], "input artifact(s) do not exist yet"),
-    ],
-)
-def test_an_error_is_one_line_with_the_fix(command, tmp_path, words, message):
-    params = f"data_root={tmp_path}," + (words.pop() if words[0] == "--params" else "task=tom")
-    words = [word for word in words if word != "--params"]
-    result = command("run", "--env", "test", *words, "--params", params)
-    said = [line for line in result.stderr.splitlines() if line.startswith("Error: ")]
-    assert result.exit_code == 1 and len(said) == 1 and message in said[0]
-    assert "Traceback" not in result.output
+def test_an_error_is_one_line_with_the_fix(command, tmp_path):
+    result = command("run", "--env", "test", "--params", f"tsk=tom,data_root={tmp_path}")
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    said = result.stderr.splitlines()[-1]
+    assert said.startswith("Error: unknown parameter `tsk`: did you mean `task`?")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_failing_node_is_one_line_unless_asked(command, monkeypatch):
