@@ -110,6 +110,10 @@ def test_a_browser_shows_the_graph_and_the_heat_map(address, graph) -> None:
             assert page.get_by_text(name, exact=True).first.is_visible()
         for layer in ("prompts", "circuits"):
             assert page.locator(".pipeline-layer-name", has_text=layer).first.is_visible()
+        page.goto(f"{address}/?pid=__default__&types=nodes")
+        page.wait_for_selector(".pipeline-node", timeout=60_000)
+        boxes = page.locator(".pipeline-node").all_text_contents()
+        assert len(boxes) < 20 and {"small", "medium", "large", "tune_models"} <= set(boxes)
         assert faults == []
         asked = [url for url in outside if not url.startswith("data:")]
         assert all(url.startswith("https://fonts.googleapis.com/") for url in asked)
