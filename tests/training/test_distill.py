@@ -15,6 +15,7 @@ from training.distillation_case import HEADS, PAIRS, RANDOM_PAIRS, case, setting
 from circuit_distillation.training.arms import ARMS
 from circuit_distillation.training.distill import distill
 from circuit_distillation.training.distillation_settings import DistillationSettings
+from circuit_distillation.training.loop import DistillationLoop
 
 CONF = Path(__file__).parents[2] / "conf" / "base" / "parameters_distillation.yml"
 
@@ -231,3 +232,13 @@ def test_input_that_does_not_fit_raises():
         settings(estimator="debiased")
     with pytest.raises(ValueError, match="above 0"):
         settings(epochs=0)
+
+
+def test_out_of_memory_is_one_line_with_what_to_set(monkeypatch):
+    def refuse(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
+
+    monkeypatch.setattr(DistillationLoop, "_backward", refuse)
+    told = r"^out of memory at step 1 with batch_size \d+: set .*bank_batches$"
+    with pytest.raises(MemoryError, match=told):
+        train("circuit_ce_align_cka")

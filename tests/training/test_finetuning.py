@@ -14,7 +14,7 @@ from standins import train_bpe
 from circuit_distillation.tasks import arithmetic
 from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.training.adapters import LoraSettings
-from circuit_distillation.training.finetuning import FineTuneSettings, finetune
+from circuit_distillation.training.finetuning import FineTuneSettings, ResponseLoss, finetune
 from circuit_distillation.training.finetuning_launch import finetune_in_processes
 from circuit_distillation.training.tuning_scores import tuning_scores
 from circuit_distillation.training.tuning_tokens import batch_of, micro_batches, step_items, tokenise
@@ -222,3 +222,23 @@ def test_two_processes_tune_like_one(model, tokenizer, items, shard):
     losses = [row["loss"] for row in one.history]
     assert [row["loss"] for row in two.history] == pytest.approx(losses, rel=1e-3)
     assert same(weights(model), weights(twin), 1e-3)
+
+
+def test_out_of_memory_halves_the_items_at_once_and_ends_with_the_same_weights(
+    model, tokenizer, items, monkeypatch, caplog
+):
+    options, other = replace(SETTINGS, micro_batch_size=4), copy.deepcopy(model)
+    whole, sizes = finetune(other, tokenizer, items, options), []
+    forward = ResponseLoss.forward
+
+    def small(self, input_ids, attention_mask, labels):
+        sizes.append(len(input_ids))
+        if len(input_ids) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return forward(self, input_ids, attention_mask, labels)
+
+    monkeypatch.setattr(ResponseLoss, "forward", small)
+    found = finetune(model, tokenizer, items, options)
+    assert sizes.count(4) == 1 and "out of memory in tuning: going on with 2 items at a time" in caplog.text
+    assert [row["loss"] for row in found.history] == pytest.approx([row["loss"] for row in whole.history])
+    assert same(weights(model), weights(other), 1e-5)
