@@ -68,14 +68,16 @@ def training_bytes(
     """Weights, gradients and two moments of the `trained` ones; autocast's copies; activations.
 
     All weights train in float32, a few (heads, adapters) as float32 beside the rest. The gradients come while
-    the activations go, so that only the larger of both counts, unless a step `accumulates` over batches; on
-    GPUs the optimizer then holds the square roots of all second moments at once. All but activations is
-    divided by `shards`.
+    the activations go, so that only the larger of both counts, unless a step `accumulates` over batches. The
+    optimizer then holds the square roots of all second moments at once (a CPU two copies of one matrix). All
+    but activations is divided by `shards`.
     """
     trains_all = trained == shape.parameters
     size = 4 if trains_all else BYTES[dtype]
     fixed = shape.parameters * size + (8 if trains_all else 12) * trained
-    gradients, roots = 4 * trained, 4 * trained if device == "cuda" else 0
+    gradients, roots = 4 * trained, 4 * trained
+    if device == "cpu":
+        roots = 8 * shape.vocab_size * shape.d_model if trains_all else 0
     copies = 0.0
     if bf16 and size == 4:
         copies = copied_bytes(shape, trains_all=trains_all, recomputes=recomputes) / shards
