@@ -42,11 +42,11 @@ def predictions() -> None:
 
     task = get_task("entity")
     mini.MINI_SIZES["small"] = replace(mini.MINI_SIZES["small"], n_layers=2, d_model=32, d_head=8)
-    tokenizer = mini.build_tokenizer(task.words())
+    test, means = task.generate(-(-N_PROMPTS // 7), 0)[:N_PROMPTS], task.generate(10, 1)
+    tokenizer = mini.build_tokenizer(example.prompt for example in [*test, *means])
     model = mini.build_model("small", tokenizer, 0).eval()
-    test = task.generate(-(-N_PROMPTS // 7), 0)[:N_PROMPTS]
     heads = [(0, 1), (1, 2)]
-    frame = prediction_frame(Checkpoint(model, tokenizer), test, task.generate(10, 1), heads, N_RANDOM, 0)
+    frame = prediction_frame(Checkpoint(model, tokenizer), test, means, heads, N_RANDOM, 0)
     validators.predictions(frame)
     assert len(frame) == N_PROMPTS
 
