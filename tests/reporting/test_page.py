@@ -141,6 +141,7 @@ def test_the_outcome_of_the_study_stands_beside_the_single_seed(page: str, input
     row = shown[shown.index("Claims of the paper, over the families") :]
     assert "A &lt; B" in row and "−0.020" in row and "0.0430" in row and "does not hold" in row
     assert "Claims of the paper, over the families" not in page
+    assert "Theory of mind, A &lt; B: -0.020, does not hold; in the paper +0.04" in shown
 
 
 def test_times_and_costs_are_summed_over_the_models(page: str) -> None:

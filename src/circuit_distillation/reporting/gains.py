@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,33 +28,37 @@ _MARKS = {
     "does not hold": ("s", "#a30000"),
 }
 _UNDECIDED = ("D", "#545454")
+_LABEL = 42  # characters of a label in a line
 _NOT_ACCURACIES = ("faster_at_half", "lower_final_ce", "less_time")  # claims in nats and seconds
 
 
-def gains_svg(rows: Sequence[Mapping[str, Any]], *, title: str, description: str, width: float = 5.6) -> str:
+def gains_svg(rows: Sequence[Mapping[str, Any]], *, name: str, title: str, description: str) -> str:
     """A line a row: group, label, value, low and high (None: no interval), verdict, paper (None: not there).
 
-    Values are differences of accuracy in [-1, 1]; rows of a group stand together, in the order given. `width`
-    is in inches.
+    Values are differences of accuracy in [-1, 1]; rows of a group stand together, in the order given. `name`
+    is unique in a page.
     """
     groups = list(dict.fromkeys(row["group"] for row in rows))
-    figure, axes = new_axes((width, 0.9 + 0.27 * (len(rows) + len(groups))))
+    labels = [textwrap.wrap(row["label"], _LABEL) for row in rows]
+    figure, axes = new_axes((5.8, 0.9 + 0.27 * (len(groups) + sum(map(_room, labels)))))
     height, ticks = 0.0, []
     for group in groups:
         ticks.append((height, group))
-        for row in (row for row in rows if row["group"] == group):
-            height -= 1
-            ticks.append((height, row["label"]))
-            _draw(axes, row, height)
+        for row, lines in zip(rows, labels, strict=True):
+            if row["group"] == group:
+                height -= (1 + _room(lines)) / 2
+                ticks.append((height, "\n".join(lines)))
+                _draw(axes, row, height)
+                height -= (_room(lines) - 1) / 2
         height -= 1
     axes.axvline(0, color="#1b1b1b", linewidth=0.8, zorder=1)
     axes.set_yticks([place for place, _ in ticks], [text for _, text in ticks], parse_math=False)
     for text in axes.get_yticklabels():
         text.set_weight("bold" if text.get_text() in groups else "normal")
     axes.tick_params(axis="y", length=0)
-    axes.set(xlabel="Accuracy gained", ylim=(height + 0.3, 0.7))
+    axes.set(xlabel="Difference of accuracy", ylim=(height + 0.3, 0.7))
     _legend(axes, [row["verdict"] for row in rows])
-    return to_svg(figure, name="gains", title=title, description=description, data={})
+    return to_svg(figure, name=name, title=title, description=description, data={})
 
 
 def study_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
@@ -68,6 +73,11 @@ def study_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for row in of_runs.to_dict("records")
     ]
+
+
+def _room(lines: Sequence[str]) -> float:
+    """The height of a row whose label has these lines, in rows of one line."""
+    return 0.35 + 0.65 * len(lines)
 
 
 def _draw(axes: Axes, row: Mapping[str, Any], height: float) -> None:
@@ -93,7 +103,13 @@ def _legend(axes: Axes, verdicts: Sequence[str]) -> None:
     axes.figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
 
 
+def study_svg(claims: pd.DataFrame) -> str:
+    """The claims of a study as a picture; empty where none is a difference of accuracy over its runs."""
+    rows = study_rows(claims)
+    title, words = "The paper's claims over many seeds", "Value, 95 % interval and verdict of each claim."
+    return gains_svg(rows, name="claims", title=title, description=words) if rows else ""
+
+
 if __name__ == "__main__":
-    claims, picture = (Path(argument) for argument in sys.argv[1:])
-    words = {"title": "The paper's claims over many seeds", "description": "Values, intervals and verdicts."}
-    picture.write_text(gains_svg(study_rows(pd.read_csv(claims)), **words, width=10), encoding="utf-8")
+    claims_path, picture = (Path(argument) for argument in sys.argv[1:])
+    picture.write_text(study_svg(pd.read_csv(claims_path)), encoding="utf-8")

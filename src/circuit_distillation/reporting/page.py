@@ -14,7 +14,7 @@ from circuit_distillation.reporting.answer import RIVAL_NAMES, TASK_NAMES, answe
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
 from circuit_distillation.reporting.corpus import corpus_rows
 from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings, stage_seconds
-from circuit_distillation.reporting.gains import gains_svg
+from circuit_distillation.reporting.gains import gains_svg, study_svg
 from circuit_distillation.reporting.significance import PROPOSED
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
 from circuit_distillation.reporting.tables import CAPTIONS, NAMES, OTHER_TASKS, TABLES, build_table
@@ -71,6 +71,7 @@ def render_page(
         headline=headline(answers),
         answers=answers,
         gains=_gains(answers),
+        study_picture="" if study is None else study_svg(study),
         study=[] if study is None else study.to_dict("records"),
         tables=_tables(results, labels, experiment),
         tests=significance.to_dict("records"),
@@ -104,8 +105,9 @@ def _gains(answers: list[dict[str, Any]]) -> str:
         }
         for row in answers
     ]
+    title = "Accuracy gained by CE + Align CKA"
     words = "Each line: gain, 95 % interval, verdict by shape, and a stroke for the paper's gain."
-    return gains_svg(rows, title="Accuracy gained by CE + Align CKA", description=words) if rows else ""
+    return gains_svg(rows, name="gains", title=title, description=words) if rows else ""
 
 
 def _short(row: Mapping[str, Any]) -> str:
