@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast
 
 from circuit_distillation.tasks import arithmetic, get_task
 
@@ -63,10 +63,16 @@ def _texts(unseen: tuple[str, ...]) -> list[str]:
     return [*(f" {word}" for word in words for _ in range(20)), " unknown" * 20, *(prompts * 20), *sums]
 
 
-def write_checkpoint(folder: Path, role: str, tokenizer: PreTrainedTokenizerFast, seed: int = 0) -> Path:
+def write_checkpoint(
+    folder: Path,
+    role: str,
+    tokenizer: PreTrainedTokenizerFast,
+    seed: int = 0,
+    form: type[PreTrainedConfig] = LlamaConfig,
+) -> Path:
     """As the hub has it: bfloat16 safetensors, config, tokenizer; embeddings tied but for `large`."""
     n_layers, n_heads, n_kv, d_head = SHAPES[role]
-    config = LlamaConfig(
+    config = form(
         vocab_size=len(tokenizer) + 8,
         hidden_size=n_heads * d_head,
         intermediate_size=2 * n_heads * d_head,
@@ -90,7 +96,7 @@ def write_checkpoint(folder: Path, role: str, tokenizer: PreTrainedTokenizerFast
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = LlamaForCausalLM(config).to(torch.bfloat16)
+        model = AutoModelForCausalLM.from_config(config).to(torch.bfloat16)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
-from standins import UNSEEN, write_alpaca, write_family
+from standins import UNSEEN, train_bpe, write_alpaca, write_checkpoint, write_family
+from transformers import MistralConfig, Qwen3Config
 
 from circuit_distillation import grid
 from circuit_distillation.hooks.models import UnusableModelError
@@ -90,10 +91,14 @@ def conf(tmp_path_factory) -> Path:
 
 
 def run_llama3(
-    conf: Path, given: dict, pipelines: list[str] | None = None, only_missing: bool = False
+    conf: Path,
+    given: dict,
+    pipelines: list[str] | None = None,
+    only_missing: bool = False,
+    env: str = "llama3",
 ) -> None:
     bootstrap_project(ROOT)
-    options = {"project_path": ROOT, "env": "llama3", "runtime_params": given, "conf_source": str(conf)}
+    options = {"project_path": ROOT, "env": env, "runtime_params": given, "conf_source": str(conf)}
     with KedroSession.create(**options) as session:
         session.run(pipeline_names=pipelines, only_missing_outputs=only_missing)
 
@@ -186,6 +191,24 @@ def test_a_broken_file_of_questions_stops_a_run_before_any_work(ran, conf, famil
     given = parameters(ran, family, "tom") | {"held_out": {"bigtom": str(ran / "models")}}
     with pytest.raises(UnusableModelError, match="held_out.bigtom: there is no file"):
         run_llama3(conf, given, ["held_out"])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [Qwen3Config, MistralConfig])
+def test_another_family_is_another_environment(tmp_path, conf, form):
+    name, tokenizer = form.model_type, train_bpe(1500)
+    shutil.copytree(conf / "llama3", conf / name)
+    (conf / name / "globals.yml").write_text(
+        (conf / "llama3" / "globals.yml").read_text().replace("family: llama3", f"family: {name}")
+    )
+    models = {
+        role: write_checkpoint(tmp_path / role, role, tokenizer, form=form)
+        for role in ("small", "medium", "large")
+    }
+    given = parameters(tmp_path, {"models": models}, "entity")
+    run_llama3(conf, given, ["base_models", "data_generation", "teacher_tuning"], env=name)
+    tuned = load_checkpoint(tmp_path / f"data/06_models/{name}/seed0/entity/tuned/large").model
+    assert tuned.config.model_type == name
 
 
 def test_an_unusable_model_stops_a_run_before_any_work(tmp_path, conf):
