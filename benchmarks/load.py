@@ -19,7 +19,7 @@ import pandas as pd
 from benchmarks.setting import RESULTS, machine
 
 N_PROMPTS, N_RANDOM, N_HEADS, N_EXPERIMENTS = 10_000, 200, 32, 50  # heads a layer, and layers
-BOUNDS = {"predictions": (900, 4.0), "tables": (60, 2.0), "heads": (300, 4.0), "report": (300, 2.0)}  # s, GB
+BOUNDS = {"predictions": (300, 2.0), "tables": (60, 2.0), "heads": (300, 2.0), "report": (300, 2.0)}  # s, GB
 WHAT = {
     "predictions": f"{N_PROMPTS:,} test prompts, {N_RANDOM} random circuits",
     "tables": f"rows and McNemar tests of 8 models on {N_PROMPTS:,} prompts, {N_RANDOM} random circuits",
