@@ -77,6 +77,7 @@ def test_what_is_chosen_holds_for_its_family_task_and_arm():
     shared = {"batch_size": 32, "fraction": 0.08}
     for arm in ("circuit_ce", "goat_circuit_ce"):
         assert chosen_settings(CHOSEN, "mini", "tom", arm) == shared | {"learning_rate_heads": 3e-4}
+    assert chosen_settings(CHOSEN, "mini", "tom", "random_heads_ce") == shared | {"learning_rate_heads": 3e-4}
     assert chosen_settings(CHOSEN, "mini", "tom") == shared
     assert chosen_settings(CHOSEN, "mini", "tom", "layer_cka") == shared
     assert chosen_settings(CHOSEN, "mini", "entity", "circuit_ce") == {}
