@@ -49,7 +49,7 @@ def one_at_a_time(side: Side) -> list[int]:
                 z[0, -1, columns] = seen[layer][0, -1, columns]
             return (z,)
 
-        j = (i + len(ids) // 2) % len(ids)
+        j = (i + len(ids) // 2 + 1) % len(ids)
         for row, hook in ((j, note), (i, write)):
             logits = _with_hooks(side.model, hook, ids[row : row + 1])
         answers.append(int(logits[0, -1].argmax()))

@@ -34,7 +34,7 @@ class Side:
 def interchange_accuracy(student: Side, teacher: Side) -> dict[str, float]:
     """How often student and teacher give the same answer after the exchange at the last token.
 
-    Prompt i takes the outputs of prompt i + n/2. interchange: over all prompts. interchange_moved: over those
+    Prompt i takes the outputs of prompt i + n/2 + 1. interchange: over all prompts. interchange_moved: over those
     whose teacher answer the exchange changes, nan if there is none; moved: their share.
     """
     theirs, ours = exchanged_answers(teacher), exchanged_answers(student)
@@ -48,9 +48,12 @@ def interchange_accuracy(student: Side, teacher: Side) -> dict[str, float]:
 
 @torch.no_grad()
 def exchanged_answers(side: Side) -> Tensor:
-    """Top tokens [n] of a model whose `heads` output at the last token what they do on prompt i + n/2."""
+    """Top tokens [n] of a model whose `heads` output at the last token what they do on prompt i + n/2 + 1.
+
+    Not i + n/2: prompts are stored scene by scene, so that would be the same question of another scene.
+    """
     n = len(side.encoded.input_ids)
-    source = torch.arange(n).roll(-(n // 2))
+    source = torch.arange(n).roll(-(n // 2 + 1))
     outputs = {head: side.signals.features[head].flatten(1)[source] for head in side.heads}
     answers = [_answers(side, slice(start, start + BATCH), outputs) for start in range(0, n, BATCH)]
     return torch.cat(answers)
