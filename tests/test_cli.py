@@ -86,7 +86,13 @@ def test_ctrl_c_stops_both_tasks_of_a_script(tmp_path):
         "except KeyboardInterrupt:\n    print(sys.argv[1], 'stopped', flush=True); sys.exit(130)\n"
     )
     script = f". {ROOT}/scripts/tasks.sh; work() {{ {sys.executable} task.py $1; }}; both_tasks work"
-    run = subprocess.Popen(["bash", "-euc", script], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    run = subprocess.Popen(
+        ["bash", "-euc", script],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )  # a job in the background has none
     while not all((tmp_path / task).exists() for task in ("entity", "tom")):
         time.sleep(0.02)
     run.send_signal(signal.SIGINT)

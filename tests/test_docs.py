@@ -31,7 +31,12 @@ def test_pages_name_files_and_targets_that_exist(page) -> None:
         assert target in targets
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
     paths = [path for path in re.findall(r"`((?:docs|src|conf|notebooks|benchmarks)/[\w./-]+)`", text)]
-    made = ("docs/replication", "docs/images/claims.svg", "conf/qwen3")  # by make, and by the reader
+    made = (
+        "docs/replication",
+        "docs/images/claims.svg",
+        "conf/qwen3",
+        "conf/local/mlflow.yml",
+    )  # by make, and by the reader
     for place in [*(page.parent / link for link in links), *(ROOT / path for path in paths)]:
         shown = str(place.resolve().relative_to(ROOT))
         assert place.exists() or shown.startswith(made), f"{page.name} names {shown}"

@@ -63,6 +63,8 @@ def gains_svg(rows: Sequence[Mapping[str, Any]], *, name: str, title: str, descr
 
 def study_rows(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """The claims of a study that are differences of accuracy over its runs, as rows of `gains_svg`."""
+    if claims.empty:
+        return []  # no study is published
     of_runs = claims[(claims["unit"] == "run") & ~claims["claim"].isin(_NOT_ACCURACIES)]
     return [
         {
