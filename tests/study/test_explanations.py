@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from circuit_distillation.study.claims import RUN_CLAIMS
-from circuit_distillation.study.explanations import EVIDENCE, best_settings, explanations
+from circuit_distillation.study.explanations import EVIDENCE, best_settings, explanations, tried_settings
 from circuit_distillation.study.verdicts import FAILS, HOLDS, OPEN
 
 ALIGN, RANDOM, CE = "circuit_ce_align_cka", "circuit_ce_rand_cka", "circuit_ce"
@@ -89,3 +89,10 @@ def test_the_best_setting_is_that_of_the_best_row(sweeps):
     assert best[CE] == ("{}", pytest.approx(0.75))
     assert best[ALIGN] == (json.dumps({"cka_weight": 0.1, "epochs": 3}), pytest.approx(0.8))
     assert explanations(claims(("align_beats_ce", OPEN)), pd.DataFrame(), SEARCH) == []
+    assert tried_settings(sweeps) == {
+        ALIGN: 7,
+        CE: 3,
+        RANDOM: 1,
+        "full_ce": 1,
+        "random_heads_ce_align_cka": 1,
+    }

@@ -103,6 +103,7 @@ def test_verdicts_follow_from_the_tests():
     assert verdict(0.02, 0.06, 1.0, 0.01) == "undecided"
     assert verdict(-0.02, 0.01, 0.01, 0.01) == "does not hold"
     assert verdict(0.001, 0.5, 0.01, 0.01) == "does not hold"  # shown to be smaller than any gain of interest
+    assert verdict(0.004, 0.01, 0.01, 0.01) == "does not hold"  # above 0, and shown to be smaller than that
     assert [interval_verdict(*ends, 0.5) for ends in ((0.6, 0.7), (0.4, 0.6), (0.3, 0.4))] == [
         "holds", "undecided", "does not hold",
     ]  # fmt: skip

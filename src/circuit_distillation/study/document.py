@@ -9,7 +9,7 @@ import pandas as pd
 
 from circuit_distillation.reporting.answer import TASK_NAMES
 from circuit_distillation.study.claims import ALPHA, RUN_CLAIMS, SMALLEST
-from circuit_distillation.study.explanations import best_settings, explanations
+from circuit_distillation.study.explanations import best_settings, explanations, tried_settings
 from circuit_distillation.study.markdown import interval, markdown_table, number, signed
 from circuit_distillation.study.verdicts import FAILS, HOLDS, OPEN
 
@@ -68,11 +68,12 @@ def render_replication(
         alignment=_alignment(training),
         collapse=_collapse(pairs),
         transfer=_transfer(transfer),
-        n_shared=0 if search.empty else int(shared.groupby("task").size().max()),
+        n_shared=0 if search.empty or shared.empty else int(shared.groupby("task").size().max()),
         n_trials=0 if search.empty else int(search.groupby(["task", "arm"]).size().max()),
         searches=_search(search, shared),
         explanations=_explanations(claims, sweeps, search),
         best=_best(sweeps),
+        best_of=tried_settings(sweeps),
         sweeps=_sweeps(sweeps),
     )
 
@@ -237,8 +238,8 @@ def _transfer(transfer: pd.DataFrame) -> str:
 
 
 def _search(search: pd.DataFrame, shared: pd.DataFrame) -> list[dict[str, str]]:
-    if search.empty:
-        return []
+    if search.empty or shared.empty:
+        return []  # the search has not ended
     chosen = {"chosen": lambda row: "yes" if row["chosen"] else ""}
     return [
         {

@@ -43,6 +43,13 @@ def best_settings(sweeps: pd.DataFrame, task: str) -> dict[str, tuple[str, float
     return {arm: (changes, float(means[arm, changes])) for arm, changes in best.items()}
 
 
+def tried_settings(sweeps: pd.DataFrame) -> dict[str, int]:
+    """How many different settings the sweeps gave each arm in a task."""
+    if sweeps.empty:
+        return {}
+    return sweeps.groupby(["task", "arm"])["changes"].nunique().groupby("arm").max().to_dict()
+
+
 def _series(sweeps: pd.DataFrame, sweep: str, arm: str, *keys: str, column: str = "full_accuracy") -> str:
     """Values of one arm in the order in which a sweep declares them, each with its settings of `keys`."""
     own = sweeps[(sweeps["sweep"] == sweep) & (sweeps["arm"] == arm)]
@@ -103,9 +110,12 @@ def _by_rate(_: pd.DataFrame, search: pd.DataFrame) -> str:
     )
 
 
-def _by_choice_of_heads(sweeps: pd.DataFrame, _: pd.DataFrame) -> str:
-    arms = ["full_ce", PROPOSED, "random_heads_ce_align_cka"]
-    return f"{_reference(sweeps, arms)}; their circuits: {_reference(sweeps, arms, 'circuit_accuracy')}"
+def _circuit_by_heads(sweeps: pd.DataFrame, _: pd.DataFrame) -> str:
+    aligned, alone = (
+        _series(sweeps, "number_of_heads", arm, "fraction", column="circuit_accuracy")
+        for arm in (PROPOSED, "circuit_ce")
+    )
+    return f"circuits by share of heads: CE + Align CKA {aligned}; CE alone {alone}"
 
 
 EVIDENCE: dict[str, Evidence] = {
@@ -115,7 +125,7 @@ EVIDENCE: dict[str, Evidence] = {
     "random_pairs_harm": _random_by_weight,
     "align_beats_random_pairs": _random_by_weight,
     "align_alone_keeps_base": _by_rate,
-    "gains_in_circuit": _by_choice_of_heads,
+    "gains_in_circuit": _circuit_by_heads,
     "faster_at_half": _loss_by_weight,
     "lower_final_ce": _loss_by_weight,
     "few_heads_suffice": _by_heads,

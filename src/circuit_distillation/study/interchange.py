@@ -34,8 +34,8 @@ class Side:
 def interchange_accuracy(student: Side, teacher: Side) -> dict[str, float]:
     """How often student and teacher give the same answer after the exchange at the last token.
 
-    Prompt i takes the outputs of prompt i + n/2 + 1. interchange: over all prompts. interchange_moved: over those
-    whose teacher answer the exchange changes, nan if there is none; moved: their share.
+    Prompt i takes the outputs of prompt i + n/2 + 1. interchange: over all prompts. interchange_moved: over
+    those whose teacher answer the exchange changes, nan if there is none; moved: their share.
     """
     theirs, ours = exchanged_answers(teacher), exchanged_answers(student)
     same, moved = (ours == theirs).double(), theirs != teacher.signals.labels

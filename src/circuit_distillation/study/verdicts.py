@@ -62,10 +62,13 @@ def claims_table(
 
 
 def verdict(value: float, p_above: float, p_smaller: float, smallest: float) -> str:
-    """What the declared tests say: p_above against 0, p_smaller against `smallest`, both after Holm."""
-    if p_above < ALPHA and value > 0:
-        return HOLDS
-    return FAILS if p_smaller < ALPHA and value < smallest else OPEN
+    """What the declared tests say: p_above against 0, p_smaller against `smallest`, both after Holm.
+
+    A gain shown to be smaller than the smallest of interest is none, also where it is above 0.
+    """
+    if p_smaller < ALPHA and value < smallest:
+        return FAILS
+    return HOLDS if p_above < ALPHA and value > 0 else OPEN
 
 
 def interval_verdict(low: float, high: float, threshold: float) -> str:
