@@ -92,8 +92,8 @@ def given(changes: Strict | dict) -> dict[str, object]:
 def chosen_settings(chosen: dict, family: str, task: str, arm: str | None = None) -> dict[str, object]:
     """What the search chose for all arms of a task and, if an arm is named, for that arm alone.
 
-    `chosen` is the block of the parameters as plain values. A "GOAT-style" arm, and the one that trains random
-    heads, take what was chosen for the arm they are made from.
+    `chosen` is the block of the parameters as plain values. A "GOAT-style" arm, and the one that trains
+    random heads, take what was chosen for the arm they are made from.
     """
     choice = chosen.get(family, {}).get(task, {})
     made_from = (arm or "").removeprefix("goat_").replace("random_heads_", "circuit_")
