@@ -21,7 +21,7 @@ if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then params="$params,seed=$SLURM_ARRAY_TAS
 
 export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}" TOKENIZERS_PARALLELISM=false
 export KEDRO_DISABLE_TELEMETRY=1 DO_NOT_TRACK=1
-CIRCUIT_FIRST="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1):$((20000 + SLURM_JOB_ID % 20000))"
+CIRCUIT_FIRST="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p):$((20000 + SLURM_JOB_ID % 20000))"
 CIRCUIT_KEY="$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')"
 export CIRCUIT_FIRST CIRCUIT_KEY CIRCUIT_MACHINES="$SLURM_JOB_NUM_NODES"
 if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
