@@ -28,6 +28,7 @@ TRANSFER = {
     "agreement": 0.7,
     "interchange": 0.65,
     "interchange_moved": 0.5,
+    "interchange_control": 0.1,
     "moved": 0.3,
     "held_out_accuracy": 0.6,
     "familiar_accuracy": 0.9,

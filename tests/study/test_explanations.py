@@ -42,13 +42,20 @@ def sweeps() -> pd.DataFrame:
     )
 
 
+def trial(arm: str, accuracy: float, **changes: float) -> dict:
+    figures = {"full_accuracy": accuracy, "circuit_accuracy": accuracy - 0.1, "ce": 1 - accuracy}
+    return {"task": "tom", "arm": arm, "changes": json.dumps(changes)} | figures
+
+
 SEARCH = pd.DataFrame(
-    {
-        "task": "tom",
-        "arm": "circuit_align_cka",
-        "changes": ['{"learning_rate_heads": 1e-05}', '{"learning_rate_heads": 0.001}'],
-        "full_accuracy": [0.7, 0.1],
-    }
+    [
+        trial("circuit_align_cka", 0.7, learning_rate_heads=1e-5),
+        trial("circuit_align_cka", 0.1, learning_rate_heads=1e-3),
+        trial(CE, 0.66, learning_rate_heads=1e-4),
+        trial(CE, 0.72, learning_rate_heads=1e-3),
+        trial(ALIGN, 0.5, learning_rate_heads=1e-3, cka_weight=1.0),
+        trial(ALIGN, 0.71, learning_rate_heads=1e-3, cka_weight=0.1),
+    ]
 )
 
 
@@ -68,6 +75,11 @@ def test_figures_are_means_over_students_in_the_declared_order(sweeps):
     assert row["what the trials show"] == (
         "CE + Align CKA by λ: 0.800 (0.1), 0.500 (10.0); CE alone 0.750. "
         "By prompts: 0.300 (64); CE alone 0.200 (64)"
+        "; at the same rate, CE + Align CKA and CE alone: 0.710 and 0.720 (0.001)"
+    )
+    (slow,) = explanations(claims(("lower_final_ce", OPEN)), sweeps, SEARCH)
+    assert slow["what the trials show"].endswith(
+        "CE alone 0.250; at the same rate, CE + Align CKA and CE alone: 0.290 and 0.280 (0.001)"
     )
     (rand,) = explanations(claims(("random_pairs_harm", FAILS)), sweeps, SEARCH)
     assert rand["what the trials show"].endswith(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from functools import partial
 from math import isnan
@@ -72,6 +73,19 @@ def test_the_exchange_is_that_of_one_prompt_at_a_time(side):
     exchanged = exchanged_answers(side)
     assert exchanged.tolist() == one_at_a_time(side)
     assert (exchanged != side.signals.labels).any()  # else the test would see nothing
+
+
+def test_the_control_exchanges_as_many_heads_that_are_not_mapped(side):
+    theirs = exchanged_answers(side)
+    moved = theirs != side.signals.labels
+    others = sorted(set(side.signals.features) - set(HEADS))
+    expected = [
+        (exchanged_answers(replace(side, heads=random.Random(draw).sample(others, 3))) == theirs)[moved]
+        for draw in range(5)
+    ]
+    found = interchange_accuracy(side, side)["interchange_control"]
+    assert found == pytest.approx(float(torch.stack(expected).double().mean()))
+    assert found < 1.0  # heads that are not mapped do not do what mapped ones do
 
 
 def test_a_model_agrees_with_itself_and_not_where_only_the_teacher_moves(side):

@@ -67,24 +67,47 @@ def _reference(sweeps: pd.DataFrame, arms: Sequence[str], column: str = "full_ac
     return ", ".join(f"{names[arm]} {number(own[arm])}" for arm in arms)
 
 
-def _by_weight(sweeps: pd.DataFrame, _: pd.DataFrame) -> str:
+def _same_rate(search: pd.DataFrame, column: str) -> str:
+    """CE alone and CE + Align CKA, its smallest λ, wherever the search tried both at one learning rate.
+
+    The rates that it chose for the two may differ, which alone moves accuracy and CE.
+    """
+    values: dict[float, dict[str, tuple[float, float]]] = {}
+    own = search[search["arm"].isin(("circuit_ce", PROPOSED))]
+    for row in own.to_dict("records"):
+        told = json.loads(row["changes"])
+        of_rate = values.setdefault(told.get("learning_rate_heads", 0.0), {})
+        found = (told.get("cka_weight", 0.0), row[column])
+        of_rate[row["arm"]] = min(found, of_rate.get(row["arm"], found))
+    pairs = [
+        f"{number(both[PROPOSED][1])} and {number(both['circuit_ce'][1])} ({rate:g})"
+        for rate, both in values.items()
+        if rate and len(both) == 2
+    ]
+    return f"; at the same rate, CE + Align CKA and CE alone: {', '.join(pairs)}" if pairs else ""
+
+
+def _by_weight(sweeps: pd.DataFrame, search: pd.DataFrame) -> str:
     aligned, alone = (_series(sweeps, "scarce_data", arm, "n_train") for arm in (PROPOSED, "circuit_ce"))
     return (
         f"CE + Align CKA by λ: {_series(sweeps, 'cka_weight', PROPOSED, 'cka_weight')}; "
         f"{_reference(sweeps, ['circuit_ce'])}. By prompts: {aligned}; CE alone {alone}"
+        f"{_same_rate(search, 'full_accuracy')}"
     )
 
 
-def _circuit_by_weight(sweeps: pd.DataFrame, _: pd.DataFrame) -> str:
-    aligned = _series(sweeps, "cka_weight", PROPOSED, "cka_weight", column="circuit_accuracy")
-    return (
-        f"circuit of CE + Align CKA by λ: {aligned}; {_reference(sweeps, ['circuit_ce'], 'circuit_accuracy')}"
-    )
+def _circuit_by_weight(sweeps: pd.DataFrame, search: pd.DataFrame) -> str:
+    return "circuit " + _of_weight(sweeps, search, "circuit_accuracy")
 
 
-def _loss_by_weight(sweeps: pd.DataFrame, _: pd.DataFrame) -> str:
-    aligned = _series(sweeps, "cka_weight", PROPOSED, "cka_weight", column="ce")
-    return f"final training CE of CE + Align CKA by λ: {aligned}; {_reference(sweeps, ['circuit_ce'], 'ce')}"
+def _loss_by_weight(sweeps: pd.DataFrame, search: pd.DataFrame) -> str:
+    return "final training CE " + _of_weight(sweeps, search, "ce")
+
+
+def _of_weight(sweeps: pd.DataFrame, search: pd.DataFrame, column: str) -> str:
+    aligned = _series(sweeps, "cka_weight", PROPOSED, "cka_weight", column=column)
+    alone = _reference(sweeps, ["circuit_ce"], column)
+    return f"of CE + Align CKA by λ: {aligned}; {alone}{_same_rate(search, column)}"
 
 
 def _random_by_weight(sweeps: pd.DataFrame, _: pd.DataFrame) -> str:

@@ -7,8 +7,10 @@ accuracy, Geiger et al. 2022; between a student and its teacher, Wu et al. 2022)
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from statistics import mean
 
 import torch
 from torch import Tensor
@@ -19,6 +21,7 @@ from circuit_distillation.training.teacher_cache import TeacherSignals
 
 Head = tuple[int, int]
 BATCH = 256
+CONTROLS = 5  # draws of unmapped heads: one draw of four heads says little
 
 
 @dataclass(frozen=True)
@@ -36,14 +39,28 @@ def interchange_accuracy(student: Side, teacher: Side) -> dict[str, float]:
 
     Prompt i takes the outputs of prompt i + n/2 + 1. interchange: over all prompts. interchange_moved: over
     those whose teacher answer the exchange changes, nan if there is none; moved: their share.
+    interchange_control: as interchange_moved, but the student's heads are as many drawn from the others, the
+    mean over 5 draws: what two models agree on by chance and by what other heads of the student carry.
     """
-    theirs, ours = exchanged_answers(teacher), exchanged_answers(student)
-    same, moved = (ours == theirs).double(), theirs != teacher.signals.labels
+    theirs = exchanged_answers(teacher)
+    moved = theirs != teacher.signals.labels
+    same = [
+        (exchanged_answers(replace(student, heads=heads)) == theirs).double()
+        for heads in (student.heads, *_unmapped(student))
+    ]
     return {
-        "interchange": float(same.mean()),
-        "interchange_moved": float(same[moved].mean()),
+        "interchange": float(same[0].mean()),
+        "interchange_moved": float(same[0][moved].mean()),
+        "interchange_control": mean(float(control[moved].mean()) for control in same[1:]),
         "moved": float(moved.double().mean()),
     }
+
+
+def _unmapped(student: Side) -> list[list[Head]]:
+    """Draws of as many heads as are mapped, or as there are, from those that are not; always the same."""
+    others = sorted(set(student.signals.features) - set(student.heads))
+    size = min(len(student.heads), len(others))
+    return [random.Random(draw).sample(others, size) for draw in range(CONTROLS)]
 
 
 @torch.no_grad()
