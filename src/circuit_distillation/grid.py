@@ -12,6 +12,8 @@ TEACHER = "large"
 KINDS = ("base", "tuned")
 INSTRUCT = "instruct"
 PAPER_ARMS = ("full_ce", "circuit_ce", "circuit_align_cka", "circuit_ce_rand_cka", "circuit_ce_align_cka")
+# Arms that the search gives one learning rate, as the paper has one for all: what differs is to be the loss.
+ONE_RATE_ARMS = ("circuit_ce", "circuit_ce_rand_cka", "circuit_ce_align_cka")
 CORPUS_ARMS = (
     "goat_circuit_ce",
     "goat_circuit_align_cka",

@@ -22,10 +22,10 @@ SEARCH = Search(
 
 
 def trial(case, arm: str, changes: dict, beside: dict) -> dict:
-    """A row whose accuracy follows the settings: the second rate suits `circuit_ce` alone, six epochs all."""
+    """A row whose accuracy follows the settings: the second rate suits `full_ce` alone, six epochs all."""
     settings = beside | changes
     fast = settings["learning_rate_heads"] == 1e-3
-    accuracy = 0.5 + (0.1 if fast == (arm == "circuit_ce") else 0) + (0.2 if settings.get("epochs") else 0)
+    accuracy = 0.5 + (0.1 if fast == (arm == "full_ce") else 0) + (0.2 if settings.get("epochs") else 0)
     measures = dict.fromkeys(("circuit_accuracy", "balanced_accuracy", "ce", "cka"), accuracy)
     return {"arm": arm, "changes": json.dumps(dict(changes)), "full_accuracy": accuracy, **measures}
 
@@ -37,8 +37,10 @@ def tables(monkeypatch, tmp_path) -> dict[str, pd.DataFrame]:
     monkeypatch.setattr("circuit_distillation.study.trials.run_trial", trial)
     search = create_search()
     given = {name: "" for name in search.inputs()} | {
-        "params:search": SEARCH, "params:task": "tom", "params:seed": 0, "params:experiment": "paper",
+        "params:search.training_seed": 3, "params:search.shared": SEARCH.shared,
+        "params:task": "tom", "params:seed": 0, "params:experiment": "paper",
         **{f"params:arms.{arm}": arm for arm in PAPER_ARMS},
+        **{f"params:search.trials.{arm}": SEARCH.trials[arm] for arm in PAPER_ARMS},
         **{f"params:family.roles.{role}.name": role for role in STUDENTS},
     }  # fmt: skip
     names = ("search_summary", "search_shared")
@@ -50,7 +52,7 @@ def tables(monkeypatch, tmp_path) -> dict[str, pd.DataFrame]:
 
 def test_each_arm_has_its_own_choice(tables):
     chosen = tables["search_summary"].query("chosen").set_index("arm")["changes"].map(json.loads)
-    assert chosen.to_dict() == {arm: RATES[arm == "circuit_ce"] for arm in PAPER_ARMS}
+    assert chosen.to_dict() == {arm: RATES[arm == "full_ce"] for arm in PAPER_ARMS}
     assert set(tables["search_summary"]["experiment"]) == {"paper"}
 
 

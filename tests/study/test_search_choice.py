@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -38,6 +39,26 @@ def test_the_best_mean_over_students_is_chosen_and_the_first_wins_a_tie():
     assert summary["full_accuracy"].tolist() == pytest.approx([0.6, 0.55, 0.4, 0.4])
 
 
+def test_arms_with_labels_get_the_one_rate_that_is_best_for_all_of_them():
+    low, high, other = ({"learning_rate_heads": rate} for rate in (1e-4, 1e-3, 1e-2))
+    accuracy = {
+        "circuit_ce": [(low, 0.5), (high, 0.6), (other, 0.9)],  # 0.9 at a rate that the others did not try
+        "circuit_ce_rand_cka": [(low, 0.4), (high, 0.7), (high | {"cka_weight": 5.0}, 0.65)],
+        "circuit_ce_align_cka": [(low, 0.8), (high, 0.7), (high | {"cka_weight": 5.0}, 0.75)],
+        "circuit_align_cka": [(low, 0.6), (high, 0.1), (other, 0.0)],
+    }
+    summary = summarise(
+        trials({arm: {json.dumps(told): [v, v] for told, v in of} for arm, of in accuracy.items()})
+    )
+    chosen = {row["arm"]: json.loads(row["changes"]) for row in summary[summary["chosen"]].to_dict("records")}
+    assert chosen == {  # (0.6 + 0.7 + 0.75) / 3 > (0.5 + 0.4 + 0.8) / 3
+        "circuit_ce": high,
+        "circuit_ce_rand_cka": high,
+        "circuit_ce_align_cka": high | {"cka_weight": 5.0},
+        "circuit_align_cka": low,
+    }
+
+
 def test_unequal_budgets_are_refused():
     rows = trials({"a": {"x": [0.5, 0.7], "y": [0.9, 0.2]}, "b": {"x": [0.4, 0.4]}})
     with pytest.raises(ValueError, match="more trials than others"):
@@ -52,6 +73,9 @@ def test_every_arm_must_have_as_many_declared_trials():
     for uneven in (even | {"full_ce": even["full_ce"] * 2}, {arm: () for arm in PAPER_ARMS}):
         with pytest.raises(ValidationError, match="as many trials as any other"):
             Search(training_seed=3, shared=({},), trials=uneven)
+    apart = even | {"circuit_ce": ({"learning_rate_heads": 1e-4},)}
+    with pytest.raises(ValidationError, match="no learning_rate_heads is tried by all"):
+        Search(training_seed=3, shared=({},), trials=apart)
 
 
 def test_what_all_arms_share_is_chosen_by_the_mean_over_arms_and_students():

@@ -45,7 +45,7 @@ class ParameterHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline) -> None:
         """Refuse what only some pipelines cannot do with these parameters."""
-        if "params:search" in pipeline.inputs():
+        if "params:search.training_seed" in pipeline.inputs():
             try:
                 self._parameters.check_search()
             except ValueError as error:

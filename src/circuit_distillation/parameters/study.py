@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from circuit_distillation.grid import EXTRA_ARMS, PAPER_ARMS
+from circuit_distillation.grid import EXTRA_ARMS, ONE_RATE_ARMS, PAPER_ARMS
 from circuit_distillation.parameters.fields import Count, CountOrZero, Fraction, Name, Rate, Strict, Weight
 from circuit_distillation.study.names import SWEEPS
 
@@ -68,6 +68,11 @@ class Search(Strict):
         if len(set(sizes.values())) > 1 or not min(sizes.values()):
             counted = ", ".join(f"{arm} {size}" for arm, size in sizes.items())
             raise ValueError(f"every arm needs as many trials as any other, at least one: {counted}")
+        rates = [{trial.learning_rate_heads for trial in self.trials[arm]} for arm in ONE_RATE_ARMS]
+        if not set.intersection(*rates):
+            raise ValueError(
+                f"no learning_rate_heads is tried by all of {', '.join(ONE_RATE_ARMS)}: give them one"
+            )
         return self
 
 

@@ -6,34 +6,53 @@ import json
 
 import pandas as pd
 
+from circuit_distillation.grid import ONE_RATE_ARMS
+
 KEYS = ["task", "arm", "changes"]
 MEASURES = ["full_accuracy", "circuit_accuracy", "balanced_accuracy", "ce", "cka"]
 CRITERION = "full_accuracy"
+RATE = ("circuit_ce", "circuit_ce_rand_cka", "circuit_ce_align_cka")
+RATE = "learning_rate_heads"
 
 
 def summarise(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each task, arm and trial: means over students, and `chosen` where the criterion is highest.
 
-    `trials` are rows of `trials.run_trial` with task and student. The first trial in the declared order wins
-    a tie. ValueError if an arm had more trials than another, or a student missed one: budgets must be equal.
+    The arms of ONE_RATE_ARMS get one learning rate: of the rates that all of them tried the one at which the
+    mean of their best trials is highest. `trials` are rows of `trials.run_trial` with task and student. The
+    first trial in the declared order wins a tie. ValueError if an arm had more trials than another, or a
+    student missed one: budgets must be equal.
     """
     check_budgets(trials)
-    return _best(trials, KEYS)
+    summary = _means(trials, KEYS)
+    candidates = summary.groupby("task", sort=False, group_keys=False)[list(summary)].apply(_at_one_rate)
+    return _choose(summary, candidates, ["task", "arm"])
+
+
+def _at_one_rate(summary: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a task without those of ONE_RATE_ARMS at other rates than theirs; the lower wins a tie."""
+    own = summary[summary["arm"].isin(ONE_RATE_ARMS)]
+    # a trial that names no rate has that of the parameters, here 0
+    rates = own["changes"].map(lambda changes: json.loads(changes).get(RATE, 0.0))
+    best = own.groupby([rates, "arm"])[CRITERION].max().unstack("arm").dropna().mean(axis=1)
+    return summary.drop(own.index[rates != best.idxmax()]) if len(best) else summary
 
 
 def summarise_shared(trials: pd.DataFrame) -> pd.DataFrame:
     """One row for each task and shared setting: means over arms and students; `chosen` as in `summarise`."""
     check_budgets(trials)
-    return _best(trials, [key for key in KEYS if key != "arm"])
+    summary = _means(trials, ["task", "changes"])
+    return _choose(summary, summary, ["task"])
 
 
-def _best(trials: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
+def _means(trials: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
     grouped = trials.groupby(keys, sort=False)
-    summary = grouped[MEASURES].mean().reset_index()
-    summary["trainings"] = grouped.size().to_numpy()
-    best = summary.groupby([key for key in keys if key != "changes"], sort=False)[CRITERION].idxmax()
-    summary["chosen"] = summary.index.isin(best)
-    return summary
+    return grouped[MEASURES].mean().reset_index().assign(trainings=grouped.size().to_numpy())
+
+
+def _choose(summary: pd.DataFrame, candidates: pd.DataFrame, within: list[str]) -> pd.DataFrame:
+    best = candidates.groupby(within, sort=False)[CRITERION].idxmax()
+    return summary.assign(chosen=summary.index.isin(best))
 
 
 def chosen_changes(rows: pd.DataFrame) -> dict[str, float]:

@@ -7,18 +7,18 @@ import logging
 from typing import Any
 
 from circuit_distillation.parameters import Distillation, HeadMapping
-from circuit_distillation.parameters.study import Search, Sweep, chosen_settings, given
+from circuit_distillation.parameters.study import Sweep, chosen_settings, given
 
 RUN = ("task", "seed")
 KEYS = (*RUN, "experiment")
 
 
 def run_trials(
-    role: str, arm: str, search: Search, distillation: Distillation, head_mapping: HeadMapping, **stored
+    role: str, arm: str, trials: list, distillation: Distillation, head_mapping: HeadMapping, **stored
 ):
     """Every declared trial of an arm for one student, beside the settings of the parameters: a row each."""
-    trials = [(arm, given(changes)) for changes in search.trials[arm]]
-    return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
+    declared = [(arm, given(changes)) for changes in trials]
+    return _rows(role, declared, _case(distillation, head_mapping, stored), stored)
 
 
 def choose(experiment: str, **trials):
@@ -32,7 +32,7 @@ def run_shared(
     role: str,
     arm: str,
     chosen,
-    search: Search,
+    trials: list,
     distillation: Distillation,
     head_mapping: HeadMapping,
     experiment: str,
@@ -43,8 +43,8 @@ def run_shared(
 
     own = _of_run(chosen, stored | {"experiment": experiment})
     beside = chosen_changes(own[own["arm"] == arm])
-    trials = [(arm, given(changes)) for changes in search.shared]
-    return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored, beside)
+    declared = [(arm, given(changes)) for changes in trials]
+    return _rows(role, declared, _case(distillation, head_mapping, stored), stored, beside)
 
 
 def choose_shared(chosen, experiment: str, **trials):
@@ -73,7 +73,6 @@ def run_sweep(
     role: str,
     sweep: Sweep,
     chosen: dict,
-    search: Search,
     distillation: Distillation,
     head_mapping: HeadMapping,
     **stored,
@@ -85,7 +84,7 @@ def run_sweep(
         for changes in sweep.changes
         if stored["task"] in sweep.tasks
     ]
-    return _rows(role, trials, _case(search, distillation, head_mapping, stored), stored)
+    return _rows(role, trials, _case(distillation, head_mapping, stored), stored)
 
 
 def collect(experiment: str, **sweeps):
@@ -112,7 +111,7 @@ def _rows(role: str, trials: list, case, stored: dict[str, Any], beside: dict[st
     )
 
 
-def _case(search: Search, distillation: Distillation, mapping: HeadMapping, stored: dict[str, Any]):
+def _case(distillation: Distillation, mapping: HeadMapping, stored: dict[str, Any]):
     from circuit_distillation.mapping.build import MappingSettings
     from circuit_distillation.pipelines.distillation.settings import distillation_settings
     from circuit_distillation.study.trials import TrialCase
@@ -120,7 +119,8 @@ def _case(search: Search, distillation: Distillation, mapping: HeadMapping, stor
     from circuit_distillation.training.draws import order_seed, training_block
 
     fraction, seed = getattr(mapping.fraction, stored["task"]), stored["seed"]
-    train = training_block(from_frame(stored["train"]), distillation.n_train, search.training_seed)
+    training_seed = stored["training_seed"]
+    train = training_block(from_frame(stored["train"]), distillation.n_train, training_seed)
     return TrialCase(
         student=stored["student"],
         teacher=stored["teacher"],
@@ -130,7 +130,7 @@ def _case(search: Search, distillation: Distillation, mapping: HeadMapping, stor
         student_side=_side(stored, "student"),
         teacher_side=_side(stored, "teacher"),
         mapping=MappingSettings(**mapping.model_dump() | {"fraction": fraction, "seed": seed}),
-        settings=distillation_settings(distillation, {}, order_seed(seed, search.training_seed)),
+        settings=distillation_settings(distillation, {}, order_seed(seed, training_seed)),
     )
 
 

@@ -18,11 +18,11 @@ CELLS = [(role, arm) for role in STUDENTS for arm in PAPER_ARMS]
 
 def create_search() -> Pipeline:
     """Every declared trial of every arm; then, beside those chosen, the settings that all arms share."""
-    chosen = {"chosen": "search_summary"}
+    chosen, experiment = {"chosen": "search_summary"}, {"experiment": "params:experiment"}
     nodes = [
-        *_round(run_trials, "trials"),
+        *_round(run_trials, "trials", trials="params:search.trials.{arm}"),
         Node(choose, _trials("trials"), "search_summary", name="choose"),
-        *_round(run_shared, "shared_trials", **chosen, experiment="params:experiment"),
+        *_round(run_shared, "shared_trials", trials="params:search.shared", **chosen, **experiment),
         Node(choose_shared, _trials("shared_trials") | chosen, "search_shared", name="choose_shared"),
     ]
     return Pipeline(nodes, tags="search")
@@ -32,7 +32,9 @@ def _round(function, rows: str, **more: str) -> list[Node]:
     return [
         Node(
             function,
-            _stored(role) | {"arm": f"params:arms.{arm}"} | more,
+            _stored(role)
+            | {"arm": f"params:arms.{arm}"}
+            | {name: dataset.format(arm=arm) for name, dataset in more.items()},
             f"{role}.{arm}.{rows}",
             name=function.__name__,
             namespace=f"{rows}.{role}.{arm}",
@@ -79,5 +81,7 @@ def _stored(role: str) -> dict[str, str]:
             for short, name in artifacts.items()
         },
         **{split: f"examples.{split}" for split in ("train", "validation", "means")},
-        **{name: f"params:{name}" for name in ("search", "distillation", "head_mapping", "task", "seed")},
+        # not all of `search`: another trial of one arm remakes that arm alone
+        "training_seed": "params:search.training_seed",
+        **{name: f"params:{name}" for name in ("distillation", "head_mapping", "task", "seed")},
     }
