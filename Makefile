@@ -52,7 +52,7 @@ test-slow:      ## the tests that take minutes each
 	@scripts/setup.sh test
 	@.venv/bin/python -m pytest -m slow
 
-faults:         ## kill every pipeline at random moments, compare the results with those of runs left alone
+faults:         ## kill pipelines at random moments, compare the results with those of runs left alone
 	@scripts/setup.sh
 	@.venv/bin/python scripts/faults.py
 
