@@ -11,7 +11,7 @@ comma := ,
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 
-.PHONY: help setup run study search sweeps transfer replication picture test test-slow faults coverage audit lint types clean-data
+.PHONY: help setup run study search sweeps transfer replication picture site test test-slow faults coverage audit lint types clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -43,6 +43,9 @@ replication: setup  ## docs/replication.md from the stored results of the study
 picture: setup  ## docs/images/claims.svg, the picture of the README, from the claims of docs/replication
 	@mkdir -p docs/images
 	@.venv/bin/python -m circuit_distillation.reporting.gains docs/replication/mini/claims.csv docs/images/claims.svg
+
+site: setup     ## what Kedro-Viz shows, as a static site in build/
+	@.venv/bin/python scripts/viz_site.py
 
 test:           ## environment and tests (at most 10 minutes on 2 cores)
 	@scripts/setup.sh test
