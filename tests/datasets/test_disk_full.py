@@ -107,7 +107,7 @@ KINDS = {
     "json": Dataset(lambda path: JSONDataset(filepath=path), "t.json", lambda n: {"heads": list(range(n))}),
     "text": Dataset(lambda path: TextDataset(filepath=path), "t.md", lambda n: "| a | b |\n" * n),
     "rows": Dataset(lambda path: RowsDataset(path, ["task"], {"task": "tom"}), "r.csv", frame, tuples),
-    "figures": Dataset(lambda path: FolderDataset(path, "a_"), "f", lambda n: {"a_.svg": b"<svg/>" * n * 2}),
+    "figures": Dataset(lambda path: FolderDataset(path, "a"), "f", lambda n: {"a.svg": b"<svg/>" * n * 2}),
     "teacher": Dataset(TeacherSignalsDataset, "t.safetensors", signals, lambda read: read.labels.tolist()),
     "model": Dataset(CheckpointDataset, "m", checkpoint, lambda loaded: model_hash(loaded.model)),
     "training": Training(),

@@ -94,25 +94,41 @@ def test_without_a_sound_copy_a_run_adds_its_rows_and_the_broken_table_is_kept(t
     assert path.with_name(f"{path.name}.broken").is_file()
 
 
-def test_a_folder_keeps_the_files_of_other_runs_and_refuses_foreign_names(tmp_path):
-    first, second = (FolderDataset(str(tmp_path / "f"), prefix) for prefix in ("a_", "b_"))
-    first.save({"a_1.svg": b"1"})
-    assert not second.exists()
-    second.save({"b_1.svg": b"2"})
-    assert first.load() == {"a_1.svg": b"1", "b_1.svg": b"2"}
-    with pytest.raises(DatasetError, match="must start with 'a_'"):
-        first.save({"../x": b""})
+@pytest.fixture
+def folders(tmp_path):
+    """(root, dataset of a run) of a folder that several runs fill."""
+    return tmp_path / "f", lambda run: FolderDataset(str(tmp_path / "f"), run)
 
 
-def test_what_is_made_of_rows_is_old_once_they_change_even_if_the_clock_went_back(tmp_path):
-    scope = {"task": "tom", "seed": 0}
-    rows = RowsDataset(str(tmp_path / "r.csv"), ["task", "seed"], scope)
-    page = TextDataset(filepath=str(tmp_path / "page.html"), newer_than=("r.csv",), scope=scope)
-    rows.save(rows_of("tom", [1]))
-    page.save("made of 1")
-    assert page.exists()
-    later = (tmp_path / "page.html").stat().st_mtime_ns + 3600 * 10**9  # the clock goes back an hour
-    for path in (tmp_path / "page.html", tmp_path / "r.csv"):
-        os.utime(path, ns=(later, later))
-    rows.save(rows_of("tom", [2]))
-    assert not page.exists()
+def test_a_folder_keeps_the_files_of_other_runs_and_refuses_foreign_names(folders):
+    root, of = folders
+    of("lambda_5").save({"1.svg": b"1"})
+    assert not of("lambda").exists()  # whose name the other's begins with
+    of("lambda").save({"1.svg": b"2"})
+    assert of("lambda").load() == {"lambda/1.svg": b"2", "lambda_5/1.svg": b"1"}
+    with pytest.raises(DatasetError, match="is no name of a file"):
+        of("lambda").save({"../x": b""})
+    of("none").save({})
+    assert of("none").exists() and sorted(os.listdir(root)) == ["lambda", "lambda_5", "none"]
+
+
+def test_a_run_that_draws_less_leaves_none_of_its_old_files(folders):
+    root, of = folders
+    of("a").save({"1.svg": b"1", "dropped.svg": b""})
+    of("a").save({"1.svg": b"2"})
+    (root / "a" / "by_hand.svg").write_bytes(b"")
+    assert of("a").load() == {"a/1.svg": b"2"}
+    assert not (root / "a" / "dropped.svg").exists()
+
+
+def test_a_file_of_a_folder_that_is_gone_or_changed_is_noticed(folders):
+    root, of = folders
+    of("a").save({"1.svg": b"1", "2.svg": b"2"})
+    assert of("a").exists()
+    (root / "a" / "1.svg").write_bytes(b"x")
+    assert not of("a").exists()
+    with pytest.raises(DatasetError, match=r"the checksum of 1.svg differs"):
+        of("b").load()
+    of("a").save({"1.svg": b"1", "2.svg": b"2"})
+    (root / "a" / "2.svg").unlink()
+    assert not of("a").exists()

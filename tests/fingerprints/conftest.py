@@ -68,7 +68,7 @@ def _stand_in(dataset: Any, content: str) -> None:
         for name in ("config.json", "model.safetensors", "checksums.json"):
             (path / name).write_text(f"{path} {content}")
     elif isinstance(dataset, FolderDataset):
-        dataset.save({f"{dataset._prefix}figure.svg": content.encode()})
+        dataset.save({"figure.svg": content.encode()})
     else:
         path.write_text(json.dumps(f"{path} {content}"))
 

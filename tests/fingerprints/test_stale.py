@@ -187,6 +187,17 @@ def test_an_experiment_reuses_all_above_the_mapping(project):
 
 
 @pytest.mark.usefixtures("restored")
+def test_the_tables_and_the_page_are_of_the_experiment_that_made_them_last(project):
+    other = project(experiment="lambda05", distillation={"cka_weight": 0.5})
+    other.store()
+    assert other.running() == set()
+    assert project().running() == {"build_tables", "write_page"}
+    project().store("build_tables", "write_page")
+    assert project().running() == set()
+    assert other.running() == {"build_tables", "write_page"}
+
+
+@pytest.mark.usefixtures("restored")
 def test_a_teacher_cache_of_another_experiment_is_filled_anew_and_harms_none(project):
     other = project(experiment="few", distillation={"n_train": 32})
     assert "cache_teacher" in other.running()

@@ -14,23 +14,7 @@ from kedro_datasets.text import TextDataset as _TextDataset
 from circuit_distillation.datasets.atomic import write_atomically
 from circuit_distillation.datasets.previews import table_preview
 from circuit_distillation.datasets.reading import readable
-from circuit_distillation.datasets.rows import RowsDataset
 from circuit_distillation.models.seals import sealing
-
-
-class _MadeFromRows:
-    """A file that can be made from the rows of all runs: it exists only while `_is_current` says so."""
-
-    _filepath: Any  # of the dataset it is mixed into
-
-    def __init__(
-        self, *, filepath: str, newer_than: tuple[str, ...] = (), scope: dict | None = None, **arguments: Any
-    ) -> None:
-        super().__init__(filepath=filepath, **arguments)
-        self._newer_than, self._scope = tuple(newer_than), scope or {}
-
-    def _exists(self) -> bool:
-        return super()._exists() and _is_current(Path(self._filepath), self._newer_than, self._scope)
 
 
 class ParquetDataset(_ParquetDataset):
@@ -55,7 +39,7 @@ class ParquetDataset(_ParquetDataset):
         return table_preview(self.load(), nrows)
 
 
-class CSVDataset(_MadeFromRows, _CSVDataset):
+class CSVDataset(_CSVDataset):
     """A pandas frame as CSV, for tables that people open."""
 
     def save(self, data: Any) -> None:
@@ -85,24 +69,9 @@ class JSONDataset(_JSONDataset):
             )
 
 
-class TextDataset(_MadeFromRows, _TextDataset):
+class TextDataset(_TextDataset):
     """A text file, UTF-8."""
 
     def save(self, data: str) -> None:
         """Write beside, then rename."""
         write_atomically(Path(self._filepath), lambda path: _TextDataset(filepath=str(path)).save(data))
-
-
-def _is_current(path: Path, sources: tuple[str, ...], scope: dict[str, Any]) -> bool:
-    """Whether a file made from the rows of all runs is newer than they are, and they hold rows of this run.
-
-    `sources` are tables beside it, `scope` says which rows are this run's. Where this fails the file counts
-    as missing: --only-missing-outputs renews it.
-    """
-    made = path.stat().st_mtime_ns
-    for source in (path.parent / name for name in sources):
-        if not source.exists() or source.stat().st_mtime_ns > made:
-            return False
-        if not RowsDataset(str(source), list(scope), scope).exists():
-            return False
-    return True

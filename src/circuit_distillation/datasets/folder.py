@@ -1,38 +1,56 @@
-"""A folder of small files, such as figures: saving adds or replaces files and keeps those of other runs."""
+"""A folder of small files, such as figures, in a folder of its own for each run."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kedro.io import AbstractDataset
 
-from circuit_distillation.datasets.atomic import write_atomically
+from circuit_distillation.datasets.atomic import locked
+from circuit_distillation.models.folders import new_folder
+from circuit_distillation.models.seals import FOLDER_SEAL, BrokenArtifactError, check
 
 
 class FolderDataset(AbstractDataset):
-    """Map of file name to bytes. It exists for a run once a file starts with the run's `prefix`."""
+    """Map of file name to bytes: saves the files of one `run`, loads those of all, as `{run}/{name}`.
 
-    def __init__(self, filepath: str, prefix: str = "", metadata: dict | None = None) -> None:
+    Saving replaces all files of the run, which are sealed. It exists for a run while its files are what was
+    written, all of them.
+    """
+
+    def __init__(self, filepath: str, run: str, metadata: dict | None = None) -> None:
         self._filepath = PurePosixPath(filepath)
-        self._prefix = prefix
+        self._scope = {"run": run}
+        self._own = Path(filepath) / run
         self.metadata = metadata
 
     def load(self) -> dict[str, bytes]:
-        """Every file of the folder, by name."""
-        return {path.name: path.read_bytes() for path in sorted(Path(self._filepath).glob("[!.]*"))}
+        """Every file of every run. `BrokenArtifactError` if one is not what was written."""
+        root, files = Path(self._filepath), {}
+        with locked(root):
+            for seal in sorted(root.glob(f"[!.]*/{FOLDER_SEAL}")):
+                check(seal.parent)
+                paths = [seal.with_name(name) for name in json.loads(seal.read_text())]
+                files |= {f"{path.parent.name}/{path.name}": path.read_bytes() for path in paths}
+        return files
 
     def save(self, data: dict[str, bytes]) -> None:
-        """Write each file whole; names must start with the prefix, so that runs cannot mix."""
-        for name, content in data.items():
-            if not name.startswith(self._prefix) or "/" in name:
-                raise ValueError(f"file name {name!r} must start with {self._prefix!r} and hold no slash")
-        for name, content in data.items():
-            path = Path(self._filepath) / name
-            write_atomically(path, lambda beside, content=content: beside.write_bytes(content))
+        """Write all files of the run, or none."""
+        if strange := [name for name in data if Path(name).name != name]:
+            raise ValueError(f"{strange[0]!r} is no name of a file")
+        root = Path(self._filepath)
+        with locked(root), new_folder(self._own, hidden_as=root) as folder:
+            for name, content in data.items():
+                (folder / name).write_bytes(content)
 
     def _exists(self) -> bool:
-        return any(Path(self._filepath).glob(f"{self._prefix}*"))
+        try:
+            check(self._own)
+        except BrokenArtifactError:
+            return False
+        return (self._own / FOLDER_SEAL).is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "prefix": self._prefix}
+        return {"filepath": str(self._filepath), "run": self._scope["run"]}

@@ -52,7 +52,6 @@ class RowsDataset(AbstractDataset):
             for place in (path.parent / COPIES / path.name, path):
                 with sealing(place):
                     write_atomically(place, lambda beside: _write(data, beside))
-                    _make_newest(place)
 
     def _rows(self, path: Path) -> pd.DataFrame:
         try:
@@ -122,11 +121,3 @@ def _write(data: pd.DataFrame, path: Path) -> None:
         data.to_csv(path, index=False)
     else:
         data.to_parquet(path, index=False)
-
-
-def _make_newest(path: Path) -> None:
-    """Let a table be newer than all beside it, even if the clock went back: what is made of it compares."""
-    others = (other for other in path.parent.glob("[!.]*") if other.is_file() and other != path)
-    latest = max((other.stat().st_mtime_ns for other in others), default=0)
-    if path.stat().st_mtime_ns <= latest:
-        os.utime(path, ns=(latest + 1, latest + 1))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,12 +39,13 @@ def artifact_of(dataset: Any) -> Artifact | None:
     if path is None:
         return None
     scope = getattr(dataset, "_scope", None) or {}
-    of_run = ".".join(map(str, scope.values())) or getattr(dataset, "_prefix", "").rstrip("_")
-    return Artifact(Path(path), of_run, is_cache=getattr(dataset, "is_cache", False))
+    return Artifact(
+        Path(path), ".".join(map(str, scope.values())), is_cache=getattr(dataset, "is_cache", False)
+    )
 
 
 def content(artifact: Artifact) -> str | None:
-    """A digest of what is stored; None where nothing is, and for folders of no sealed artifact.
+    """A digest of what is stored, of a shared file or folder by all runs; None where nothing sealed is.
 
     Seals stand for what they seal, unless a file was changed after it was sealed.
     """
@@ -51,15 +53,19 @@ def content(artifact: Artifact) -> str | None:
     if artifact.pattern:
         return _of_all(sorted(path.rglob(artifact.pattern)), path)
     if path.is_dir():
-        path = path / FOLDER_SEAL
-        return checksum(path)[:16] if path.is_file() else None
+        seal = path / FOLDER_SEAL
+        if artifact.scope:  # a folder in it for each run
+            return _of_all(sorted(path.rglob(FOLDER_SEAL)), path)
+        return checksum(seal)[:16] if seal.is_file() else None
     return _of_file(path) if path.is_file() else None
 
 
 def _of_file(path: Path) -> str:
     seal = seal_path(path)
-    sealed = seal.is_file() and seal.stat().st_mtime_ns >= path.stat().st_mtime_ns
-    return (seal.read_text() if sealed else checksum(path))[:16]
+    with suppress(FileNotFoundError):  # no seal, or another run is replacing both
+        if seal.stat().st_mtime_ns >= path.stat().st_mtime_ns:
+            return seal.read_text()[:16]
+    return checksum(path)[:16]
 
 
 def _of_all(paths: list[Path], root: Path) -> str:

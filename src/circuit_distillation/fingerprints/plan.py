@@ -56,8 +56,9 @@ class Planner:
         A cache counts as filled by its node, if that is among the nodes, else as what lies in it.
         """
         inputs = {name: self._identity(name) for name in node.inputs if self._counts(name)}
-        code = code_version(node.func, other_tasks(self._told["task"]))
-        return Made(parameters_read(node.inputs, self._told), inputs, code)
+        others = set() if self._is_of_all_runs(node) else other_tasks(self._told["task"])
+        parameters = parameters_read(node.inputs, self._told, others)
+        return Made(parameters, inputs, code_version(node.func, others))
 
     def _verdict(self, node: Any) -> Verdict:
         if not node.outputs:
@@ -112,6 +113,13 @@ class Planner:
             (artifact := self._artifact(name)) is not None and artifact.is_cache for name in node.outputs
         )
 
+    def _is_of_all_runs(self, node: Any) -> bool:
+        """Whether a node reads what every run left, of every task."""
+        artifacts = map(self._artifact, filter(self._counts, node.inputs))
+        return any(
+            artifact is not None and bool(artifact.scope or artifact.pattern) for artifact in artifacts
+        )
+
     def _counts(self, name: str) -> bool:
         """Whether an input is an artifact, and none that is never whole."""
         return not is_parameter(name) and not getattr(self.catalog.get(name), "is_scratch", False)
@@ -120,10 +128,9 @@ class Planner:
         artifact = self._artifact(name)
         if artifact is None:
             return None
-        if artifact.is_own:
+        if not artifact.is_cache:
             return content(artifact)
-        maker = self._makers.get(name)
-        if artifact.is_cache and maker is not None:
+        if maker := self._makers.get(name):
             return self.made(maker).fingerprint()
         record = read_record(artifact)
         return record.made.fingerprint() if record else None

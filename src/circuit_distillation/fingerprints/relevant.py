@@ -16,21 +16,21 @@ NOT_OF_A_ROLE = {"label"}  # for a node that is told of one role: labels are for
 NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "experiments", "search", "sweeps", "machine", "held_out"}
 
 
-def parameters_read(inputs: Iterable[str], told: dict[str, Any]) -> dict[str, Any]:
+def parameters_read(inputs: Iterable[str], told: dict[str, Any], others: Collection[str]) -> dict[str, Any]:
     """Dotted name -> value of every parameter that counts among a node's `inputs`.
 
-    `told` is everything that a run is told. In every block what is under the name of another task is left
-    out, and of what the search chose that of other families and arms.
+    `told` is everything that a run is told. In every block what is under a name of `others`, tasks that do
+    not count, is left out, and of what the search chose that of other families and arms.
     """
     names = [name for name in inputs if name == "parameters" or name.startswith("params:")]
-    narrowed, others = _narrowed(told, _arms(names)), other_tasks(told["task"])
+    narrowed = _narrowed(told, _arms(names))
     values: dict[str, Any] = {}
     for path in (name.removeprefix("params:") for name in names):
         if path == "parameters":
-            values |= dict(_flat(narrowed, "", NOT_OF_ALL | others))
+            values |= dict(_flat(narrowed, "", {*NOT_OF_ALL, *others}))
         elif path.rpartition(".")[2] not in SPEED:
             of_role = NOT_OF_A_ROLE if path.startswith("family.roles.") else set()
-            values |= dict(_flat({path: _at(narrowed, path)}, "", NOT_OF_A_BLOCK | of_role | others))
+            values |= dict(_flat({path: _at(narrowed, path)}, "", {*NOT_OF_A_BLOCK, *of_role, *others}))
     return values
 
 

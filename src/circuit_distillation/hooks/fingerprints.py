@@ -35,6 +35,7 @@ class FingerprintHooks:
 
         Comes before all other checks, which ask the catalog what exists.
         """
+        self._catalog, self._made = catalog, {}
         if run_params.get("only_missing_outputs"):
             verdicts = Planner(pipeline.nodes, catalog, self._told).verdicts()
             _show_to_runner(pipeline.nodes, verdicts, catalog)
@@ -42,11 +43,10 @@ class FingerprintHooks:
         self._warn_of_stale_inputs(pipeline, catalog)
 
     @hook_impl
-    def before_node_run(self, node, catalog) -> None:
-        """Note what the node has been given, as it is now."""
-        if self._told:  # not in a spawned worker: what it makes is then taken as it is
-            self._catalog = catalog
-            self._made[node.name] = Planner([node], catalog, self._told).made(node)
+    def before_dataset_loaded(self, node) -> None:
+        """Note what the node is about to be given: rows that another run adds from now on do not count."""
+        if self._told and node.name not in self._made:  # told of nothing: a spawned worker
+            self._made[node.name] = Planner([node], self._catalog, self._told).made(node)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, node) -> None:

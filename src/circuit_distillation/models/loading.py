@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 
-from circuit_distillation.models.seals import seal_folder
+from circuit_distillation.models.folders import new_folder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -61,17 +58,9 @@ def _device(name: str | None) -> str:
 
 def save_checkpoint(checkpoint: Checkpoint, folder: str | Path) -> None:
     """Write model and tokenizer beside `folder`, then rename: the folder is whole or absent."""
-    folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with new_folder(Path(folder)) as beside:
         checkpoint.model.save_pretrained(beside)
         checkpoint.tokenizer.save_pretrained(beside)
-        seal_folder(beside)
-        beside.chmod(0o755)  # mkdtemp makes a folder that only its owner can read
-        _replace_folder(beside, folder)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def is_checkpoint(folder: str | Path) -> bool:
@@ -101,19 +90,3 @@ def check_same_model(model: torch.nn.Module, expected: str, what: str, pipeline:
             f"{what} is of model {expected}, the model here is {found}: one was made again without the "
             f"other. Make {what} again with `kedro run --pipelines {pipeline}` and the same --params"
         )
-
-
-def _replace_folder(source: Path, target: Path) -> None:
-    """Move `source` to `target`; an older target steps aside first, since a folder cannot be overwritten."""
-    if not target.exists():
-        os.replace(source, target)
-        return
-    aside = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=target.parent))
-    os.replace(target, aside / "old")
-    try:
-        os.replace(source, target)
-    except OSError:
-        os.replace(aside / "old", target)
-        raise
-    finally:
-        shutil.rmtree(aside)

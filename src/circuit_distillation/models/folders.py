@@ -1,0 +1,50 @@
+"""Folders that are whole or absent: written under a hidden name, sealed, then renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from circuit_distillation.models.seals import seal_folder
+
+
+@contextmanager
+def new_folder(folder: Path, hidden_as: Path | None = None) -> Iterator[Path]:
+    """A folder to write into; once all went well it is sealed and takes the place of `folder`.
+
+    Meanwhile it is hidden beside `hidden_as`, by default `folder` itself, under a name that starts with its.
+    """
+    near = hidden_as or folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _hidden(near) as beside:
+        yield beside
+        seal_folder(beside)
+        beside.chmod(0o755)  # mkdtemp makes a folder that only its owner can read
+        _replace(beside, folder, near)
+
+
+@contextmanager
+def _hidden(near: Path) -> Iterator[Path]:
+    beside = Path(tempfile.mkdtemp(prefix=f".{near.name}.", dir=near.parent))
+    try:
+        yield beside
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _replace(source: Path, target: Path, near: Path) -> None:
+    """Move `source` to `target`; an older target steps aside first, since a folder cannot be overwritten."""
+    if not target.exists():
+        os.replace(source, target)
+        return
+    with _hidden(near) as aside:
+        os.replace(target, aside / "old")
+        try:
+            os.replace(source, target)
+        except OSError:
+            os.replace(aside / "old", target)
+            raise
