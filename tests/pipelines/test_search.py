@@ -13,7 +13,7 @@ from circuit_distillation.datasets.files import CSVDataset
 from circuit_distillation.grid import PAPER_ARMS, STUDENTS
 from circuit_distillation.parameters.study import Search
 from circuit_distillation.pipelines.search import nodes
-from circuit_distillation.pipelines.search.pipeline import create_search
+from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
 
 RATES = ({"learning_rate_heads": 1e-4}, {"learning_rate_heads": 1e-3})
 SEARCH = Search(
@@ -63,3 +63,12 @@ def test_what_all_share_is_tried_beside_it(tables):
     )
     assert shared.index[shared["chosen"]].tolist() == ['{"epochs": 6}']
     assert set(shared["trainings"]) == {len(PAPER_ARMS) * len(STUDENTS)}
+
+
+def test_a_trial_more_concerns_its_arm_alone():
+    for node in create_search().nodes + create_sweeps().nodes:
+        told = {name for name in node.inputs if name.startswith("params:search")}
+        own = {f"params:search.trials.{arm}" for arm in PAPER_ARMS if f".{arm}." in node.name}
+        assert told <= own | {"params:search.training_seed", "params:search.shared"}, node.name
+    told = {name for node in create_sweeps().nodes for name in node.inputs if name.startswith("params:search")}
+    assert told == {"params:search.training_seed"}
