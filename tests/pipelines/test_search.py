@@ -70,5 +70,5 @@ def test_a_trial_more_concerns_its_arm_alone():
         told = {name for name in node.inputs if name.startswith("params:search")}
         own = {f"params:search.trials.{arm}" for arm in PAPER_ARMS if f".{arm}." in node.name}
         assert told <= own | {"params:search.training_seed", "params:search.shared"}, node.name
-    told = {name for node in create_sweeps().nodes for name in node.inputs if name.startswith("params:search")}
-    assert told == {"params:search.training_seed"}
+    of_sweeps = {name for name in create_sweeps().inputs() if name.startswith("params:search")}
+    assert of_sweeps == {"params:search.training_seed"}
