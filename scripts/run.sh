@@ -7,16 +7,14 @@ cd "$(dirname "$0")/.."
 extra="${1:+,$1}"
 start=$SECONDS
 
-run() { # run TASK [kedro options]
+missing() { # missing TASK [kedro options]: what is not there or not up to date
     local task="$1"
     shift
-    kedro_run "$task" --params "task=$task,$one_worker$extra" "$@"
+    kedro_run "$task" --only-missing-outputs --params "task=$task,$one_worker$extra" "$@"
 }
-missing() { run "$1" --only-missing-outputs; }
 
-run entity --pipelines data_generation    # alone, since it creates MLflow's database
-run tom --pipelines data_generation
+missing entity --pipelines data_generation  # alone, since it creates MLflow's database
 both_tasks missing
-run tom --pipelines reporting             # the page over both tasks, whichever ended first
+missing tom --pipelines reporting           # the page over both tasks, if the task that ended last did not see the other
 finished_since "$start"
 echo "the report: $(pwd)/data/08_reporting/mini/report.html"
