@@ -3,8 +3,9 @@
     python -m benchmarks.load [PART ...]      writes benchmarks/results/load.md; fails if a bound is not kept
 
 Parts: `predictions` (10,000 test prompts under 200 random circuits), `tables` (their rows and tests), `heads`
-(mapping a student of 1,024 heads onto a teacher of 1,024) and `report` (50 experiments on one page). The
-model of `predictions` is tiny (2 layers of 8 heads, random weights): what counts grows with the prompts.
+(mapping a student of 1,024 heads onto a teacher of 1,024) and `report` (50 experiments on one page, with as
+many pictures and facts as runs of the mini family leave). The model of `predictions` is tiny (2 layers of 8
+heads, random weights): what counts grows with the prompts.
 """
 
 from __future__ import annotations
@@ -24,10 +25,23 @@ WHAT = {
     "predictions": f"{N_PROMPTS:,} test prompts, {N_RANDOM} random circuits",
     "tables": f"rows and McNemar tests of 8 models on {N_PROMPTS:,} prompts, {N_RANDOM} random circuits",
     "heads": f"two models of {N_HEADS**2:,} heads, 200 prompts: checked, mapped by every rule",
-    "report": f"tables and page over {N_EXPERIMENTS} experiments",
+    "report": f"tables and page over {N_EXPERIMENTS} experiments, with pictures and facts",
 }
 ARMS = ("base", "tuned", "circuit_ce", "full_ce", "circuit_ce_rand_cka", "circuit_ce_align_cka")
 RULES = ("nearest", "one_to_one", "profile", "cka", "random")
+STAGES = {
+    "entity": (
+        "value_fetcher",
+        "position_transmitter",
+        "position_detector",
+        "structure_reader",
+        "label_reader",
+    ),
+    "tom": ("mean_ablation",),
+}
+LAYERS = {"small": 4, "medium": 6, "large": 8}  # of the mini family, with 8 heads each
+N_FACTS = 400  # of a run, of each task about as many
+LABELS = {"small": "S", "medium": "M", "large": "L"}
 
 
 def predictions() -> None:
@@ -90,12 +104,14 @@ def heads() -> None:
 
 def report() -> None:
     """The tables and the page of a family with many experiments."""
+    from circuit_distillation.reporting.facts import run_facts
     from circuit_distillation.reporting.page import render_page
     from circuit_distillation.reporting.results import result_rows
     from circuit_distillation.reporting.significance import significance_table
     from circuit_distillation.reporting.tables import build_table
 
-    results, tests = [], []
+    results, tests, facts, figures = [], [], [], {}
+    drawn = {task: _drawn(task) for task in STAGES}
     for number in range(N_EXPERIMENTS):
         run = {"task": ("entity", "tom")[number % 2], "seed": 0, "experiment": f"e{number // 2}"}
         stored = {
@@ -107,15 +123,56 @@ def report() -> None:
             role, arm = name.split(".")
             results.append(result_rows(frame, **run, model=role, arm=arm))
         tests.append(significance_table(stored, **run))
-    labels = {"small": "S", "medium": "M", "large": "L"}
+        facts.append(run_facts(**run, mappings={}, groups={"Parameters": _settings()}))
+        figures |= _renamed(drawn[run["task"]], run["experiment"])
     rows = pd.concat(results, ignore_index=True)
     for number in range(1, 5):
-        build_table(rows, number, labels, "e0")
-    facts = pd.DataFrame(columns=["task", "seed", "experiment", "group", "name", "value"])
-    significance = pd.concat(tests, ignore_index=True)
-    given = {"results": rows, "significance": significance, "figures": {}, "facts": facts}
-    page = render_page(family="mini", labels=labels, **given, experiment="e0")
-    print(f"page of {len(page) / 1e6:.1f} MB")
+        build_table(rows, number, LABELS, "e0")
+    significance, told = (pd.concat(frames, ignore_index=True) for frames in (tests, facts))
+    given = {"results": rows, "significance": significance, "figures": figures, "facts": told}
+    page = render_page(family="mini", labels=LABELS, **given, experiment="e0")
+    pictures = sum(map(len, figures.values()))
+    print(
+        f"page of {len(page) / 1e6:.1f} MB, pictures of all experiments {pictures / 1e6:.1f} MB", flush=True
+    )
+
+
+def _drawn(task: str) -> dict[str, bytes]:
+    """The pictures of one run: of six searched models, and of the arms of both students."""
+    from circuit_distillation.reporting.figures import run_figures
+
+    rng = np.random.default_rng(0)
+    head = {"student": [1, 1], "teacher": [2, 1], "student_impact": 0.2, "teacher_impact": 0.3}
+    mapping = {"rule": "nearest", "pairs": [head] * 4, "random_pairs": [head] * 4, "n_pairs": 4}
+    mapping |= {"distinct_teacher_heads": 1, "ties": []}
+    histories, scores = {}, {}
+    for role, arm in ((role, arm) for role in ("small", "medium") for arm in ARMS[2:]):
+        history = pd.DataFrame({"step": range(300), "ce": rng.random(300), "noise_floor": 0.2, "cka": np.nan})
+        if arm.endswith("cka"):
+            history["cka"] = history["cka_0"] = rng.random(300)
+        histories[f"{role}.{arm}"] = history
+    for role, arm in ((role, arm) for role in LAYERS for arm in ARMS[:2]):
+        index = [(*head, stage) for stage in STAGES[task] for head in np.ndindex(LAYERS[role], 8)]
+        frame = pd.DataFrame(index, columns=["layer", "head", "stage"])
+        scores[f"{role}.{arm}"] = frame.assign(score=rng.normal(size=len(frame)), stderr=0.01)
+    run = {"task": task, "seed": 0, "experiment": "e0", "labels": LABELS, "circuits": {}}
+    return run_figures(**run, histories=histories, scores=scores, mappings=dict.fromkeys(LABELS, mapping))
+
+
+def _renamed(drawn: dict[str, bytes], experiment: str) -> dict[str, bytes]:
+    """Those of another experiment: drawing them is the work of its own run, and not of the page."""
+    swaps = {b"_e0_": f"_{experiment}_".encode(), b'"e0"': f'"{experiment}"'.encode()}
+    renamed = {}
+    for name, svg in drawn.items():
+        for old, new in swaps.items():
+            svg = svg.replace(old, new)
+        renamed[f"{experiment}/{name.replace('_e0_', f'_{experiment}_')}"] = svg
+    return renamed
+
+
+def _settings() -> dict[str, str]:
+    """As many facts as a run leaves, about as long."""
+    return {f"distillation.some_block.setting_{k:03d}": "0.0001" * (1 + k % 9) for k in range(N_FACTS)}
 
 
 def _made_up(seed: int, n: int, n_random: int, task: str = "entity") -> pd.DataFrame:

@@ -6,9 +6,10 @@ from html.parser import HTMLParser
 import pandas as pd
 import pytest
 from page_inputs import CLAIM, page_inputs
-from synthetic import LABELS
+from synthetic import LABELS, run_inputs
 
 from circuit_distillation.reporting.facts import run_facts
+from circuit_distillation.reporting.figures import run_figures
 from circuit_distillation.reporting.page import render_page
 from circuit_distillation.reporting.results import COLUMNS
 from circuit_distillation.reporting.significance import COLUMNS as TEST_COLUMNS
@@ -112,6 +113,17 @@ def test_later_seeds_are_folded_and_heads_can_be_hovered(page: str) -> None:
     assert "<details open><summary>Theory of mind, seed 0, experiment paper" in page
     assert "<details><summary>Theory of mind, seed 1, experiment paper" in page
     assert '<g class="head"><title>Layer 0, head 0: score' in page
+
+
+def test_pictures_are_those_of_the_experiment_of_the_page_and_others_are_told_of(inputs) -> None:
+    other = run_figures(task="tom", seed=0, experiment="as_printed", labels=LABELS, **run_inputs())
+    figures = inputs["figures"] | {f"tom_seed0_as_printed/{name}": svg for name, svg in other.items()}
+    html = render_page(**inputs | {"figures": figures})
+    checked(html)
+    assert "experiment as_printed</summary>" not in html and "such as <code>tom_seed0_as_printed<" in html
+    html = render_page(**inputs | {"figures": figures, "experiment": "as_printed"})
+    assert "<details open><summary>Theory of mind, seed 0, experiment as_printed</summary>\n<div" in html
+    assert html.count("<svg") == len(other) < len(figures)
 
 
 def test_a_family_without_runs_has_a_page_too() -> None:

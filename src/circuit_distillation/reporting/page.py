@@ -49,7 +49,8 @@ def render_page(
     """The page as HTML text, with everything inside it.
 
     `results`, `significance` and `facts` hold the rows of every run of the family, `figures` the SVG files of
-    `figures.run_figures`; `experiment` is the one the answer and the tables speak of. `scaffolded` says
+    `figures.run_figures` under `{folder of the run}/{name}`; `experiment` is the one the answer and the
+    tables speak of, and whose pictures are shown: of others only the folders are told. `scaffolded` says
     that the models are the mini family, whose training builds sparse circuits in, and `in_domain_shares` is
     the share of the task's own data in the tuning mixture of each task, in [0, 1]: both are said on the
     page. `study` is the claims table of the study over seeds, if the family has one.
@@ -65,6 +66,7 @@ def render_page(
     )
     environment.filters |= {"signed": _signed, "number": _number, "p_value": _p_value}
     answers = answer_rows(significance, labels, experiment)
+    pictures, elsewhere = _pictures(figures, experiment)
     return environment.get_template("page.html.j2").render(
         family=family,
         experiment=experiment,
@@ -75,7 +77,8 @@ def render_page(
         study=[] if study is None else study.to_dict("records"),
         tables=_tables(results, labels, experiment),
         tests=significance.to_dict("records"),
-        sections=_sections(figures),
+        sections=_sections(pictures),
+        elsewhere=elsewhere,
         cells=_by_block(cell_rows(results, labels, experiment)),
         cell_headings=list(CELL_METRICS),
         corpus=corpus_rows(facts, labels, in_domain_shares or {}),
@@ -149,9 +152,21 @@ def _table(results: pd.DataFrame, number: int, labels: Mapping[str, str], experi
     }
 
 
-def _sections(figures: Mapping[str, bytes]) -> list[dict[str, Any]]:
+def _pictures(figures: Mapping[str, bytes], experiment: str) -> tuple[list[dict[str, str]], list[str]]:
+    """The pictures of an experiment in their order, and the folders of those of others."""
+    pictures, elsewhere = [], set()
+    for name, content in figures.items():
+        svg = content.decode()
+        data = dict(_DATA.findall(svg.partition(">")[0]))
+        if data.get("experiment", experiment) == experiment:
+            pictures.append(_picture(svg, data))
+        else:
+            elsewhere.add(name.rpartition("/")[0])
+    return sorted(pictures, key=lambda one: int(one["order"])), sorted(elsewhere)
+
+
+def _sections(pictures: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Pictures by section and run; the first run of each task is shown, the others are folded away."""
-    pictures = sorted((_picture(svg.decode()) for svg in figures.values()), key=lambda one: int(one["order"]))
     sections = []
     for section, (anchor, heading) in SECTIONS.items():
         runs: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
@@ -169,9 +184,8 @@ def _sections(figures: Mapping[str, bytes]) -> list[dict[str, Any]]:
     return sections
 
 
-def _picture(svg: str) -> dict[str, str]:
+def _picture(svg: str, data: Mapping[str, str]) -> dict[str, str]:
     words = _WORDS.search(svg)
-    data = dict(_DATA.findall(svg[: svg.index(">")]))
     if words is None or len(data) < 5:
         raise ValueError(
             "a figure does not say what it shows; draw the figures again with figures.run_figures"
