@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from circuit_distillation.fingerprints.source import FACTS_VERSION, Facts, read_module
 
@@ -34,11 +35,12 @@ def _reader() -> CodeReader:
 
 
 class CodeReader:
-    """Follows names through the modules of one package. What was read is kept in a file, by content."""
+    """Follows names through the modules of one package. What was read of each is kept in a file."""
 
     def __init__(self, root: Path, package: str, kept: Path | None = None) -> None:
         self._root, self._package, self._kept = root, package, kept
-        self._facts = _known(kept) if kept else {}
+        self._kept_facts = _known(kept) if kept else {}
+        self._read_anew = False
         self._modules: dict[str, Facts | None] = {}
         self._versions: dict[tuple[str, str, frozenset[str]], dict[str, str]] = {}
 
@@ -46,10 +48,9 @@ class CodeReader:
         """Digests by module of all definitions reached from `name` of `module`."""
         key = module, name, leave_out
         if key not in self._versions:
-            before = len(self._facts)
             self._versions[key] = self._version(*key)
-            if self._kept and len(self._facts) > before:
-                _keep(self._kept, self._facts)
+            if self._kept and self._read_anew:
+                self._keep(self._kept)
         return self._versions[key]
 
     def _version(self, module: str, name: str, leave_out: frozenset[str]) -> dict[str, str]:
@@ -113,12 +114,23 @@ class CodeReader:
         return self._modules[module]
 
     def _read(self, module: str, path: Path) -> Facts:
-        package = module if path.name == "__init__.py" else module.rpartition(".")[0]
         source = path.read_bytes()
-        key = f"{package} {_digest(source)}"
-        if key not in self._facts:
-            self._facts[key] = read_module(source.decode(), package)
-        return self._facts[key]
+        known = self._kept_facts.get(module, {})
+        if known.get("of") != _digest(source):
+            package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+            known = {"of": _digest(source), "facts": read_module(source.decode(), package)}
+            self._kept_facts[module], self._read_anew = known, True
+        return known["facts"]
+
+    def _keep(self, kept: Path) -> None:
+        """For the next process, of modules that exist; a folder that cannot be written costs it a second."""
+        facts = {module: known for module, known in self._kept_facts.items() if self._path(module)}
+        beside = kept.with_name(f"{kept.name}.{os.getpid()}")
+        with suppress(OSError):
+            kept.parent.mkdir(exist_ok=True)
+            beside.write_text(json.dumps(facts))
+            os.replace(beside, kept)
+        self._read_anew = False
 
     def _path(self, module: str) -> Path | None:
         if module != self._package and not module.startswith(f"{self._package}."):
@@ -139,16 +151,7 @@ def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def _known(kept: Path) -> dict[str, Facts]:
+def _known(kept: Path) -> dict[str, dict[str, Any]]:
     with suppress(OSError, ValueError):
         return json.loads(kept.read_text())
     return {}
-
-
-def _keep(kept: Path, facts: dict[str, Facts]) -> None:
-    """For the next process; a folder that cannot be written costs it a second."""
-    beside = kept.with_name(f"{kept.name}.{os.getpid()}")
-    with suppress(OSError):
-        kept.parent.mkdir(exist_ok=True)
-        beside.write_text(json.dumps(facts))
-        os.replace(beside, kept)

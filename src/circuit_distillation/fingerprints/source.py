@@ -2,7 +2,8 @@
 
 A definition is a function, class or assignment at the top of a module. Its digest is over its syntax tree:
 comments, docstrings, annotations and layout do not count. A table of the form `{"name": ...}` counts entry
-by entry, as definitions `TABLE[name]`.
+by entry, as definitions `TABLE[name]`. Statements that change what an earlier one defined (`X |= ...`,
+`X[...] = ...`) are part of the definition; calls at the top of a module (`X.add(...)`) are not.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-FACTS_VERSION = 1  # of what `read_module` returns: part of the key under which it is kept
+FACTS_VERSION = 2  # of what `read_module` returns: part of the key under which it is kept
 _SKIPPED = {"annotation", "returns", "type_comment", "type_params", "kind", "ctx"}
 _FILE = re.compile(r"[\w./-]+\.(j2|csv|json|css|js)")
 Facts = dict[str, Any]
@@ -33,13 +34,20 @@ def read_module(source: str, package: str) -> Facts:
             imports |= _imported(statement, package)
         else:
             for name, node in _defined(statement):
-                definitions[name] = _facts(node, package)
+                facts = _facts(node, package)
+                definitions[name] = _both(definitions[name], facts) if name in definitions else facts
     own = package.partition(".")[0]
     imports = {name: target for name, target in imports.items() if target.partition(".")[0] == own}
     known = {*definitions, *imports, own}
     for facts in definitions.values():
         facts[1] = [use for use in facts[1] if use.startswith("file:") or use.partition(".")[0] in known]
     return {"imports": imports, "definitions": definitions}
+
+
+def _both(facts: list[Any], more: list[Any]) -> list[Any]:
+    """Of a definition that a later statement changes."""
+    digest = hashlib.sha256(f"{facts[0]}{more[0]}".encode()).hexdigest()[:16]
+    return [digest, sorted({*facts[1], *more[1]})]
 
 
 def _statements(body: list[ast.stmt]) -> Iterator[ast.stmt]:
@@ -67,6 +75,8 @@ def _defined(statement: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
         nodes = (node for target in targets for node in ast.walk(target))
         for name in (node.id for node in nodes if isinstance(node, ast.Name)):
             yield from _entries(name, statement.value)
+    elif isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
+        yield statement.target.id, statement
 
 
 def _entries(name: str, value: ast.expr) -> Iterator[tuple[str, ast.AST]]:
