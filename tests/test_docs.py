@@ -40,3 +40,8 @@ def test_pages_name_files_and_targets_that_exist(page) -> None:
     for place in [*(page.parent / link for link in links), *(ROOT / path for path in paths)]:
         shown = str(place.resolve().relative_to(ROOT))
         assert place.exists() or shown.startswith(made), f"{page.name} names {shown}"
+
+
+def test_benchmarks_name_their_machine_by_its_cores() -> None:
+    for path in (ROOT / "benchmarks/results").glob("*.md"):
+        assert not re.search("load average|Xeon|EPYC|Processor", path.read_text()), path.name
