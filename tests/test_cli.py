@@ -62,6 +62,33 @@ def test_a_stopped_run_says_how_to_go_on(command, monkeypatch):
     )
 
 
+def test_memory_that_ends_is_one_line(command, monkeypatch):
+    def full(**_: object) -> None:
+        raise MemoryError("no room for 64 prompts: halve distillation.batch_size")
+
+    monkeypatch.setattr(cli.kedro_run, "callback", full)
+    said = command("run").stderr
+    assert "Error: no room for 64 prompts: halve distillation.batch_size" in said and "Traceback" not in said
+
+
+def test_a_stopped_run_says_how_to_go_on_when_mlflow_is_dead_and_as_a_module(command, monkeypatch):
+    def interrupted(**_: object) -> None:
+        raise KeyboardInterrupt
+
+    def dead(_: str) -> None:
+        raise ConnectionError("no route to http://user:secret@127.0.0.1:9/")
+
+    monkeypatch.setattr(cli.kedro_run, "callback", interrupted)
+    monkeypatch.setattr("mlflow.end_run", dead)
+    monkeypatch.setattr(sys, "argv", ["/lib/circuit_distillation/__main__.py", "--params", "task=tom"])
+    result = CliRunner().invoke(cli.run, ["--params", "task=tom"])
+    assert result.exit_code == 130 and result.stderr.splitlines()[-2:] == [
+        "Stopped. What is finished is kept; go on with "
+        "`python -m circuit_distillation --params task=tom --only-missing-outputs`",
+        "MLflow has failed (no route to http://127.0.0.1:9/): its run stays open",
+    ]
+
+
 def test_status_shows_what_would_run(command, tmp_path):
     result = command("status", "--env", "test", "--params", f"task=tom,data_root={tmp_path}")
     lines = result.stdout.splitlines()
@@ -93,7 +120,9 @@ def test_ctrl_c_stops_both_tasks_of_a_script(tmp_path):
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # a job in the background has none
+    given_up = time.monotonic() + 60
     while not all((tmp_path / task).exists() for task in ("entity", "tom")):
+        assert run.poll() is None and time.monotonic() < given_up, "the tasks never began"
         time.sleep(0.02)
     run.send_signal(signal.SIGINT)
     said = run.communicate(timeout=20)[0]

@@ -9,6 +9,7 @@ import shlex
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
 import click
@@ -17,9 +18,11 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError, _split_params, env_option, split_string
 from kedro.io.core import DatasetError
 
+from circuit_distillation.errors import first_line
+
 GO_ON = "--only-missing-outputs"
 SECONDS_BETWEEN_LINES = "15"  # of a progress bar in a log
-IN_ONE_LINE = (ValueError, OSError, RuntimeError, FloatingPointError, DatasetError)
+IN_ONE_LINE = (ValueError, OSError, RuntimeError, MemoryError, FloatingPointError, DatasetError)
 INTERRUPTS = ("KeyboardInterrupt", "SignalException")  # the latter of processes that share a computation
 
 
@@ -113,12 +116,17 @@ def _prepare_output() -> None:
 
 
 def _stop() -> NoReturn:
-    """Say how to go on; MLflow's run was stopped, not finished."""
-    if mlflow := sys.modules.get("mlflow"):
-        mlflow.end_run("KILLED")
+    """Say how to go on; then stop MLflow's run, which is not finished, if its store still answers."""
+    module = Path(sys.argv[0]).name == "__main__.py"  # python -m circuit_distillation, or its package
+    start = ["python", "-m", "circuit_distillation"] if module else ["kedro"]
     words = [word for word in sys.argv[1:] if word != GO_ON]
-    command = shlex.join(["kedro", *words, GO_ON])
+    command = shlex.join([*start, *words, GO_ON])
     click.echo(f"\nStopped. What is finished is kept; go on with `{command}`", err=True)
+    if mlflow := sys.modules.get("mlflow"):
+        try:
+            mlflow.end_run("KILLED")
+        except Exception as error:  # of any kind: MLflow passes on those of its stores
+            click.echo(f"MLflow has failed ({first_line(error)}): its run stays open", err=True)
     sys.exit(130)
 
 

@@ -22,9 +22,9 @@ def project_path() -> str:
     return str(find_kedro_project(Path.cwd()) or Path.cwd())
 
 
-# Checks before a run are called last to first: what is stale counts as missing for all others, and a run is
-# entered only once its models and inputs are there.
-HOOKS = (TrackingHooks(), ParameterHooks(), RunHooks(), ModelHooks(), ArtifactHooks(), FingerprintHooks())
+# Checks before a run are called last to first: parameters, then what is stale, which counts as missing for
+# all others; a run is entered only once its models and inputs are there.
+HOOKS = (TrackingHooks(), RunHooks(), ModelHooks(), ArtifactHooks(), FingerprintHooks(), ParameterHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-mlflow", "kedro_mlflow")  # TrackingHooks calls them
 
 CONFIG_LOADER_ARGS = {

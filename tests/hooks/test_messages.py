@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
@@ -46,6 +47,31 @@ def test_a_missing_artifact_names_the_commands_that_make_it(tmp_path):
     assert "kedro run --pipelines data_generation,pretraining,teacher_tuning,circuit_discovery" in text
     assert "task=tom" in text and "--only-missing-outputs" in text
     assert not [path for path in tmp_path.rglob("*") if path.is_file() and "mlflow" not in path.name]
+
+
+def test_the_command_that_is_named_can_be_given_as_it_is(tmp_path):
+    with pytest.raises(MissingArtifactError) as caught:
+        run(tmp_path, ["head_mapping"], task="tom", seed=1, family={"instruct": None})
+    assert "task=tom,seed=1,family.instruct=null" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "given", "message"),
+    [
+        ("study", {}, "no run has left any in this data folder. `make run` makes one"),
+        ("compare", {"experiments": "paper+lambda5"}, "no run has left any in this data folder"),
+        ("compare", {}, "parameter `experiments` is not given: name two"),
+        ("search", {"search": {"training_seed": 9}}, "parameter `search.training_seed` = 9"),
+    ],
+)
+def test_what_only_one_pipeline_needs_is_refused_before_any_work(tmp_path, pipeline, given, message):
+    import mlflow
+
+    with pytest.raises(KedroCliError) as caught:
+        run(tmp_path, [pipeline], task="tom", **given)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    assert mlflow.search_runs(search_all_experiments=True).empty
 
 
 def test_no_mlflow_run_is_left_by_a_missing_artifact(tmp_path):

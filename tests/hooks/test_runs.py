@@ -72,6 +72,14 @@ def test_leftovers_of_killed_saves_are_removed_and_nothing_else(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted(kept)
 
 
+def test_the_seal_of_a_file_named_as_a_folder_stays(tmp_path):
+    (tmp_path / "small").mkdir()
+    for name in ("small.json", ".small.json.sha256", ".small.gone.sha256"):
+        (tmp_path / name).write_text("")
+    assert remove_leftovers([tmp_path / "small"]) == [tmp_path / ".small.gone.sha256"]
+    assert (tmp_path / ".small.json.sha256").exists()
+
+
 def hook_of(data_root: Path) -> RunHooks:
     hook = RunHooks()
     parameters = {"data_root": str(data_root), "task": "tom", "seed": 0, "experiment": "paper"}

@@ -18,6 +18,7 @@ from circuit_distillation.hooks import tracking
 from circuit_distillation.hooks.tracking import SQLITE, TrackingHooks, fault_of
 from circuit_distillation.pipelines.circuit_discovery.tracking import track_cost
 from circuit_distillation.pipelines.distillation.tracking import ACCURACIES, track_baseline
+from circuit_distillation.pipelines.tracking import going_on
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_NoBodyMustEverSeeThis0123456789"
@@ -80,6 +81,14 @@ def test_a_server_that_dies_is_left_alone_from_then_on(caplog) -> None:
     ]
 
 
+def test_nodes_tell_no_password(caplog) -> None:
+    with going_on("a history"):
+        raise ConnectionError(f"API request to {NOWHERE}api/2.0/mlflow failed\nand more")
+    assert [record.getMessage() for record in caplog.records] == [
+        "MLflow has failed (API request to http://127.0.0.1:9/api/2.0/mlflow failed): not logged is a history"
+    ]
+
+
 def test_nodes_give_their_results_without_mlflow(monkeypatch, caplog) -> None:
     def refuse(*_, **__) -> None:
         raise ConnectionError("refused")
@@ -112,11 +121,8 @@ def test_a_run_with_a_broken_database_goes_on_and_no_token_is_written(tmp_path, 
     assert len(written) > 10 and not [path for path in written if TOKEN.encode() in path.read_bytes()]
 
 
-def test_servers_listen_on_this_machine_alone() -> None:
-    from kedro_mlflow.config.kedro_mlflow_config import UiOptions
-    from kedro_viz.constants import DEFAULT_HOST
-
-    assert UiOptions().host == DEFAULT_HOST == "127.0.0.1"
+def test_no_configuration_opens_a_server_to_others() -> None:
+    """MLflow's and Kedro-Viz's own default is this machine alone."""
     for path in ROOT.glob("conf/*/mlflow.yml"):
         assert "ui" not in OmegaConf.load(path)
     text = "".join(path.read_text() for path in [ROOT / "Makefile", *(ROOT / "scripts").iterdir()])

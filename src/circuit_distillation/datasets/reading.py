@@ -9,6 +9,7 @@ from pathlib import Path
 from kedro.io.core import DatasetError
 from safetensors import SafetensorError
 
+from circuit_distillation.errors import first_line
 from circuit_distillation.models.seals import BrokenArtifactError, broken, check
 
 
@@ -24,5 +25,4 @@ def readable(path: Path) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, DatasetError) else error
         if isinstance(cause, FileNotFoundError):
             raise
-        reason = (str(cause).splitlines() or [type(cause).__name__])[0]
-        raise broken(path, f"cannot be read ({reason})") from None
+        raise broken(path, f"cannot be read ({first_line(cause)})") from None

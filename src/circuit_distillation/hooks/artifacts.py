@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from kedro.framework.cli.utils import KedroCliError
@@ -86,6 +87,8 @@ def _message(missing: list[str], run_params, catalog) -> str:
     options = _options(run_params)
     shown = ", ".join(missing[:4]) + (f" and {len(missing) - 4} more" if len(missing) > 4 else "")
     stages = ",".join(_producers(missing, catalog))
+    if not stages:  # what runs of every seed and experiment leave together
+        return f"{shown}: no run has left any in this data folder. `make run` makes one, `make study` all"
     return (
         f"{len(missing)} input artifact(s) do not exist yet: {shown}. Make them with "
         f"`kedro run --pipelines {stages}{options}` or make whatever is missing with "
@@ -99,4 +102,5 @@ def _flat(mapping: dict, prefix: str = ""):
         if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", value
+            word = value is None or isinstance(value, bool)  # None would be read back as a text
+            yield f"{prefix}{key}", json.dumps(value) if word else value

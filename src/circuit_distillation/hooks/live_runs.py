@@ -67,11 +67,18 @@ def remove_leftovers(paths: Iterable[Path]) -> list[Path]:
         beside
         for path in paths
         for beside in path.parent.glob(f".{path.name}.*")
-        if beside not in (seal_path(path), path.with_name(f".{path.name}.lock"))
+        if beside not in (seal_path(path), path.with_name(f".{path.name}.lock")) and not _is_seal(beside)
     ]
     for beside in found:
         shutil.rmtree(beside) if beside.is_dir() else beside.unlink(missing_ok=True)
     return found
+
+
+def _is_seal(path: Path) -> bool:
+    """Whether a hidden file is the seal of something else that is there: tuned/.small.json.sha256 is not of
+    the folder tuned/small."""
+    sealed = path.with_name(path.stem.removeprefix("."))
+    return path == seal_path(sealed) and sealed.exists()
 
 
 @contextmanager

@@ -45,11 +45,16 @@ class ParameterHooks:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, pipeline) -> None:
         """Refuse what only some pipelines cannot do with these parameters."""
-        if "params:search.training_seed" in pipeline.inputs():
-            try:
-                self._parameters.check_search()
-            except ValueError as error:
-                raise InvalidParameterError(f"parameter {error}") from None
+        asked = self._parameters
+        checks = {
+            "params:search.training_seed": asked.check_search,
+            "params:experiments": asked.check_experiments,
+        }
+        try:
+            for name in pipeline.inputs() & set(checks):
+                checks[name]()
+        except ValueError as error:
+            raise InvalidParameterError(f"parameter {error}") from None
 
 
 def _checked(loader) -> Parameters:

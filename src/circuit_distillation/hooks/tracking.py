@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import re
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 from kedro.framework.hooks import hook_impl
 
 from circuit_distillation.datasets.atomic import locked, write_atomically
+from circuit_distillation.errors import first_line, without_secrets
 from circuit_distillation.hooks.live_runs import remove_leftovers
 
 logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class TrackingHooks:
         loader["mlflow"] = told | {"server": told["server"] | {"mlflow_tracking_uri": meanwhile}}
         why_not = fault_of(meanwhile) or self._set_up(context)
         instead = f"not tracked ({why_not})" if why_not else f"tracked in {meanwhile} instead"
-        told_as = _without_secrets(f"MLflow at {uri} cannot be used ({why})")
+        told_as = without_secrets(f"MLflow at {uri} cannot be used ({why})")
         logger.warning("%s: this run is %s", told_as, instead)
 
     def _set_up(self, context) -> str | None:
@@ -91,8 +91,7 @@ class TrackingHooks:
             getattr(self._mlflow, name)(**arguments)
         except Exception as error:
             self._mlflow = None
-            why = _without_secrets(first_line(error))
-            logger.warning("MLflow has failed (%s): the run goes on without it", why)
+            logger.warning("MLflow has failed (%s): the run goes on without it", first_line(error))
 
 
 def fault_of(uri: str) -> str | None:
@@ -143,13 +142,3 @@ def _fault_of_database(path: Path) -> str | None:
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
         database.execute("SELECT count(*) FROM runs").fetchone()
     return None if found == "ok" else found
-
-
-def _without_secrets(text: str) -> str:
-    """Addresses without the user and password that they may hold."""
-    return re.sub(r"//[^/\s]*@", "//", text)
-
-
-def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -30,7 +30,7 @@ def run_in_processes(function: Callable[..., Any], *args: Any, n_processes: int)
     own).
 
     The processes are spread evenly over the machines of the run (`models.machines`). A rank that fails ends
-    the others and raises here. ValueError if there are not as many GPUs.
+    the others; RuntimeError with what it said. ValueError if there are not as many GPUs.
     """
     each = check_processes(n_processes)
     joined = others()
@@ -62,6 +62,7 @@ def run_at(
     place: Place | None, function: Callable[..., Any], args: tuple[Any, ...], n_processes: int
 ) -> dict[int, Any]:
     """Results by rank of the `n_processes` of this machine; `place`: where they meet those of others."""
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
     if place is None:
@@ -80,7 +81,17 @@ def run_at(
         start_method="spawn",
         **meeting,
     )
-    return elastic_launch(config, _entry)(function, args, n_processes)
+    try:
+        return elastic_launch(config, _entry)(function, args, n_processes)
+    except ChildFailedError as error:
+        raise RuntimeError(_said(error)) from error
+
+
+def _said(error: Any) -> str:
+    """The last line of what the first rank to fail raised; torch's own message is a table of ranks."""
+    rank, failure = error.get_first_failure()
+    told = failure.message["message"] if isinstance(failure.message, dict) else failure.message
+    return f"process {rank} has failed: {told.strip().splitlines()[-1]}"
 
 
 class ModelOnDisk:

@@ -121,6 +121,11 @@ class Parameters(Strict):
         """ValueError if the training split ends before the draw of the search; others need none."""
         self._enough_draws("search.training_seed", self.search.training_seed)
 
+    def check_experiments(self) -> None:
+        """ValueError if there are no two experiments to compare."""
+        if self.experiments is None:
+            raise ValueError("`experiments` is not given: name two, --params experiments=paper+lambda05")
+
     def _enough_draws(self, name: str, draw: int) -> None:
         n_train, there = self.distillation.n_train, self.data_generation.n_prompts(self.task, "train")
         if (draw + 1) * n_train > there:

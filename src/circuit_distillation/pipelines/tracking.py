@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from circuit_distillation.errors import first_line
+
 logger = logging.getLogger(__name__)
 
 
@@ -15,5 +17,4 @@ def going_on(what: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # of any kind: MLflow passes on those of its stores
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        logger.warning("MLflow has failed (%s): not logged is %s", reason, what)
+        logger.warning("MLflow has failed (%s): not logged is %s", first_line(error), what)

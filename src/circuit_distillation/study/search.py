@@ -11,7 +11,6 @@ from circuit_distillation.grid import ONE_RATE_ARMS
 KEYS = ["task", "arm", "changes"]
 MEASURES = ["full_accuracy", "circuit_accuracy", "balanced_accuracy", "ce", "cka"]
 CRITERION = "full_accuracy"
-RATE = ("circuit_ce", "circuit_ce_rand_cka", "circuit_ce_align_cka")
 RATE = "learning_rate_heads"
 
 
