@@ -12,7 +12,10 @@ from kedro.io.core import DatasetError
 from naive.tiny_models import tiny_model
 
 from circuit_distillation.datasets.checkpoint import CheckpointDataset
-from circuit_distillation.datasets.files import JSONDataset, ParquetDataset
+from circuit_distillation.datasets.files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
+from circuit_distillation.datasets.folder import FolderDataset
+from circuit_distillation.datasets.optional import OptionalCSVDataset
+from circuit_distillation.datasets.rows import RowsDataset
 from circuit_distillation.datasets.teacher_signals import TeacherSignalsDataset
 from circuit_distillation.models import seals
 from circuit_distillation.models.loading import Checkpoint
@@ -30,17 +33,31 @@ def stored(kind: str, folder: Path) -> tuple:
         dataset = CheckpointDataset(str(path))
         data = Checkpoint(tiny_model(n_layers=1), build_tokenizer(["a"]))
         path = path / "model.safetensors"
-    elif kind.endswith(".json"):
-        dataset, data = JSONDataset(filepath=str(path)), {"heads": [[0, 1], [2, 3]]}
-    elif kind.endswith(".safetensors"):
-        dataset, data = TeacherSignalsDataset(str(path)), SIGNALS
+    elif kind == "figures":
+        dataset, data = FolderDataset(str(path), "a"), {"a.svg": b"<svg/>", "b.svg": b"<svg></svg>"}
+        path = path / "a" / "b.svg"
     else:
-        dataset, data = ParquetDataset(filepath=str(path)), FRAME
+        dataset, data = FILES[kind](str(path))
     dataset.save(data)
     return dataset, path
 
 
-KINDS = ["t.json", "t.parquet", "signals.safetensors", "model"]
+class TableRead(OptionalCSVDataset):
+    """A table that one pipeline writes and another reads if it is there."""
+
+    def save(self, data: pd.DataFrame) -> None:
+        RowsDataset(str(self._filepath), ["task"], {"task": "tom"}).save(data)
+
+
+FILES = {
+    "t.json": lambda path: (JSONDataset(filepath=path), {"heads": [[0, 1], [2, 3]]}),
+    "t.parquet": lambda path: (ParquetDataset(filepath=path), FRAME),
+    "t.csv": lambda path: (CSVDataset(filepath=path), FRAME),
+    "t.md": lambda path: (TextDataset(filepath=path), "| a |"),
+    "search.csv": lambda path: (TableRead(path), FRAME),
+    "signals.safetensors": lambda path: (TeacherSignalsDataset(path), SIGNALS),
+}
+KINDS = [*FILES, "model", "figures"]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -63,7 +80,8 @@ def test_a_changed_byte_anywhere_is_noticed(tmp_path, kind: str) -> None:
     dataset.load()
 
 
-@pytest.mark.parametrize("kind", KINDS)
+# text says nothing of where it should end
+@pytest.mark.parametrize("kind", ["t.json", "t.parquet", "signals.safetensors", "model"])
 def test_a_cut_off_file_without_a_seal_is_noticed_too(tmp_path, kind: str) -> None:
     dataset, path = stored(kind, tmp_path)
     for seal in (seals.seal_path(path), path.parent / seals.FOLDER_SEAL):

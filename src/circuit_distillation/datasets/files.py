@@ -40,11 +40,18 @@ class ParquetDataset(_ParquetDataset):
 
 
 class CSVDataset(_CSVDataset):
-    """A pandas frame as CSV, for tables that people open."""
+    """A pandas frame as CSV, for tables that people open; sealed with a checksum."""
+
+    def load(self) -> Any:
+        """The frame. `BrokenArtifactError` if the file is not what was written."""
+        with readable(Path(self._filepath)):
+            return super().load()
 
     def save(self, data: Any) -> None:
         """Write beside, then rename."""
-        write_atomically(Path(self._filepath), lambda path: _CSVDataset(filepath=str(path)).save(data))
+        path = Path(self._filepath)
+        with sealing(path):
+            write_atomically(path, lambda beside: _CSVDataset(filepath=str(beside)).save(data))
 
     def preview(self, nrows: int = 5) -> TablePreview:
         """The first rows, for Kedro-Viz."""
@@ -70,8 +77,15 @@ class JSONDataset(_JSONDataset):
 
 
 class TextDataset(_TextDataset):
-    """A text file, UTF-8."""
+    """A text file, UTF-8; sealed with a checksum."""
+
+    def load(self) -> str:
+        """The text. `BrokenArtifactError` if the file is not what was written."""
+        with readable(Path(self._filepath)):
+            return super().load()
 
     def save(self, data: str) -> None:
         """Write beside, then rename."""
-        write_atomically(Path(self._filepath), lambda path: _TextDataset(filepath=str(path)).save(data))
+        path = Path(self._filepath)
+        with sealing(path):
+            write_atomically(path, lambda beside: _TextDataset(filepath=str(beside)).save(data))

@@ -9,6 +9,8 @@ import pandas as pd
 from kedro.io import AbstractDataset
 from kedro_datasets.partitions import PartitionedDataset
 
+from circuit_distillation.datasets.reading import readable
+
 
 class OptionalCSVDataset(AbstractDataset):
     """A CSV that another pipeline may not have made yet: an empty frame then, and never missing."""
@@ -18,9 +20,12 @@ class OptionalCSVDataset(AbstractDataset):
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame:
-        """The rows, or none."""
+        """The rows, or none. `BrokenArtifactError` if the file is not what was written."""
         path = Path(self._filepath)
-        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+        if not path.is_file():
+            return pd.DataFrame()
+        with readable(path):
+            return pd.read_csv(path)
 
     def save(self, data: pd.DataFrame) -> None:
         """Refused: the pipeline that makes the table has a dataset of its own for it."""
