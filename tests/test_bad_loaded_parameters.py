@@ -11,6 +11,7 @@ from configuration import shipped_parameters
 from circuit_distillation.parameters import ParameterError, validate
 
 SMALL = "family.models.small"
+GOAT = {"hub_id": "tiedong/goat", "revision": "0" * 40, "file": "dataset.json"}
 
 PARAMETERS: list[tuple[str, Any, str]] = [
     (f"{SMALL}.hub_id", "Llama-3.2-1B", "must be an id of the hub, owner/name, of letters, digits and `_.-`"),
@@ -35,6 +36,16 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("machine.utilisation", 40, "must be a number, above 0, at most 1"),
     ("data_generation.corpus.tom.source.file", None, "`file` is missing: name the data file of tatsu-lab"),
     ("data_generation.corpus.tom.source.revision", "v1", "must be a commit of 40 hexadecimal digits"),
+    (
+        "data_generation.corpus.entity.n_train",
+        None,
+        "`n_train` is null: give a number, or a `source` of which",
+    ),
+    (
+        "data_generation.corpus.entity.source",
+        GOAT,
+        "with `n_heldout` = 1000 held out the data set has 1745300 items left at most; lower it",
+    ),
     ("held_out.bigtom", 3, "`held_out.bigtom` = 3: must be"),
 ]
 
@@ -47,6 +58,11 @@ def shipped() -> dict:
 
 def test_the_shipped_parameters_are_valid(shipped):
     assert validate(shipped).family.name == "llama3"
+
+
+def test_all_of_a_file_that_is_not_held_out_may_be_taken(shipped):
+    shipped["data_generation"]["corpus"]["entity"] |= {"source": GOAT, "n_train": None}
+    assert validate(shipped).data_generation.corpus.entity.n_train is None
 
 
 @pytest.mark.parametrize(("path", "value", "message"), PARAMETERS, ids=lambda part: repr(part)[:40])

@@ -88,7 +88,19 @@ def _check_held_out(held_out: dict) -> None:
 
 
 def _check_corpus(corpora: dict, task: str) -> None:
-    """ValueError if the corpus is to be read from a file of one's own that is not there."""
-    source = corpora[task].get("source")
-    if source is not None and source["path"] is not None and not Path(source["path"]).expanduser().is_file():
-        raise ValueError(f"data_generation.corpus.{task}.source: there is no file {source['path']}")
+    """ValueError if a file of one's own that the corpus is read from is absent, broken or too small."""
+    from circuit_distillation.tasks.rows import read_rows
+
+    wanted, name = corpora[task], f"data_generation.corpus.{task}"
+    source = wanted.get("source")
+    if source is None or source["path"] is None:
+        return
+    path = Path(source["path"]).expanduser()
+    if not path.is_file():
+        raise ValueError(f"{name}.source: there is no file {source['path']}")
+    left = len(read_rows(path, ("instruction", "output"))) - wanted["n_heldout"]
+    if (wanted["n_train"] or 0) > left:
+        raise ValueError(
+            f"{name}.n_train = {wanted['n_train']}: {path} has {left} items left at most beside the held-out "
+            "ones; lower it, or null for all of them"
+        )

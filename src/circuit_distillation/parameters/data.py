@@ -17,6 +17,8 @@ from circuit_distillation.tasks.visibility import MIXES, TEMPLATES
 ArithmeticKind = Literal[tuple(PARTS)]
 InstructionKind = Literal[tuple(KINDS)]
 Words = tuple[str, ...]
+# Rows of the data sets of the hub that the paper names.
+HUB_ITEMS = {"tiedong/goat": 1_746_300, "tatsu-lab/alpaca": 52_002}
 
 
 class Splits(Strict):
@@ -78,10 +80,33 @@ TaskOptions = by_task(
 class Corpus(Strict):
     """Size of a tuning corpus, and its file if it is not generated."""
 
-    n_train: Count
+    n_train: Count | None  # None: all of a file but what is held out
     n_heldout: Annotated[int, Field(strict=True, ge=10)]
     max_digits: Annotated[int, Field(strict=True, ge=1, le=17)]
     source: CorpusFile | None = None
+
+    @property
+    def n_left(self) -> int | None:
+        """Items of a known data set of the hub beside the held-out ones, at most; None: another source."""
+        source = self.source
+        if source is None or source.path is not None or source.hub_id not in HUB_ITEMS:
+            return None
+        return HUB_ITEMS[source.hub_id] - self.n_heldout
+
+    @model_validator(mode="after")
+    def _there_are_as_many(self) -> Corpus:
+        own_file = self.source is not None and self.source.path is not None
+        if self.n_train is None and not own_file and self.n_left is None:
+            raise ValueError(
+                "`n_train` is null: give a number, or a `source` of which to take all, a `path` or one of "
+                f"{', '.join(HUB_ITEMS)}"
+            )
+        if self.n_train is not None and self.n_left is not None and self.n_train > self.n_left:
+            raise ValueError(
+                f"`n_train` = {self.n_train}: with `n_heldout` = {self.n_heldout} held out the data set has "
+                f"{self.n_left} items left at most; lower it, or null for all of them"
+            )
+        return self
 
 
 class ArithmeticCorpus(Corpus):

@@ -69,7 +69,10 @@ def read_corpus(task: str, path: str | Path, n_train: int | None, n_heldout: int
     held = set(contents[:n_heldout])
     rest = [item for item in items if item.content not in held]
     if n_train is not None and n_train > len(rest):
-        raise ValueError(f"{path} has {len(rest)} items beside the held-out ones, n_train asks for {n_train}")
+        raise ValueError(
+            f"{path} has {len(rest)} items beside the held-out ones, n_train asks for {n_train}: lower it, "
+            "or null for all of them"
+        )
     train = rest if n_train is None else Random(f"corpus {seed}").sample(rest, n_train)
     problems = {item.content: item for item in items if item.content in held}
     return Corpus(train, [], list(problems.values()))

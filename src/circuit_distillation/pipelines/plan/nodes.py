@@ -88,7 +88,7 @@ def _tuning(told: Parameters, role: str):
     tokens, responses = CORPUS_TOKENS.get(told.task, CORPUS_TOKENS["tom"])  # others: instructions too
     return Tuning(
         method=getattr(shared.method, role),
-        n_items=corpus.n_train * own.epochs,
+        n_items=_n_items(corpus) * own.epochs,
         mean_tokens=tokens,
         mean_responses=responses,
         max_tokens=own.max_tokens,
@@ -100,6 +100,17 @@ def _tuning(told: Parameters, role: str):
         lora_targets=shared.lora.targets,
         shards=shared.processes if shared.sharded else 1,
     )
+
+
+def _n_items(corpus) -> int:
+    """Items to tune on; with n_train null what the source has beside the held-out ones, at most."""
+    from circuit_distillation.tasks.rows import read_rows
+
+    if corpus.n_train is not None:
+        return corpus.n_train
+    if corpus.n_left is not None:
+        return corpus.n_left
+    return len(read_rows(Path(corpus.source.path).expanduser(), ())) - corpus.n_heldout
 
 
 def _shapes(told: Parameters) -> dict:
