@@ -30,7 +30,7 @@ def test_pages_name_files_and_targets_that_exist(page) -> None:
     for target in re.findall(r"`make ([a-z-]+)`", text):
         assert target in targets
     links = [link for link in re.findall(r"\]\(([^)#]+)\)", text) if "://" not in link]
-    paths = [path for path in re.findall(r"`((?:docs|src|conf|notebooks|benchmarks)/[\w./-]+)`", text)]
+    paths = re.findall(r"`((?:docs|src|conf|notebooks|benchmarks|tests|scripts)/[\w./-]+)`", text)
     made = (
         "docs/replication",
         "docs/images/claims.svg",

@@ -1,4 +1,4 @@
-"""What the pages under docs/ tell users to type is understood."""
+"""What README and docs/ tell users to type is understood."""
 
 from __future__ import annotations
 
@@ -12,22 +12,31 @@ import yaml
 from configuration import shipped_parameters
 from kedro.framework.cli.project import run
 
+from circuit_distillation import grid
+from circuit_distillation.cli import status
 from circuit_distillation.parameters import validate
+from circuit_distillation.pipeline_registry import register_pipelines
 
-DOCS = Path(__file__).parent.parent / "docs"
-SOURCES = DOCS.parent / "src" / "circuit_distillation"
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+SOURCES = ROOT / "src" / "circuit_distillation"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+SHOWN = re.compile(r"^ {4}(kedro (?:run|status) .*?)(?: {3}|$)|`(kedro (?:run|status) [^`]+)`", re.MULTILINE)
 COMMANDS = [
-    (page, line.split("   ")[0].strip())
-    for page in ("models.md", "scaling.md")
-    for line in (DOCS / page).read_text().splitlines()
-    if line.startswith("    kedro run ")
+    (page.name, " ".join(filter(None, found)))
+    for page in PAGES
+    for found in SHOWN.findall(page.read_text())
+    if "NAME" not in "".join(found)  # stands for any
 ]
 
 
 @pytest.mark.parametrize(("page", "command"), COMMANDS, ids=lambda part: part[:60])
-def test_a_command_is_understood_and_its_parameters_are_known(page, command):
-    options = run.make_context("run", shlex.split(command)[2:]).params
-    given = copy.deepcopy(shipped_parameters("base", "llama3"))
+def test_a_command_is_understood_and_its_parameters_are_known(page, command, monkeypatch):
+    monkeypatch.setattr(grid, "_selected", dict(grid._selected))
+    name, *words = shlex.split(command)[1:]
+    options = {"run": run, "status": status}[name].make_context(name, words).params
+    # a family of one's own is written like llama3
+    given = copy.deepcopy(shipped_parameters(*(("base", "llama3") if options["env"] else ("base",))))
     for dotted, value in flat(options["params"]):
         *parents, key = dotted.split(".")
         block = given
@@ -35,7 +44,18 @@ def test_a_command_is_understood_and_its_parameters_are_known(page, command):
             block = block[parent]
         assert key in block
         block[key] = value
-    validate(given)
+    told = validate(given)
+    grid.select(told.task, loaded=told.family.models is not None)
+    known = register_pipelines()
+    assert set(options.get("pipelines") or ()) <= set(known)
+    for namespace in options.get("namespaces") or ():
+        assert known["__default__"].only_nodes_with_namespaces([namespace]).nodes
+
+
+def test_every_page_with_commands_is_read():
+    assert {"README.md", "models.md", "scaling.md", "reuse.md", "tutorial_new_task.md"} <= dict(
+        COMMANDS
+    ).keys()
 
 
 def flat(mapping: dict, prefix: str = ""):
