@@ -68,7 +68,7 @@ coverage:       ## lines of the library that the quick tests run; every line of 
 
 audit:          ## known vulnerabilities of the pinned dependencies
 	@scripts/setup.sh
-	@.venv/bin/python -m pip install --quiet pip-audit
+	@.venv/bin/python -m pip install --quiet --constraint requirements.lock pip-audit
 	@.venv/bin/python -m pip_audit --requirement requirements.lock --no-deps --disable-pip
 
 lint:           ## ruff
