@@ -7,6 +7,7 @@ import json
 
 import pytest
 from configuration import shipped_parameters
+from naive.tiny_models import tiny_model
 
 from circuit_distillation import grid
 from circuit_distillation.hooks.models import _check_corpus
@@ -30,6 +31,18 @@ def test_all_of_a_file_is_planned_for_and_more_than_it_has_is_refused(tmp_path):
     corpora["entity"]["n_train"] = 21
     with pytest.raises(ValueError, match="n_train = 21: .* has 20 items left at most"):
         _check_corpus(corpora, "entity")
+
+
+def test_batches_of_a_bank_and_shares_of_processes_reach_the_plan_and_a_folder_is_not_downloaded(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    shipped = copy.deepcopy(shipped_parameters("base", "llama3"))
+    shipped["distillation"] |= {"bank_batches": 4, "processes": 4}
+    shipped["family"]["models"]["small"] = {"path": str(tmp_path)}
+    grid.select("entity", (), loaded=True)
+    setting = _setting(validate(shipped))
+    assert (setting.batch_size, setting.bank_batches, setting.processes) == (32, 4, 4)
+    assert setting.downloads == ("medium", "large")
 
 
 @pytest.mark.parametrize("task", ["entity", "tom"])

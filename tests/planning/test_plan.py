@@ -36,6 +36,9 @@ SETTING = Setting(
 )
 
 
+DOWNLOADS = (*SHAPES, *(f"instruct {role}" for role in SHAPES))
+
+
 def row(rows: list[Row], stage: str) -> Row:
     return next(item for item in rows if item.stage == stage)
 
@@ -71,13 +74,54 @@ def test_the_8b_model_cannot_be_tuned_in_full_on_one_gpu_and_the_remedy_is_named
     assert faults(plan(sharded), 80e9, 1e13) == []
 
 
+def test_a_bank_costs_a_forward_where_rows_are_compared_and_the_memory_of_one_batch():
+    arms = {"arms": ("full_ce", "circuit_ce_align_cka")}
+    one, four = plan(replace(SETTING, **arms)), plan(replace(SETTING, **arms, bank_batches=4, steps=437))
+    plain, banked = (row(rows, "medium.full_ce").memory for rows in (one, four))
+    assert banked - plain == pytest.approx(0, abs=4 * SHAPES["medium"].parameters)  # gradients alone stay
+    twice = plan(replace(SETTING, **arms, bank_batches=4, steps=437, batch_size=64))
+    aligned = [row(rows, "medium.circuit_ce_align_cka") for rows in (four, twice)]
+    assert aligned[1].memory > aligned[0].memory
+    extra = aligned[0].flops - 15 * 504 * forward_flops(SHAPES["medium"], 54)
+    assert extra == (4 + 2) * SHAPES["medium"].parameters * 437 * 4 * 32 * 54
+    full = row(four, "medium.full_ce").flops - 15 * 504 * forward_flops(SHAPES["medium"], 54)
+    assert full == 6 * SHAPES["medium"].parameters * 437 * 4 * 32 * 54
+
+
+def test_processes_share_a_batch():
+    alone, shared = plan(replace(SETTING, batch_size=8)), plan(replace(SETTING, processes=4))
+    for stage in ("medium.full_ce", "medium.circuit_ce"):
+        assert row(shared, stage).memory == row(alone, stage).memory
+        assert row(shared, stage).flops > row(alone, stage).flops
+
+
+def test_checkpoints_pass_and_the_corpus_has_signals_of_its_own():
+    rows = plan(replace(SETTING, arms=("full_ce", "goat_circuit_ce")))
+    passing = 24.0 * SHAPES["medium"].parameters
+    assert row(rows, "medium.full_ce").passing == row(rows, "tune medium (full)").passing == passing
+    signals = row(rows, "teacher's signals").disk
+    assert row(rows, "teacher's signals on the corpus").disk == signals == 4000 * 32 * 2 * 4096 * 4
+    assert "teacher's signals on the corpus" not in {item.stage for item in plan(SETTING)}
+    needed = sum(item.disk for item in rows) + passing
+    assert faults(rows, 80e9, needed, 1e13) == [] != faults(rows, 80e9, needed - 1e6, 1e13)
+
+
+def test_downloads_count_in_the_cache_and_only_where_they_are_needed():
+    rows, local = plan(SETTING), plan(replace(SETTING, downloads=()))
+    cache = sum(2.0 * shape.parameters for shape in SHAPES.values())
+    assert faults(rows, 80e9, 1e13, cache) == []
+    (line,) = faults(rows, 80e9, 1e13, cache - 1e6)
+    assert line.startswith("downloads need 25 GB of disk") and "HF_HOME" in line
+    assert faults(local, 80e9, 1e13, 0.0) == []
+
+
 def test_a_disk_that_is_too_small_is_named():
     (line,) = faults(plan(SETTING), 80e9, 1e9)
     assert "GB of disk, 1 GB are free: set data_root" in line
 
 
 def test_instruction_tuned_models_are_downloaded_searched_and_measured():
-    rows, more = plan(SETTING), plan(replace(SETTING, instruct=True))
+    rows, more = plan(SETTING), plan(replace(SETTING, instruct=True, downloads=DOWNLOADS))
     added = {item.stage for item in more} - {item.stage for item in rows}
     assert added == {*(f"download instruct {role}" for role in SHAPES), "circuit of instruct large"}
     ablated = ablation_flops(SHAPES["large"], 54) * SETTING.prompts["mapping"]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from circuit_distillation.grid import CORPUS_ARMS
 from circuit_distillation.planning.memory import BYTES, Batch, inference_bytes, training_bytes
 from circuit_distillation.planning.shapes import Shape
 from circuit_distillation.planning.work import ablation_flops, forward_flops, patching_flops, training_flops
+from circuit_distillation.training.arms import get_arm
 
 # Dense peaks in FLOP/s by the vendor's data sheets (SXM parts): bf16, TF32, float32.
 PEAKS = {
@@ -52,18 +54,25 @@ class Setting:
     arms: tuple[str, ...]
     n_train: int
     steps: int
-    batch_size: int
+    batch_size: int  # of one batch, which the processes share; a step takes `bank_batches` of them
     head_share: float
     bf16: bool
     recomputes: bool
     looks: int  # at the validation split
     instruct: bool = False  # whether instruction-tuned models of the same shapes are measured
     shards: int = 1
+    bank_batches: int = 1
+    processes: int = 1
+    downloads: tuple[str, ...] = ("small", "medium", "large")  # "instruct large": models not here yet
 
 
 @dataclass(frozen=True)
 class Row:
-    """Needs of one stage. memory and disk in bytes, the disk in the data folder or the hub's cache."""
+    """Needs of one stage, in bytes.
+
+    disk: what it leaves in the data folder. passing: checkpoints there until it ends, a new one beside the
+    last. cache: what it leaves in the hub's cache.
+    """
 
     stage: str
     memory: float
@@ -71,6 +80,8 @@ class Row:
     precision: str  # of its matrix products
     disk: float
     remedy: str  # the parameters that lower its memory
+    passing: float = 0.0
+    cache: float = 0.0
 
     def hours(self, gpu: str, utilisation: float, n_gpus: int = 1) -> float:
         """At a share of the peak of `n_gpus` GPUs."""
@@ -95,9 +106,9 @@ def _sweep_precision(setting: Setting) -> str:
 
 
 def _base_rows(setting: Setting) -> Iterator[Row]:
-    for kind in ("", "instruct ") if setting.instruct else ("",):
-        for role, shape in setting.shapes.items():
-            yield Row(f"download {kind}{role}", 0.0, 0.0, "bf16", 2.0 * shape.parameters, "")
+    for name in setting.downloads:
+        size = 2.0 * setting.shapes[name.split()[-1]].parameters
+        yield Row(f"download {name}", 0.0, 0.0, "bf16", 0.0, "", cache=size)
 
 
 def _tuning_rows(setting: Setting) -> Iterator[Row]:
@@ -130,7 +141,13 @@ def _tuning_rows(setting: Setting) -> Iterator[Row]:
         if full:
             remedy = f"finetuning.method.{role}=lora, or finetuning.processes with finetuning.sharded=true"
         precision = "bf16" if tuning.bf16 else "fp32"
-        yield Row(f"tune {role} ({tuning.method})", memory, flops, precision, stored + 12.0 * trained, remedy)
+        stage = f"tune {role} ({tuning.method})"
+        yield Row(stage, memory, flops, precision, stored, remedy, passing=_checkpoints(trained))
+
+
+def _checkpoints(trained: int) -> float:
+    """Trained weights with both moments, float32, twice: a new checkpoint is written beside the last."""
+    return 2 * 12.0 * trained
 
 
 def _discovery_rows(setting: Setting) -> Iterator[Row]:
@@ -156,11 +173,15 @@ def _distillation_rows(setting: Setting) -> Iterator[Row]:
     teacher, t = setting.shapes["large"], setting.prompt_tokens
     signals = setting.n_train * teacher.n_layers * (teacher.n_heads * teacher.d_head + teacher.d_model) * 4.0
     memory = inference_bytes(teacher, setting.dtype)
-    work = setting.n_train * forward_flops(teacher, t)
     remedy = "family.loading.dtype=bfloat16, or smaller models"
-    yield Row("teacher's signals", memory, work, _sweep_precision(setting), signals, remedy)
-    batch = Batch(setting.batch_size, t, setting.batch_size)
-    n_tokens = setting.steps * setting.batch_size * t
+    read = {"teacher's signals": t}
+    if any(arm in CORPUS_ARMS for arm in setting.arms):
+        read["teacher's signals on the corpus"] = setting.tuning["large"].mean_tokens
+    for stage, n_tokens in read.items():
+        work = setting.n_train * forward_flops(teacher, n_tokens)
+        yield Row(stage, memory, work, _sweep_precision(setting), signals, remedy)
+    share = setting.batch_size // setting.processes
+    n_tokens = setting.steps * setting.batch_size * setting.bank_batches * t
     looks = setting.looks * setting.prompts["validation"]
     for role in ("small", "medium"):
         shape = setting.shapes[role]
@@ -170,21 +191,28 @@ def _distillation_rows(setting: Setting) -> Iterator[Row]:
             memory = training_bytes(
                 shape,
                 trained,
-                batch,
+                Batch(share, t, share),
                 dtype=setting.dtype,
                 bf16=setting.bf16,
                 recomputes=setting.recomputes,
+                accumulates=setting.bank_batches > 1,
                 shards=setting.shards,
             )
             flops = training_flops(
                 shape, n_tokens, trains="all" if full else "few", recomputes=setting.recomputes
             )
+            if setting.bank_batches > 1 and get_arm(arm.removeprefix("goat_")).pairs != "none":
+                flops += 2 * shape.parameters * n_tokens  # the bank's rows, without gradient
             flops += looks * forward_flops(shape, t)
             disk = BYTES[setting.dtype] * shape.parameters
-            remedy = "distillation.gradient_checkpointing=true, distillation.batch_size down"
+            remedy = (
+                "distillation.gradient_checkpointing=true, distillation.batch_size halved with "
+                "distillation.bank_batches doubled"
+            )
             if full:
                 remedy += ", or distillation.processes with distillation.sharded=true"
-            yield Row(f"{role}.{arm}", memory, flops, "bf16" if setting.bf16 else "fp32", disk, remedy)
+            precision, kept = "bf16" if setting.bf16 else "fp32", _checkpoints(trained)
+            yield Row(f"{role}.{arm}", memory, flops, precision, disk, remedy, passing=kept)
 
 
 def _table_row(setting: Setting) -> Row:
@@ -198,21 +226,39 @@ def _table_row(setting: Setting) -> Row:
     return Row("predictions", memory, per_model * work, _sweep_precision(setting), 0.0, remedy)
 
 
-def faults(rows: list[Row], gpu_memory: float, free_disk: float) -> list[str]:
-    """Why a run cannot fit, one line a stage with the parameters to change; nothing if it can. In bytes."""
+def faults(
+    rows: list[Row], gpu_memory: float, free_disk: float, free_cache: float | None = None
+) -> list[str]:
+    """Why a run cannot fit, one line a stage with the parameters to change; nothing if it can. In bytes.
+
+    free_cache: free for the hub's cache; None: it is on the data folder's disk.
+    """
     lines = [
         f"{row.stage} needs {row.memory / 1e9:.0f} GB, machine.gpu_memory_gb is {gpu_memory / 1e9:.0f}: "
         f"{row.remedy}"
         for row in rows
         if row.memory > gpu_memory
     ]
-    disk = sum(row.disk for row in rows)
+    disk, cache = _disk(rows), sum(row.cache for row in rows)
+    if free_cache is None:
+        disk += cache
+    elif cache > free_cache:
+        lines.append(
+            f"downloads need {cache / 1e9:.0f} GB of disk, {free_cache / 1e9:.0f} GB are free: set "
+            "HF_HOME to a larger disk"
+        )
     if disk > free_disk:
         lines.append(
             f"the run needs up to {disk / 1e9:.0f} GB of disk, {free_disk / 1e9:.0f} GB are free: set "
             "data_root to a larger disk, or family.loading.dtype=bfloat16"
         )
     return lines
+
+
+def _disk(rows: list[Row]) -> float:
+    """Of the data folder at the most: checkpoints that pass are there one stage at a time."""
+    kept = sum(row.disk for row in rows)
+    return kept + max(row.passing for row in rows)
 
 
 def to_text(rows: list[Row], utilisation: float, n_gpus: int) -> str:
@@ -223,10 +269,10 @@ def to_text(rows: list[Row], utilisation: float, n_gpus: int) -> str:
         hours = " | ".join(f"{row.hours(gpu, utilisation, n_gpus):.2f}" for gpu in PEAKS)
         lines.append(
             f"| {row.stage} | {row.memory / 1e9:.1f} | {row.flops / 1e15:.1f} | {hours} "
-            f"| {row.disk / 1e9:.1f} |"
+            f"| {(row.disk + row.passing + row.cache) / 1e9:.1f} |"
         )
     total = " | ".join(f"{sum(row.hours(gpu, utilisation, n_gpus) for row in rows):.1f}" for gpu in PEAKS)
     peak, flops = max(row.memory for row in rows), sum(row.flops for row in rows)
-    disk = sum(row.disk for row in rows)
+    disk = _disk(rows) + sum(row.cache for row in rows)
     lines.append(f"| all | {peak / 1e9:.1f} | {flops / 1e15:.1f} | {total} | {disk / 1e9:.1f} |")
     return "\n".join(lines)

@@ -35,7 +35,7 @@ def make_plan(parameters: dict[str, Any]) -> str:
     rows = plan(_setting(told))
     text = to_text(rows, told.machine.utilisation, told.machine.n_gpus)
     log.info("plan of %s, task %s\n%s", told.family.name, told.task, text)
-    lines = faults(rows, 1e9 * told.machine.gpu_memory_gb, _free_disk(told.data_root))
+    lines = faults(rows, 1e9 * told.machine.gpu_memory_gb, *_free(told.data_root))
     if lines:
         raise CannotFitError("the run cannot fit. " + "; ".join(lines))
     return text
@@ -64,7 +64,10 @@ def _setting(told: Parameters):
         arms=grid.arms(),
         n_train=trained.n_train,
         steps=steps,
-        batch_size=trained.batch_size * trained.bank_batches,
+        batch_size=trained.batch_size,
+        bank_batches=trained.bank_batches,
+        processes=trained.processes,
+        downloads=_downloads(told),
         head_share=getattr(told.head_mapping.fraction, task),
         bf16=trained.precision == "bf16",
         recomputes=trained.gradient_checkpointing,
@@ -139,8 +142,36 @@ def _prompt_tokens(told: Parameters) -> int:
     return 1 + len(SIGN.findall(get_task(told.task, **words).generate(1, 0)[0].prompt))  # about a token each
 
 
-def _free_disk(data_root: str) -> float:
-    place = Path(data_root).absolute()
+def _downloads(told: Parameters) -> tuple[str, ...]:
+    """Models whose weights are neither in a folder of one's own nor in the hub's cache."""
+    blocks = {"": told.family.models} | ({"instruct ": told.family.instruct} if grid.instruct() else {})
+    wanted = {f"{kind}{role}": getattr(block, role) for kind, block in blocks.items() for role in grid.ROLES}
+    return tuple(name for name, files in wanted.items() if files.path is None and not _cached(files))
+
+
+def _cached(files) -> bool:
+    from circuit_distillation.models import hub
+    from circuit_distillation.models.checkpoint_files import check_weights
+    from circuit_distillation.models.source import SMALL_FILES, WEIGHTS
+
+    folder = hub.cached(files.hub_id, files.revision, SMALL_FILES + WEIGHTS)
+    try:
+        return folder is not None and check_weights(folder) is None
+    except ValueError:  # configuration and tokenizer alone, or half of the weights
+        return False
+
+
+def _free(data_root: str) -> tuple[float, float | None]:
+    """Bytes free for the data folder and for the hub's cache; None for this where they share a disk."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    data, cache = _existing(data_root), _existing(HF_HUB_CACHE)
+    shared = data.stat().st_dev == cache.stat().st_dev
+    return shutil.disk_usage(data).free, None if shared else shutil.disk_usage(cache).free
+
+
+def _existing(folder: str) -> Path:
+    place = Path(folder).absolute()
     while not place.exists():
         place = place.parent
-    return shutil.disk_usage(place).free
+    return place
