@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies
 from kedro.io.core import DatasetError
 from naive.tiny_models import tiny_model
 
+from circuit_distillation.datasets.base_model import BaseModelDataset
 from circuit_distillation.datasets.checkpoint import CheckpointDataset
 from circuit_distillation.datasets.files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 from circuit_distillation.datasets.folder import FolderDataset
@@ -20,6 +21,7 @@ from circuit_distillation.datasets.teacher_signals import TeacherSignalsDataset
 from circuit_distillation.models import seals
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.models.mini import build_tokenizer
+from circuit_distillation.models.source import ModelSource
 from circuit_distillation.training.teacher_cache import TeacherSignals
 
 FRAME = pd.DataFrame({"task": ["tom", "tom"], "value": [0.5, 0.25]})
@@ -33,6 +35,9 @@ def stored(kind: str, folder: Path) -> tuple:
         dataset = CheckpointDataset(str(path))
         data = Checkpoint(tiny_model(n_layers=1), build_tokenizer(["a"]))
         path = path / "model.safetensors"
+    elif kind == "base model":
+        CheckpointDataset(str(folder / "m")).save(Checkpoint(tiny_model(n_layers=1), build_tokenizer(["a"])))
+        dataset, data = BaseModelDataset(str(path)), ModelSource(path=str(folder / "m"))
     elif kind == "figures":
         dataset, data = FolderDataset(str(path), "a"), {"a.svg": b"<svg/>", "b.svg": b"<svg></svg>"}
         path = path / "a" / "b.svg"
@@ -57,7 +62,7 @@ FILES = {
     "search.csv": lambda path: (TableRead(path), FRAME),
     "signals.safetensors": lambda path: (TeacherSignalsDataset(path), SIGNALS),
 }
-KINDS = [*FILES, "model", "figures"]
+KINDS = [*FILES, "model", "base model", "figures"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

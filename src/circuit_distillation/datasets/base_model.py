@@ -1,4 +1,4 @@
-"""A Kedro dataset for a base model that stays where it is: a small file says where."""
+"""A Kedro dataset for a base model that stays where it is: a small, sealed file says where."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from circuit_distillation.datasets.atomic import write_atomically
+from circuit_distillation.datasets.reading import readable
+from circuit_distillation.models.seals import sealing
 
 
 class BaseModelDataset(AbstractDataset):
@@ -20,15 +22,18 @@ class BaseModelDataset(AbstractDataset):
         self.metadata = metadata
 
     def load(self):
-        """The checkpoint, in evaluation mode on its device."""
+        """The checkpoint, in evaluation mode on its device. `BrokenArtifactError` if the file was changed."""
         from circuit_distillation.models.source import ModelSource
 
-        return ModelSource(**json.loads(Path(self._filepath).read_text())).load()
+        with readable(Path(self._filepath)):
+            source = ModelSource(**json.loads(Path(self._filepath).read_text()))
+        return source.load()  # what is wrong with the model is no fault of the file
 
     def save(self, data) -> None:
         """Write where the model is from, whole or not at all."""
-        text = json.dumps(asdict(data), indent=1)
-        write_atomically(Path(self._filepath), lambda path: path.write_text(text))
+        text, path = json.dumps(asdict(data), indent=1), Path(self._filepath)
+        with sealing(path):
+            write_atomically(path, lambda beside: beside.write_text(text))
 
     def _exists(self) -> bool:
         return Path(self._filepath).is_file()
