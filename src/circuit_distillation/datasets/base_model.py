@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -13,12 +12,18 @@ from circuit_distillation.datasets.atomic import write_atomically
 from circuit_distillation.datasets.reading import readable
 from circuit_distillation.models.seals import sealing
 
+WHERE = ("hub_id", "revision", "path")
+
 
 class BaseModelDataset(AbstractDataset):
-    """Save a `models.source.ModelSource`, load the `models.loading.Checkpoint` it names."""
+    """Save where a `models.source.ModelSource` is, load the `models.loading.Checkpoint` that is there."""
 
-    def __init__(self, filepath: str, metadata: dict | None = None) -> None:
+    def __init__(
+        self, filepath: str, load_args: dict[str, Any] | None = None, metadata: dict | None = None
+    ) -> None:
+        """`load_args`, dtype, device_map and attention, are those of this run, not of the one that saved."""
         self._filepath = PurePosixPath(filepath)
+        self._load_args = load_args or {}
         self.metadata = metadata
 
     def load(self):
@@ -26,12 +31,13 @@ class BaseModelDataset(AbstractDataset):
         from circuit_distillation.models.source import ModelSource
 
         with readable(Path(self._filepath)):
-            source = ModelSource(**json.loads(Path(self._filepath).read_text()))
+            told = json.loads(Path(self._filepath).read_text())
+            source = ModelSource(**{key: told[key] for key in WHERE}, **self._load_args)
         return source.load()  # what is wrong with the model is no fault of the file
 
     def save(self, data) -> None:
         """Write where the model is from, whole or not at all."""
-        text, path = json.dumps(asdict(data), indent=1), Path(self._filepath)
+        text, path = json.dumps({key: getattr(data, key) for key in WHERE}, indent=1), Path(self._filepath)
         with sealing(path):
             write_atomically(path, lambda beside: beside.write_text(text))
 
