@@ -223,7 +223,7 @@ def test_the_plan_is_written_and_refuses_what_cannot_fit(tmp_path, conf, family)
     given = parameters(tmp_path, family, "tom") | {"machine": {"gpu_memory_gb": 7.0}}
     run_llama3(conf, given, ["plan"])
     text = (tmp_path / "data/08_reporting/llama3/plan_tom.md").read_text()
-    assert "| download instruct large |" in text and "| circuit of instruct large |" in text
+    assert "download" not in text and "| circuit of instruct large |" in text  # models in folders
     assert "| tune large (lora) |" in text and "| circuit of tuned large |" in text and "| all |" in text
     with pytest.raises(CannotFitError, match="circuit of base large needs 6 GB, machine.gpu_memory_gb is 0"):
         run_llama3(conf, given | {"machine": {"gpu_memory_gb": 0.001}}, ["plan"])
