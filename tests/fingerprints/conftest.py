@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 import pytest
-from kedro.framework.project import pipelines
+from kedro.framework.project import pipelines, settings
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from kedro.pipeline import Pipeline
@@ -22,6 +22,7 @@ from circuit_distillation.datasets.rows import RowsDataset
 from circuit_distillation.fingerprints.artifacts import artifact_of
 from circuit_distillation.fingerprints.plan import Planner
 from circuit_distillation.fingerprints.record import write_record
+from circuit_distillation.hooks.tracking import TrackingHooks
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,5 +110,8 @@ def _project(root: Path, env: str, given: dict[str, Any]) -> Project:
     bootstrap_project(ROOT)
     runtime = {"data_root": str(root), "task": "tom", **given}
     with KedroSession.create(project_path=ROOT, env=env, runtime_params=runtime) as session:
+        for hook in settings.HOOKS:
+            if isinstance(hook, TrackingHooks):  # whose store of env="local" is in the project's own folder
+                session._hook_manager.unregister(hook)
         context = session.load_context()
         return Project(pipelines["__default__"], context.catalog, context.config_loader["parameters"])
