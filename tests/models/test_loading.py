@@ -8,7 +8,7 @@ import pytest
 import torch
 from naive.tiny_models import tiny_model, tiny_prompts
 
-from circuit_distillation.models import loading
+from circuit_distillation.models import folders
 from circuit_distillation.models.loading import (
     Checkpoint,
     check_same_model,
@@ -84,7 +84,7 @@ def test_the_older_checkpoint_comes_back_if_the_newer_cannot_move_in(tmp_path, m
             raise OSError("moved away")
         replace(source, target)
 
-    monkeypatch.setattr(loading.os, "replace", fail_second)
+    monkeypatch.setattr(folders.os, "replace", fail_second)
     with pytest.raises(OSError, match="moved away"):
         save_checkpoint(checkpoint(1), tmp_path / "small")
     monkeypatch.undo()
