@@ -36,8 +36,9 @@ class BaseModelDataset(AbstractDataset):
         return source.load()  # what is wrong with the model is no fault of the file
 
     def save(self, data) -> None:
-        """Write where the model is from, whole or not at all."""
-        text, path = json.dumps({key: getattr(data, key) for key in WHERE}, indent=1), Path(self._filepath)
+        """Write where the model is from and what its weights are, whole or not at all."""
+        told = {key: getattr(data, key) for key in WHERE} | {"weights": data.weights()}
+        text, path = json.dumps(told, indent=1), Path(self._filepath)
         with sealing(path):
             write_atomically(path, lambda beside: beside.write_text(text))
 

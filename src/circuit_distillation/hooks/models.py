@@ -73,6 +73,12 @@ def _check_recorded(block: str, kind: str, sources: dict, catalog) -> None:
                 f"{recorded['path'] or recorded['hub_id']}: keep families apart, in another data_root or "
                 "under another name of an environment of their own"
             )
+        weights = source.weights()
+        if recorded.get("weights", weights) != weights:
+            raise ValueError(
+                f"family.{block}.{role}: the weights in {source.name} are not those that the artifacts of "
+                f"this run were made with: delete {path} to make all anew, or choose another data_root"
+            )
 
 
 def _check_held_out(held_out: dict) -> None:

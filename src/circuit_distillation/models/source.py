@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from circuit_distillation.models import hub
-from circuit_distillation.models.checkpoint_files import check_config, check_weights
+from circuit_distillation.models.checkpoint_files import check_config, check_weights, sampled_digest
 from circuit_distillation.models.loading import Checkpoint, load_checkpoint
 
 SMALL_FILES = (
@@ -59,6 +59,10 @@ class ModelSource:
         if weights or self.path is not None:
             check_weights(folder)
         return folder
+
+    def weights(self) -> str | None:
+        """What tells the weights of a folder from others; None for those of a commit of the hub."""
+        return None if self.path is None else sampled_digest(Path(self.path).expanduser())
 
     def _from_hub(self, weights: bool) -> Path:
         wanted = SMALL_FILES + WEIGHTS

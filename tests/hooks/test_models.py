@@ -1,0 +1,39 @@
+"""Base models are held to what the artifacts of a run were made with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from naive.tiny_models import tiny_model
+
+from circuit_distillation.datasets.base_model import BaseModelDataset
+from circuit_distillation.hooks.models import _check_recorded
+from circuit_distillation.models.source import ModelSource
+
+
+def weights_into(folder: Path, seed: int) -> ModelSource:
+    """The files of a random model of the same shapes for every seed."""
+    torch.manual_seed(seed)
+    tiny_model(n_layers=1, seed=seed).save_pretrained(folder)
+    return ModelSource(path=str(folder))
+
+
+def test_other_weights_in_the_same_folder_are_told_and_a_new_start_makes_another_artifact(tmp_path) -> None:
+    dataset = BaseModelDataset(str(tmp_path / "small.json"))
+    catalog = SimpleNamespace(get=lambda name: {"base.small": dataset}[name])
+    source = weights_into(tmp_path / "model", 0)
+    dataset.save(source)
+    first = (tmp_path / "small.json").read_text()
+    _check_recorded("models", "base", {"small": source}, catalog)
+    source = weights_into(tmp_path / "model", 1)
+    with pytest.raises(
+        ValueError, match=r"family\.models\.small: the weights in .* are not those.*: delete .*small\.json"
+    ):
+        _check_recorded("models", "base", {"small": source}, catalog)
+    (tmp_path / "small.json").unlink()
+    _check_recorded("models", "base", {"small": source}, catalog)
+    dataset.save(source)
+    assert (tmp_path / "small.json").read_text() != first  # so that what was made of it is stale
