@@ -6,7 +6,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
 from omegaconf import OmegaConf
+
+from circuit_distillation.parameters import ParameterError, validate
 
 CONF = Path(__file__).parent.parent / "conf"
 
@@ -22,3 +25,15 @@ def shipped_parameters(*environments: str) -> dict[str, Any]:
     parameters = OmegaConf.to_container(OmegaConf.merge(*map(OmegaConf.load, paths)), resolve=True)
     OmegaConf.clear_resolver("globals")
     return parameters
+
+
+def assert_refused(parameters: dict[str, Any], path: str, value: Any, message: str) -> None:
+    """Set one value, by its dotted path, and expect one line that holds the message."""
+    *parents, key = [int(part) if part.isdigit() else part for part in path.split(".")]
+    block = parameters
+    for parent in parents:
+        block = block[parent]
+    block[key] = value
+    with pytest.raises(ParameterError) as caught:
+        validate(parameters)
+    assert message in str(caught.value) and "\n" not in str(caught.value)
