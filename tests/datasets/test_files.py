@@ -121,14 +121,16 @@ def test_a_run_that_draws_less_leaves_none_of_its_old_files(folders):
     assert not (root / "a" / "dropped.svg").exists()
 
 
-def test_a_file_of_a_folder_that_is_gone_or_changed_is_noticed(folders):
+def test_a_file_of_a_folder_that_is_gone_or_changed_is_noticed(folders, caplog):
     root, of = folders
     of("a").save({"1.svg": b"1", "2.svg": b"2"})
     assert of("a").exists()
     (root / "a" / "1.svg").write_bytes(b"x")
     assert not of("a").exists()
     with pytest.raises(DatasetError, match=r"the checksum of 1.svg differs"):
-        of("b").load()
+        of("a").load()
+    of("b").save({"1.svg": b"3"})
+    assert of("b").load() == {"b/1.svg": b"3"} and "left out" in caplog.text
     of("a").save({"1.svg": b"1", "2.svg": b"2"})
     (root / "a" / "2.svg").unlink()
     assert not of("a").exists()

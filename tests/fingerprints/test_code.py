@@ -68,3 +68,11 @@ def test_of_a_module_its_present_source_alone_is_kept(package):
     (package / "main.py").write_text("def uses_table():\n    return 1\n")
     version(package, "uses_table")
     assert sorted(json.loads((package / "kept.json").read_text())) == ["package.main"]
+
+
+def test_the_key_of_an_added_entry_counts_and_is_no_definition(package):
+    (package / "main.py").write_text(SOURCE + 'TABLE["b"] = 2\nTABLE[SET] = helped\n')
+    before, of_set = version(package, "uses_table"), version(package, "uses_set")
+    (package / "main.py").write_text(SOURCE + 'TABLE["c"] = 2\nTABLE[SET] = helped\n')
+    assert version(package, "uses_table") != before
+    assert version(package, "uses_set") == of_set and "other" not in of_set

@@ -46,3 +46,15 @@ def test_what_an_earlier_run_of_the_same_pipeline_made_is_looked_at_too(tmp_path
     ArtifactHooks().before_pipeline_run(run, pipeline, catalog)  # makes it again
     with pytest.raises(UnusableArtifactError, match="small.mapping.json is not what was written"):
         ArtifactHooks().before_pipeline_run(run | {"only_missing_outputs": True}, pipeline, catalog)
+
+
+def test_what_no_pipeline_makes_has_a_remedy_without_a_command(tmp_path):
+    bootstrap_project(ROOT)
+    catalog = DataCatalog(
+        {name: JSONDataset(filepath=str(tmp_path / f"{name}.json")) for name in ("theirs", "made")}
+    )
+    catalog.save("theirs", {"rows": [1]})
+    (tmp_path / "theirs.json").write_text("{}")
+    pipeline = Pipeline([Node(lambda x: x, "theirs", "made", name="one")])
+    with pytest.raises(UnusableArtifactError, match=r"differs\): delete it, and make it again\.$"):
+        ArtifactHooks().before_pipeline_run({}, pipeline, catalog)

@@ -92,3 +92,31 @@ def test_a_clock_that_was_set_changes_nothing(folder, hours):
     add_rows(folder, "tom", 2)
     os.utime(folder / "rows.csv", (moved, moved))
     assert state(folder) == "stale"
+
+
+def test_rows_of_another_run_make_nothing_stale_that_reads_its_own_alone(tmp_path):
+    bootstrap_project(Path(__file__).parents[2])
+    table = RowsDataset(str(tmp_path / "rows.csv"), ["task"], {"task": "tom"}, own_rows=True)
+    page = TextDataset(filepath=str(tmp_path / "page.html"))
+    trials = TextDataset(filepath=str(tmp_path / "trials.md"))
+    trials.save("1")
+    catalog = DataCatalog({"trials": trials, "rows": table, "page": page})
+    choose = Node(
+        lambda of: pd.DataFrame({"task": ["tom"], "value": [int(of)]}), "trials", "rows", name="choose"
+    )
+    train = Node(lambda rows: rows.to_html(), "rows", "page", name="train")
+    hooks, manager = FingerprintHooks(), _create_hook_manager()
+    hooks._told = TOLD
+    manager.register(hooks)
+    hooks.before_pipeline_run({}, Pipeline([choose, train]), catalog)
+    SequentialRunner().run(Pipeline([choose, train]), catalog, manager)
+    add_rows(tmp_path, "entity")
+    for nodes in ([choose, train], [train]):
+        assert Planner(nodes, catalog, TOLD).verdicts()["train"].state == "fresh"
+    trials.save("2")
+    assert Planner([choose, train], catalog, TOLD).verdicts()["train"].runs
+    elsewhere = RowsDataset(
+        str(tmp_path / "rows.csv"), ["task"], {"task": "tom"}
+    )  # whose readers take all rows
+    both = DataCatalog({"rows": elsewhere, "page": page})
+    assert Planner([train], both, TOLD).verdicts()["train"].state == "stale"

@@ -11,6 +11,7 @@ from naive.tiny_models import tiny_model
 
 from circuit_distillation.datasets.base_model import BaseModelDataset
 from circuit_distillation.hooks.models import _check_recorded
+from circuit_distillation.models.checkpoint_files import sampled_digest
 from circuit_distillation.models.source import ModelSource
 
 
@@ -37,3 +38,14 @@ def test_other_weights_in_the_same_folder_are_told_and_a_new_start_makes_another
     _check_recorded("models", "base", {"small": source}, catalog)
     dataset.save(source)
     assert (tmp_path / "small.json").read_text() != first  # so that what was made of it is stale
+
+
+def test_one_head_that_differs_in_a_large_file_is_noticed(tmp_path) -> None:
+    path = tmp_path / "model.safetensors"
+    with open(path, "wb") as file:
+        file.truncate(2**30)  # without taking room
+    before = sampled_digest(tmp_path)
+    with open(path, "r+b") as file:
+        file.seek(2**29 + 5000)
+        file.write(b"\1" * 2**18)  # the query rows of a head of a model of 1B parameters
+    assert sampled_digest(tmp_path) != before

@@ -9,7 +9,7 @@ from circuit_distillation.models.processes import run_in_processes
 
 def fail(what: str) -> None:
     """What both processes run."""
-    raise MemoryError(f"{what}: halve distillation.batch_size")
+    raise MemoryError(f"{what}: halve distillation.batch_size\nand what torch adds")
 
 
 def test_what_a_rank_said_is_the_error() -> None:

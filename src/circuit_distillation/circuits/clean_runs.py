@@ -127,9 +127,7 @@ class RecordedRuns:
 
 def _check(mine: Tensor | None, theirs: Tensor, start: int, positions: Tensor, name: str) -> None:
     if mine is None or not torch.equal(mine, theirs):
-        raise ValueError(
-            f"runs were recorded for other prompts: build RecordedRuns from the same {name}_ids"
-        )
+        raise ValueError(f"runs were recorded for other prompts: build RecordedRuns from the same {name}_ids")
     if positions.min() < start:
         raise ValueError(
             f"runs keep {name} positions from {start} on: build RecordedRuns with a smaller {name}_start"

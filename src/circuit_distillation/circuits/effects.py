@@ -83,9 +83,7 @@ def _effects_here(model: torch.nn.Module, encoded: Encoded, reference: Encoded, 
     for layout, theirs in paired_layouts(encoded, reference):
         part, means = layout.encoded, head_means(model, theirs.encoded.input_ids)
         ids, answers = part.input_ids, part.answer_ids
-        parts.append(
-            head_effects(model, ids, answers, means, candidate_ids=part.candidate_ids, progress=bar)
-        )
+        parts.append(head_effects(model, ids, answers, means, candidate_ids=part.candidate_ids, progress=bar))
         rows.append(layout.rows)
     order = torch.cat(rows).argsort()
     return HeadEffects(**{name: values[..., order] for name, values in vars(_joined(parts)).items()})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -11,6 +12,8 @@ from kedro.io import AbstractDataset
 from circuit_distillation.datasets.atomic import locked
 from circuit_distillation.models.folders import new_folder
 from circuit_distillation.models.seals import FOLDER_SEAL, BrokenArtifactError, check
+
+logger = logging.getLogger(__name__)
 
 
 class FolderDataset(AbstractDataset):
@@ -27,14 +30,27 @@ class FolderDataset(AbstractDataset):
         self.metadata = metadata
 
     def load(self) -> dict[str, bytes]:
-        """Every file of every run. `BrokenArtifactError` if one is not what was written."""
+        """Every file of every run. `BrokenArtifactError` if one of this run is not what was written; what is
+        broken of another run is left out, said in a line.
+        """
         root, files = Path(self._filepath), {}
         with locked(root):
             for seal in sorted(root.glob(f"[!.]*/{FOLDER_SEAL}")):
-                check(seal.parent)
+                if not self._is_sound(seal.parent):
+                    continue
                 paths = [seal.with_name(name) for name in json.loads(seal.read_text())]
                 files |= {f"{path.parent.name}/{path.name}": path.read_bytes() for path in paths}
         return files
+
+    def _is_sound(self, folder: Path) -> bool:
+        try:
+            check(folder)
+        except BrokenArtifactError as error:
+            if folder == self._own:
+                raise
+            logger.warning("left out: %s", str(error).partition(": delete it")[0])
+            return False
+        return True
 
     def save(self, data: dict[str, bytes]) -> None:
         """Write all files of the run, or none."""

@@ -26,15 +26,22 @@ class RowsDataset(AbstractDataset):
 
     It exists for a run once it holds rows of the run's `scope` (values of key columns). A second copy lies in
     `.copies`, since no single run could make the rows of all again: a table that was cut off or changed is
-    put aside as `name.broken` and made again from it.
+    put aside as `name.broken` and made again from it. With `own_rows` those who read the table take the rows
+    of their run alone: rows of others make nothing stale.
     """
 
     def __init__(
-        self, filepath: str, key: list[str], scope: dict[str, Any], metadata: dict | None = None
+        self,
+        filepath: str,
+        key: list[str],
+        scope: dict[str, Any],
+        own_rows: bool = False,
+        metadata: dict | None = None,
     ) -> None:
         self._filepath = PurePosixPath(filepath)
         self._key = key
         self._scope = scope
+        self.own_rows = own_rows
         self.metadata = metadata
 
     def load(self) -> pd.DataFrame:

@@ -13,13 +13,20 @@ from circuit_distillation.models.seals import FOLDER_SEAL, checksum, seal_path
 class Artifact(NamedTuple):
     """A file or folder. `scope` names a run's own part of a shared one; `pattern` is of many files.
 
-    A cache holds whatever was needed last: what is made from it does not change when it is refilled.
+    A cache holds whatever was needed last: what is made from it does not change when it is refilled. Of a
+    shared table with `own_rows` readers take their run's part alone.
     """
 
     path: Path
     scope: str = ""
     pattern: str = ""
     is_cache: bool = False
+    own_rows: bool = False
+
+    @property
+    def is_of_all_runs(self) -> bool:
+        """Whether those who read it read what every run left."""
+        return bool(self.pattern or self.scope and not self.own_rows)
 
     @property
     def is_own(self) -> bool:
@@ -39,9 +46,8 @@ def artifact_of(dataset: Any) -> Artifact | None:
     if path is None:
         return None
     scope = getattr(dataset, "_scope", None) or {}
-    return Artifact(
-        Path(path), ".".join(map(str, scope.values())), is_cache=getattr(dataset, "is_cache", False)
-    )
+    flags = {name: getattr(dataset, name, False) for name in ("is_cache", "own_rows")}
+    return Artifact(Path(path), ".".join(map(str, scope.values())), **flags)
 
 
 def content(artifact: Artifact) -> str | None:
@@ -69,5 +75,8 @@ def _of_file(path: Path) -> str:
 
 
 def _of_all(paths: list[Path], root: Path) -> str:
-    named = (f"{path.relative_to(root)} {_of_file(path)}" for path in paths)
+    named = []
+    for path in paths:
+        with suppress(FileNotFoundError):  # another run is replacing its own
+            named.append(f"{path.relative_to(root)} {_of_file(path)}")
     return hashlib.sha256("\n".join(named).encode()).hexdigest()[:16]

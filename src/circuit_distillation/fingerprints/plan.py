@@ -116,9 +116,7 @@ class Planner:
     def _is_of_all_runs(self, node: Any) -> bool:
         """Whether a node reads what every run left, of every task."""
         artifacts = map(self._artifact, filter(self._counts, node.inputs))
-        return any(
-            artifact is not None and bool(artifact.scope or artifact.pattern) for artifact in artifacts
-        )
+        return any(artifact is not None and artifact.is_of_all_runs for artifact in artifacts)
 
     def _counts(self, name: str) -> bool:
         """Whether an input is an artifact, and none that is never whole."""
@@ -128,7 +126,7 @@ class Planner:
         artifact = self._artifact(name)
         if artifact is None:
             return None
-        if not artifact.is_cache:
+        if not artifact.is_cache and not artifact.own_rows:
             return content(artifact)
         if maker := self._makers.get(name):
             return self.made(maker).fingerprint()

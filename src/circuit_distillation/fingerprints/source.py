@@ -71,12 +71,22 @@ def _defined(statement: ast.stmt) -> Iterator[tuple[str, ast.AST]]:
     if isinstance(statement, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         yield statement.name, statement
     elif isinstance(statement, ast.Assign | ast.AnnAssign) and statement.value is not None:
-        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
-        nodes = (node for target in targets for node in ast.walk(target))
-        for name in (node.id for node in nodes if isinstance(node, ast.Name)):
-            yield from _entries(name, statement.value)
+        for target in statement.targets if isinstance(statement, ast.Assign) else [statement.target]:
+            if isinstance(target, ast.Subscript | ast.Attribute):
+                yield from ((name, statement) for name in _changed(target))
+                continue
+            for name in (node.id for node in ast.walk(target) if isinstance(node, ast.Name)):
+                yield from _entries(name, statement.value)
     elif isinstance(statement, ast.AugAssign) and isinstance(statement.target, ast.Name):
         yield statement.target.id, statement
+
+
+def _changed(target: ast.expr) -> Iterator[str]:
+    """The name whose definition `X[...] = ...` or `X.a = ...` changes."""
+    while isinstance(target, ast.Subscript | ast.Attribute):
+        target = target.value
+    if isinstance(target, ast.Name):
+        yield target.id
 
 
 def _entries(name: str, value: ast.expr) -> Iterator[tuple[str, ast.AST]]:

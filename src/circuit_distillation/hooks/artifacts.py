@@ -50,7 +50,8 @@ def _check_seal(name: str, run_params, catalog) -> None:
         what = str(error).partition(": delete it")[0]
         stages = ",".join(_producers([name], catalog))
         command = f"kedro run --pipelines {stages}{_options(run_params)}"
-        raise UnusableArtifactError(f"{what}: make {name} again with `{command}`.") from None
+        remedy = f"make {name} again with `{command}`" if stages else "delete it, and make it again"
+        raise UnusableArtifactError(f"{what}: {remedy}.") from None
 
 
 def _is_parameter(name: str) -> bool:

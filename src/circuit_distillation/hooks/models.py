@@ -9,6 +9,7 @@ from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.hooks import hook_impl
 
 from circuit_distillation.grid import INSTRUCT, ROLES
+from circuit_distillation.hooks.waiting import waiting_nodes
 from circuit_distillation.parameters import plain
 from circuit_distillation.parameters.family import Family
 
@@ -21,7 +22,7 @@ class ModelHooks:
     """Check the models of a family that is loaded."""
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, pipeline, catalog) -> None:
+    def before_pipeline_run(self, run_params, pipeline, catalog) -> None:
         """One clear error, before MLflow opens a run, if a run that touches base models cannot use them."""
         read = set(pipeline.datasets())
         names = {f"{kind}.{role}" for kind in ("base", INSTRUCT) for role in ROLES}
@@ -52,7 +53,7 @@ class ModelHooks:
                 _check_recorded("instruct", INSTRUCT, instruct, catalog)
             if "params:held_out" in pipeline.inputs():
                 _check_held_out(plain(catalog.load("params:held_out")))
-            if "corpus.train" in pipeline.all_outputs():
+            if any("corpus.train" in node.outputs for node in waiting_nodes(run_params, pipeline, catalog)):
                 corpora = plain(catalog.load("params:data_generation.corpus"))
                 _check_corpus(corpora, catalog.load("params:task"))
         except ValueError as error:

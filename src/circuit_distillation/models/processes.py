@@ -88,10 +88,11 @@ def run_at(
 
 
 def _said(error: Any) -> str:
-    """The last line of what the first rank to fail raised; torch's own message is a table of ranks."""
+    """The first line of what the first rank to fail raised; torch's own message is a table of ranks."""
     rank, failure = error.get_first_failure()
-    told = failure.message["message"] if isinstance(failure.message, dict) else failure.message
-    return f"process {rank} has failed: {told.strip().splitlines()[-1]}"
+    told = failure.message["message"] if isinstance(failure.message, dict) else ""  # a hint of torch's
+    lines = [line for line in told.splitlines() if line.strip()]
+    return f"process {rank} has failed: {lines[0] if lines else f'it ended with {failure.exitcode}'}"
 
 
 class ModelOnDisk:
