@@ -174,7 +174,7 @@ def _distillation_rows(setting: Setting) -> Iterator[Row]:
     signals = setting.n_train * teacher.n_layers * (teacher.n_heads * teacher.d_head + teacher.d_model) * 4.0
     memory = inference_bytes(teacher, setting.dtype)
     remedy = "family.loading.dtype=bfloat16, or smaller models"
-    read = {"teacher's signals": t}
+    read: dict[str, float] = {"teacher's signals": t}
     if any(arm in CORPUS_ARMS for arm in setting.arms):
         read["teacher's signals on the corpus"] = setting.tuning["large"].mean_tokens
     for stage, n_tokens in read.items():

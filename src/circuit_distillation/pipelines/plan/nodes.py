@@ -155,10 +155,13 @@ def _cached(files) -> bool:
     from circuit_distillation.models.source import SMALL_FILES, WEIGHTS
 
     folder = hub.cached(files.hub_id, files.revision, SMALL_FILES + WEIGHTS)
+    if folder is None:
+        return False
     try:
-        return folder is not None and check_weights(folder) is None
+        check_weights(folder)
     except ValueError:  # configuration and tokenizer alone, or half of the weights
         return False
+    return True
 
 
 def _free(data_root: str) -> tuple[float, float | None]:
