@@ -107,10 +107,10 @@ def test_a_bar_takes_lines_in_a_log():
 
 
 def test_ctrl_c_stops_both_tasks_of_a_script(tmp_path):
-    (tmp_path / "task.py").write_text(
+    (tmp_path / "task.py").write_text(  # which says its line in one piece
         "import os, pathlib, sys, time\n"
         "try:\n    pathlib.Path(sys.argv[1]).touch(); time.sleep(60)\n"
-        "except KeyboardInterrupt:\n    os.write(1, (sys.argv[1] + ' stopped\\n').encode()); sys.exit(130)\n"  # in one piece
+        "except KeyboardInterrupt:\n    os.write(1, (sys.argv[1] + ' stopped\\n').encode()); sys.exit(130)\n"
     )
     script = f". {ROOT}/scripts/tasks.sh; work() {{ {sys.executable} task.py $1; }}; both_tasks work"
     run = subprocess.Popen(
