@@ -1,4 +1,7 @@
-"""Killed at random moments and given again, a command ends with the results of one that was left alone."""
+"""Killed at random moments and given again, a command ends with the results of one that was left alone.
+
+The short form of `make faults`.
+"""
 
 from __future__ import annotations
 
@@ -38,10 +41,3 @@ def test_times_apart_every_difference_is_seen(tmp_path) -> None:
     (tmp_path / "b" / "r.json").write_text('{"seconds": 1, "n": 2}')
     (tmp_path / "b" / "t.csv").write_text("x")
     assert faults.differences(tmp_path / "a", tmp_path / "b") == ["r.json", "t.csv"]
-
-
-@pytest.mark.slow
-def test_every_pipeline_survives_kills(monkeypatch, tmp_path, capsys) -> None:
-    monkeypatch.setattr(sys, "argv", ["faults.py", "--kills", "1", "--folder", str(tmp_path)])
-    assert faults.main() == 0
-    assert f"{2 * len(faults.PIPELINES)} kills" in capsys.readouterr().out
