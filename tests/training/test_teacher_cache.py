@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from safetensors import safe_open
 from training.distillation_case import prompts, teacher
 
 from circuit_distillation.models.loading import model_hash
@@ -67,6 +68,13 @@ def test_a_stored_file_holds_the_same_and_names_teacher_and_prompts(tmp_path):
     assert (again.rows, again.teacher_hash) == ("box", model_hash(teacher()))
     assert again.data_hash == data_hash(encoded, "box")
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_file_has_one_entry_of_metadata_since_several_have_no_order(tmp_path):
+    signals = teacher_signals(teacher(), prompts(3, seed=1), SITES)
+    save_signals(signals, tmp_path / "signals.safetensors")
+    with safe_open(tmp_path / "signals.safetensors", framework="pt") as file:
+        assert list(file.metadata()) == ["about"]
 
 
 def test_the_hash_of_the_data_sees_prompts_rows_and_positions():

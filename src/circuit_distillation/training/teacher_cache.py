@@ -7,6 +7,7 @@ the teacher is not in memory during training. `distill` refuses signals of other
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,11 +94,12 @@ def save_signals(signals: TeacherSignals, path: str | Path) -> None:
     tensors["labels"] = signals.labels
     if signals.logits is not None:
         tensors["logits"] = signals.logits
-    metadata = {name: getattr(signals, name) for name in ("rows", "teacher_hash", "data_hash")}
+    about = {name: getattr(signals, name) for name in ("rows", "teacher_hash", "data_hash")}
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        save_file(tensors, beside, metadata=metadata)
+        # one entry: safetensors writes several in an order that differs from process to process
+        save_file(tensors, beside, metadata={"about": json.dumps(about)})
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -106,10 +108,10 @@ def save_signals(signals: TeacherSignals, path: str | Path) -> None:
 def load_signals(path: str | Path) -> TeacherSignals:
     """Read a file of `save_signals`."""
     with safe_open(path, framework="pt") as file:
-        metadata = file.metadata()
+        about = json.loads(file.metadata()["about"])
         tensors = {key: file.get_tensor(key) for key in file.keys()}
     labels, logits = tensors.pop("labels"), tensors.pop("logits", None)
-    return TeacherSignals(labels, logits, {_site(key): values for key, values in tensors.items()}, **metadata)
+    return TeacherSignals(labels, logits, {_site(key): values for key, values in tensors.items()}, **about)
 
 
 def _last_logits(teacher: nn.Module, encoded: Encoded, batch: slice, device: torch.device) -> Tensor:
