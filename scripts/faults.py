@@ -37,6 +37,7 @@ PIPELINES = {  # with parameters of their own
 }
 # Columns and keys that no two runs share. A search that goes on counts the work of its last part.
 TIMES = ("seconds", "run_id", "forward_equivalents")
+OF_TIMES = r"seconds|\.forward_equivalents|\.phases"  # in the table of facts; phases are a text with seconds
 NOT_RESULTS = ("mlflow", "mlartifacts", ".html")  # the page shows times; its tables are compared
 os.environ.update(OMP_NUM_THREADS="1", TQDM_DISABLE="1", KEDRO_DISABLE_TELEMETRY="1", DO_NOT_TRACK="1")
 
@@ -151,9 +152,7 @@ def content(path: Path) -> Any:
 
         frame = pd.read_parquet(path).drop(columns=list(TIMES), errors="ignore")
         if path.name == "facts.parquet":
-            frame = frame[
-                ~(frame["group"] + "." + frame["name"]).str.contains(r"seconds|\.forward_equivalents")
-            ]
+            frame = frame[~(frame["group"] + "." + frame["name"]).str.contains(OF_TIMES)]
         return frame.to_json(orient="split", double_precision=15)
     return path.read_bytes()
 
