@@ -36,4 +36,4 @@ srun --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60 bash -c '
 if [ "$SLURM_NODEID" = 0 ]; then
     exec .venv/bin/kedro run --env "$RUN_ENVIRONMENT" --only-missing-outputs --params "$RUN_PARAMS"
 fi
-exec .venv/bin/python -m circuit_distillation.models.machines'
+exec .venv/bin/python -m circuit_distillation.compute.machines'

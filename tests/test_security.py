@@ -17,7 +17,7 @@ MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "she
 CALLS = {"torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "yaml.full_load", "pd.read_pickle"}
 CALLS |= {"eval", "exec", "os.system", "os.popen", "np.load", "numpy.load"}
 # Messages between the machines of one run, which know one key (as torch.distributed's own are); no file.
-PICKLES = {"circuit_distillation/models/machines.py"}
+PICKLES = {"circuit_distillation/compute/machines.py"}
 
 
 def faults(tree: ast.AST) -> Iterator[str]:

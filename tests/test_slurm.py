@@ -71,7 +71,7 @@ def test_a_job_on_two_machines(submit, tmp_path):
     assert options["env"] == "qwen3" and options["params"] == {"processes": 8, "task": "tom"}
     assert "first=node1:23456" in lines and "machines=2" in lines
     at = lines.index("python")
-    assert lines[at : at + 3] == ["python", "-m", "circuit_distillation.models.machines"]
+    assert lines[at : at + 3] == ["python", "-m", "circuit_distillation.compute.machines"]
     assert len(lines[at + 3]) == len("key=") + 32
     (shared,) = [line.removeprefix("tmp=") for line in lines if line.startswith("tmp=")]
     assert Path(shared).parent == tmp_path and not Path(shared).exists()

@@ -18,7 +18,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError, _split_params, env_option, split_string
 from kedro.io.core import DatasetError
 
-from circuit_distillation.errors import first_line
+from circuit_distillation.storage.errors import first_line
 
 GO_ON = "--only-missing-outputs"
 SECONDS_BETWEEN_LINES = "15"  # of a progress bar in a log

@@ -8,7 +8,6 @@ import pytest
 import torch
 from naive.tiny_models import tiny_model, tiny_prompts
 
-from circuit_distillation.models import folders
 from circuit_distillation.models.loading import (
     Checkpoint,
     check_same_model,
@@ -18,6 +17,7 @@ from circuit_distillation.models.loading import (
     save_checkpoint,
 )
 from circuit_distillation.models.mini import build_tokenizer
+from circuit_distillation.storage import folders
 
 
 def checkpoint(seed: int = 0) -> Checkpoint:
@@ -39,6 +39,26 @@ def test_what_is_saved_is_loaded(tmp_path) -> None:
     assert found.model.config._attn_implementation == "eager" and not found.model.training
     assert os.listdir(tmp_path / "deep") == ["small"]
     assert not [name for name in os.listdir(tmp_path / "deep" / "small") if name.endswith((".bin", ".pt"))]
+
+
+@pytest.mark.parametrize("beyond", range(0, 64, 8))
+def test_logits_do_not_depend_on_where_weights_lie_in_the_file(tmp_path, beyond: int) -> None:
+    saved = checkpoint()
+    save_checkpoint(saved, tmp_path / "small")
+    shift_data(tmp_path / "small" / "model.safetensors", beyond)
+    (tmp_path / "small" / "checksums.json").unlink()
+    found = load_checkpoint(tmp_path / "small", dtype="float64", attention="eager")
+    assert torch.equal(logits(found.model), logits(saved.model))
+    assert {weight.data_ptr() % 64 for weight in found.model.parameters()} == {0}
+
+
+def shift_data(path, beyond: int) -> None:
+    """Lengthen the header of a safetensors file: its data then begin `beyond` bytes after a multiple of 64."""
+    content = path.read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    padding = (beyond - 8 - length) % 64
+    header = content[8 : 8 + length] + b" " * padding
+    path.write_bytes((length + padding).to_bytes(8, "little") + header + content[8 + length :])
 
 
 def test_the_default_is_float32(tmp_path) -> None:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from training.distillation_case import HEADS, PAIRS, case, settings, student
 
-from circuit_distillation.models.processes import run_in_processes
+from circuit_distillation.compute.processes import run_in_processes
 from circuit_distillation.training.distill import distill
 from circuit_distillation.training.launch import distill_in_processes
 from circuit_distillation.training.sharding import whole_state_dict

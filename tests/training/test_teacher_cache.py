@@ -67,7 +67,7 @@ def test_a_stored_file_holds_the_same_and_names_teacher_and_prompts(tmp_path):
     assert all(torch.equal(fresh.features[site], again.features[site]) for site in SITES)
     assert (again.rows, again.teacher_hash) == ("box", model_hash(teacher()))
     assert again.data_hash == data_hash(encoded, "box")
-    assert [file.name for file in path.parent.iterdir()] == [path.name]
+    assert {file.name for file in path.parent.iterdir()} == {path.name, f".{path.name}.sha256"}
 
 
 def test_a_file_has_one_entry_of_metadata_since_several_have_no_order(tmp_path):

@@ -17,9 +17,8 @@ from circuit_distillation.circuits.in_processes import score_heads_in_processes
 from circuit_distillation.circuits.path_patching import SCORES, new_record, score_heads
 from circuit_distillation.circuits.progress import ScoreRecord, fingerprint
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import architecture
-
-Head = tuple[int, int]
 
 
 @dataclass(frozen=True)

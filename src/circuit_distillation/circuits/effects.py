@@ -13,12 +13,12 @@ from circuit_distillation.circuits.cost import Cost, SearchCost, counted
 from circuit_distillation.circuits.in_processes import sweep_in_processes
 from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effects, head_means
 from circuit_distillation.circuits.progress import Bar
+from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded, Question, encode
 from circuit_distillation.models.head_outputs import head_outputs
 from circuit_distillation.models.layouts import paired_layouts
 from circuit_distillation.models.loading import Checkpoint
-from circuit_distillation.models.memory import within_memory
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,10 +16,10 @@ from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.prefix_sharing import share_beginnings
 from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
+from circuit_distillation.compute.halving import within_memory
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import Architecture, architecture
-from circuit_distillation.models.memory import within_memory
 
-Head = tuple[int, int]
 Heads = Sequence[Head] | Mapping[int | str, Sequence[Head]]
 
 

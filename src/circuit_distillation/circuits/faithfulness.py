@@ -12,9 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import Architecture
 
-Head = tuple[int, int]
 # Shares of the components at which MIB evaluates a ranking.
 MIB_SHARES = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 

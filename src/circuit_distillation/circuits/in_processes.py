@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from circuit_distillation.circuits.cost import add_macs, counted
 from circuit_distillation.circuits.path_patching import score_heads
+from circuit_distillation.compute.processes import ModelOnDisk, run_in_processes
 from circuit_distillation.models.encoding import Encoded
-from circuit_distillation.models.processes import ModelOnDisk, run_in_processes
 
 PER_EXAMPLE = ("attention_mask", "candidate_ids", "corrupt_position", "receiver_position")
 

@@ -28,8 +28,8 @@ from circuit_distillation.circuits.prompts import (
     prompt_lengths,
     resolve_position,
 )
+from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.models.architecture import architecture
-from circuit_distillation.models.memory import within_memory
 
 
 @dataclass(frozen=True)

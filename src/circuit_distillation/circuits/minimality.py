@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-Head = tuple[int, int]
+from circuit_distillation.heads import Head
+
 Groups = Mapping[str, Sequence[Head]]
 
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import sys
 import time
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from circuit_distillation.models.seals import is_usable, sealing
+from circuit_distillation.storage.seals import is_usable
+from circuit_distillation.storage.tensors import read_tensors, write_tensors
 
 SAVE_EVERY_SECONDS = 20.0
 LOG_EVERY_SECONDS = 30.0  # where a bar cannot overwrite itself
@@ -98,13 +96,8 @@ class ScoreRecord:
 
     def _save(self) -> None:
         self._saved = time.monotonic()
-        if self._path is None:
-            return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        with sealing(self._path):
-            save_file({"changes": self.changes.contiguous()}, beside, metadata={"key": self._key})
-            os.replace(beside, self._path)
+        if self._path is not None:
+            write_tensors(self._path, {"changes": self.changes}, self._key)
 
 
 def remove_records(folder: Path) -> None:
@@ -129,5 +122,5 @@ def fingerprint(model: nn.Module, *parts: object) -> str:
 
 
 def _read(path: Path, key: str) -> Tensor | None:
-    with safe_open(path, framework="pt") as file:
-        return file.get_tensor("changes") if file.metadata()["key"] == key else None
+    tensors, found = read_tensors(path)
+    return tensors["changes"] if found == key else None

@@ -8,9 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import Architecture
-
-Head = tuple[int, int]
 
 
 def random_circuits(

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import Architecture
-
-Head = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -18,10 +18,10 @@ from circuit_distillation.circuits.evaluation import circuits_outputs
 from circuit_distillation.circuits.mean_ablation import head_means
 from circuit_distillation.circuits.minimality import prune
 from circuit_distillation.circuits.progress import Bar, remove_records
+from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.loading import Checkpoint
-from circuit_distillation.models.memory import within_memory
 from circuit_distillation.tasks.example import Example
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from circuit_distillation.datasets.atomic import write_atomically
 from circuit_distillation.datasets.reading import readable
-from circuit_distillation.models.seals import sealing
+from circuit_distillation.storage.atomic import write_atomically
+from circuit_distillation.storage.seals import sealing
 
 WHERE = ("hub_id", "revision", "path")
 

@@ -11,10 +11,10 @@ from kedro_datasets.pandas import CSVDataset as _CSVDataset
 from kedro_datasets.pandas import ParquetDataset as _ParquetDataset
 from kedro_datasets.text import TextDataset as _TextDataset
 
-from circuit_distillation.datasets.atomic import write_atomically
 from circuit_distillation.datasets.previews import table_preview
 from circuit_distillation.datasets.reading import readable
-from circuit_distillation.models.seals import sealing
+from circuit_distillation.storage.atomic import write_atomically
+from circuit_distillation.storage.seals import sealing
 
 
 class ParquetDataset(_ParquetDataset):

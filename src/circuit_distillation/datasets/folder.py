@@ -9,9 +9,9 @@ from typing import Any
 
 from kedro.io import AbstractDataset
 
-from circuit_distillation.datasets.atomic import locked
-from circuit_distillation.models.folders import new_folder
-from circuit_distillation.models.seals import FOLDER_SEAL, BrokenArtifactError, check
+from circuit_distillation.storage.atomic import locked
+from circuit_distillation.storage.folders import new_folder
+from circuit_distillation.storage.seals import FOLDER_SEAL, BrokenArtifactError, check
 
 logger = logging.getLogger(__name__)
 

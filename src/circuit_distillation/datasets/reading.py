@@ -9,8 +9,8 @@ from pathlib import Path
 from kedro.io.core import DatasetError
 from safetensors import SafetensorError
 
-from circuit_distillation.errors import first_line
-from circuit_distillation.models.seals import BrokenArtifactError, broken, check
+from circuit_distillation.storage.errors import first_line
+from circuit_distillation.storage.seals import BrokenArtifactError, broken, check
 
 
 @contextmanager

@@ -12,10 +12,10 @@ import pandas as pd
 from kedro.io import AbstractDataset
 from kedro_datasets._typing import TablePreview
 
-from circuit_distillation.datasets.atomic import locked, write_atomically
 from circuit_distillation.datasets.previews import table_preview
 from circuit_distillation.datasets.reading import readable
-from circuit_distillation.models.seals import BrokenArtifactError, broken, seal_path, sealing
+from circuit_distillation.storage.atomic import locked, write_atomically
+from circuit_distillation.storage.seals import BrokenArtifactError, broken, seal_path, sealing
 
 logger = logging.getLogger(__name__)
 COPIES = ".copies"  # folder beside a table with its second copy

@@ -8,7 +8,6 @@ from typing import Any
 from kedro.io import AbstractDataset
 
 from circuit_distillation.datasets.reading import readable
-from circuit_distillation.models.seals import sealing
 
 
 class TeacherSignalsDataset(AbstractDataset):
@@ -34,8 +33,7 @@ class TeacherSignalsDataset(AbstractDataset):
         """Write beside, then rename."""
         from circuit_distillation.training.teacher_cache import save_signals
 
-        with sealing(Path(self._filepath)):
-            save_signals(data, Path(self._filepath))
+        save_signals(data, Path(self._filepath))
 
     def _exists(self) -> bool:
         return Path(self._filepath).is_file()

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-Head = tuple[int, int]
+from circuit_distillation.heads import Head
 
 
 def examples(frame: pd.DataFrame) -> None:

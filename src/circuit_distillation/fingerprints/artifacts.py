@@ -7,7 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from circuit_distillation.models.seals import FOLDER_SEAL, checksum, seal_path
+from circuit_distillation.storage.seals import FOLDER_SEAL, checksum, seal_path
 
 
 class Artifact(NamedTuple):

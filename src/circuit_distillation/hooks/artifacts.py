@@ -10,7 +10,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 
 from circuit_distillation.hooks.waiting import waiting_nodes
-from circuit_distillation.models.seals import BrokenArtifactError, check
+from circuit_distillation.storage.seals import BrokenArtifactError, check
 
 
 class MissingArtifactError(KedroCliError):

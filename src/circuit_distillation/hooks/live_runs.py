@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from circuit_distillation.models.seals import seal_path
+from circuit_distillation.storage.seals import seal_path
 
 
 class BusyError(RuntimeError):

@@ -31,13 +31,13 @@ class ModelHooks:
         family = Family.model_validate(plain(catalog.load("params:family")))
         if family.models is None:
             return
+        from circuit_distillation.compute.processes import check_processes
         from circuit_distillation.models.family import (
             allow_tf32,
             check_family,
             check_instruct,
             family_sources,
         )
-        from circuit_distillation.models.processes import check_processes
 
         if family.loading.tf32:
             allow_tf32()

@@ -11,9 +11,9 @@ from typing import Any
 
 from kedro.framework.hooks import hook_impl
 
-from circuit_distillation.datasets.atomic import locked, write_atomically
-from circuit_distillation.errors import first_line, without_secrets
 from circuit_distillation.hooks.live_runs import remove_leftovers
+from circuit_distillation.storage.atomic import locked, write_atomically
+from circuit_distillation.storage.errors import first_line, without_secrets
 
 logger = logging.getLogger(__name__)
 SQLITE = "sqlite:///"

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from circuit_distillation.heads import Head
 from circuit_distillation.mapping.impact import FIELDS, per_example
-
-Head = tuple[int, int]
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from circuit_distillation.heads import Head, Pair
 from circuit_distillation.mapping.match import draw_heads
-
-Head = tuple[int, int]
-Pair = tuple[Head, Head]
 
 
 def random_pairs(aligned: Sequence[Pair], pool: Sequence[Head], seed: int) -> list[Pair]:

@@ -8,11 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from circuit_distillation.heads import Head, Pair
 from circuit_distillation.mapping.impact import as_finite, student_impact, teacher_impact
 from circuit_distillation.mapping.match import match_heads
-
-Head = tuple[int, int]
-Pair = tuple[Head, Head]
 
 
 def mapping_record(

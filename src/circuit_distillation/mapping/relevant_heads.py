@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from circuit_distillation.heads import Head
 from circuit_distillation.mapping.impact import as_finite
-
-Head = tuple[int, int]
 
 
 def top_impact(impact: ArrayLike, fraction: float) -> list[Head]:

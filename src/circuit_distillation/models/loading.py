@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from circuit_distillation.models.folders import new_folder
+from circuit_distillation.storage.folders import new_folder
+from circuit_distillation.storage.tensors import in_own_memory
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
@@ -32,11 +33,22 @@ def load_checkpoint(
     a padding token gets its end of sequence for that, since padding is masked by position and the vocabulary
     must not grow. Raises `ValueError` if the folder holds no checkpoint.
     """
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     folder = Path(folder)
     if not is_checkpoint(folder):
         raise ValueError(f"{folder} holds no checkpoint (config.json and safetensors); make it first")
+    model = load_model(folder, dtype, attention)
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return Checkpoint(model.to(_device(device_map)), tokenizer)
+
+
+def load_model(folder: Path, dtype: str, attention: str) -> PreTrainedModel:
+    """The model of a folder on the CPU in evaluation mode; its weights lie as those of a model made here."""
+    from transformers import AutoModelForCausalLM
+
     model = AutoModelForCausalLM.from_pretrained(
         folder,
         dtype=getattr(torch, dtype),
@@ -44,10 +56,7 @@ def load_checkpoint(
         local_files_only=True,
         use_safetensors=True,
     )
-    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    return Checkpoint(model.eval().to(_device(device_map)), tokenizer)
+    return in_own_memory(model.eval())
 
 
 def _device(name: str | None) -> str:

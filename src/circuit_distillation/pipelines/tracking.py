@@ -6,7 +6,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from circuit_distillation.errors import first_line
+from circuit_distillation.storage.errors import first_line
 
 logger = logging.getLogger(__name__)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from circuit_distillation.heads import Head
 from circuit_distillation.reporting.curves import new_axes
 from circuit_distillation.reporting.svg import PASSIVE, TIP
 
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Head = tuple[int, int]
 
 # Units of the mapping picture: the width of a grid of heads and where the teacher's begins.
 _WIDTH, _TEACHER_LEFT = 7.0, 11.5

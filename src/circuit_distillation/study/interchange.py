@@ -15,11 +15,11 @@ from statistics import mean
 import torch
 from torch import Tensor
 
+from circuit_distillation.heads import Head
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.head_outputs import replaced_head_outputs
 from circuit_distillation.training.teacher_cache import TeacherSignals
 
-Head = tuple[int, int]
 BATCH = 256
 CONTROLS = 5  # draws of unmapped heads: one draw of four heads says little
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import encode
 from circuit_distillation.models.loading import Checkpoint
@@ -20,7 +21,6 @@ from circuit_distillation.training.teacher_cache import teacher_signals
 FAMILIAR = {"entity": {"n_boxes": 3}, "tom": {"templates": "plain"}}
 # Layouts that distillation never shows: smaller scenes; stories that say what characters unasked for see.
 NOVEL = {"entity": {"n_boxes": 5}, "tom": {"templates": "decoy"}}
-Head = tuple[int, int]
 
 
 def transfer_row(

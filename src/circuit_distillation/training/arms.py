@@ -8,11 +8,9 @@ from typing import Literal
 
 import numpy as np
 
+from circuit_distillation.heads import Head, Pair
 from circuit_distillation.models.architecture import Architecture
 from circuit_distillation.training.features import Site
-
-Head = tuple[int, int]
-Pair = tuple[Head, Head]  # (student head, teacher head)
 
 
 @dataclass(frozen=True)

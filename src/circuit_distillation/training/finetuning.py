@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.models.loading import model_hash
-from circuit_distillation.models.memory import within_memory
 from circuit_distillation.training.adapters import LoraSettings, adapted
 from circuit_distillation.training.float_weights import trained_in_float32
 from circuit_distillation.training.packed_instructions import PromptAndResponse

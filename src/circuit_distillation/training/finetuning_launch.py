@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
 from torch import nn
 
-from circuit_distillation.models.processes import ModelOnDisk, run_in_processes
+from circuit_distillation.compute.processes import ModelOnDisk, run_in_processes
+from circuit_distillation.storage.tensors import read_tensors, write_tensors
 from circuit_distillation.training.finetuning import FineTuneSettings, Tuning, finetune
 from circuit_distillation.training.packed_instructions import PromptAndResponse
 from circuit_distillation.training.sharding import whole_state_dict
@@ -37,7 +37,7 @@ def finetune_in_processes(
         stored = ModelOnDisk(model, folder / "model")
         arguments = (stored, folder, tokenizer, items, settings, options)
         tuning = run_in_processes(_finetune_here, *arguments, n_processes=n_processes)[0]
-        model.load_state_dict(load_file(folder / "tuned.safetensors"))
+        model.load_state_dict(read_tensors(folder / "tuned.safetensors")[0])
     model.eval()
     return tuning
 
@@ -55,5 +55,5 @@ def _finetune_here(
     tuning = finetune(model, tokenizer, items, settings, **options)
     tuned = whole_state_dict(model)
     if os.environ["RANK"] == "0":
-        save_file({name: tensor.clone() for name, tensor in tuned.items()}, folder / "tuned.safetensors")
+        write_tensors(folder / "tuned.safetensors", tuned)
     return tuning

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx, once_differentiable
 
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import Architecture, architecture, decoder_layers
 from circuit_distillation.training.sharding import assign, whole
 
-Head = tuple[int, int]
 WEIGHTS = {"qkvo": ("q", "k", "v", "o"), "qo": ("q", "o")}
 
 

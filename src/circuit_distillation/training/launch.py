@@ -7,11 +7,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from safetensors.torch import load_file, save_file
 from torch import nn
 
+from circuit_distillation.compute.processes import ModelOnDisk, run_in_processes
 from circuit_distillation.models.encoding import Encoded
-from circuit_distillation.models.processes import ModelOnDisk, run_in_processes
+from circuit_distillation.storage.tensors import read_tensors, write_tensors
 from circuit_distillation.training.distill import distill
 from circuit_distillation.training.sharding import whole_state_dict
 from circuit_distillation.training.teacher_cache import TeacherSignals, load_signals, save_signals
@@ -45,7 +45,7 @@ def distill_in_processes(
         stored = ModelOnDisk(student, folder / "student")
         arguments = (stored, folder, train, validation, options)
         history = run_in_processes(_distill_here, *arguments, n_processes=n_processes)[0]
-        student.load_state_dict(load_file(folder / "trained.safetensors"))
+        student.load_state_dict(read_tensors(folder / "trained.safetensors")[0])
     student.eval()
     return history
 
@@ -58,5 +58,5 @@ def _distill_here(
     history = distill(student, train, validation, load_signals(folder / "signals.safetensors"), **options)
     trained = whole_state_dict(student)
     if os.environ["RANK"] == "0":
-        save_file({name: tensor.clone() for name, tensor in trained.items()}, folder / "trained.safetensors")
+        write_tensors(folder / "trained.safetensors", trained)
     return history

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from circuit_distillation.models.memory import is_out_of_memory
+from circuit_distillation.compute.halving import is_out_of_memory
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.losses import Alignment, label_loss
 from circuit_distillation.training.row_bank import RowBank

@@ -7,19 +7,16 @@ determines the run; a run with other settings or data never sees it.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from circuit_distillation.models.seals import is_usable, sealing
+from circuit_distillation.storage.seals import is_usable
+from circuit_distillation.storage.tensors import read_tensors, write_tensors
 from circuit_distillation.training.sharding import assign, like, whole
 
 MOMENTS = ("step", "exp_avg", "exp_avg_sq")  # AdamW's state of a parameter
@@ -66,22 +63,15 @@ class RunCheckpoint:
             state = self._optimizer.state.get(parameter, {})
             tensors |= {f"{name}.{i}": state[name] for name in MOMENTS if name in state}
         state = {"progress": asdict(progress), "schedule": self._scheduler.state_dict()}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        beside = self._path.with_name(f".{self._path.name}.{os.getpid()}")
-        full = {name: whole(tensor.detach()).cpu().contiguous() for name, tensor in tensors.items()}
-        if not self._writes:
-            return
-        with sealing(self._path):
-            save_file(full, beside, metadata={"state": json.dumps(state)})
-            os.replace(beside, self._path)
+        full = {name: whole(tensor.detach()).cpu() for name, tensor in tensors.items()}
+        if self._writes:
+            write_tensors(self._path, full, state)
 
     def load(self) -> tuple[Progress, list[Tensor] | None] | None:
         """Restore parameters, optimizer and schedule in place; returns progress and best parameters."""
         if not is_usable(self._path):
             return None
-        with safe_open(self._path, framework="pt") as file:
-            state = json.loads(file.metadata()["state"])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}
+        tensors, state = read_tensors(self._path)
         with torch.no_grad():
             for i, parameter in enumerate(self._parameters):
                 assign(parameter, tensors[f"parameter.{i}"])

@@ -7,20 +7,17 @@ the teacher is not in memory during training. `distill` refuses signals of other
 from __future__ import annotations
 
 import hashlib
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.loading import model_hash
-from circuit_distillation.models.memory import within_memory
+from circuit_distillation.storage.tensors import read_tensors, write_tensors
 from circuit_distillation.training.features import RecordedFeatures, Site, row_positions
 
 
@@ -89,27 +86,17 @@ def data_hash(encoded: Encoded, rows: str) -> str:
 
 def save_signals(signals: TeacherSignals, path: str | Path) -> None:
     """Write one safetensors file, whole or not at all."""
-    path = Path(path)
-    tensors = {_key(site): values.contiguous() for site, values in signals.features.items()}
+    tensors = {_key(site): values for site, values in signals.features.items()}
     tensors["labels"] = signals.labels
     if signals.logits is not None:
         tensors["logits"] = signals.logits
     about = {name: getattr(signals, name) for name in ("rows", "teacher_hash", "data_hash")}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        # one entry: safetensors writes several in an order that differs from process to process
-        save_file(tensors, beside, metadata={"about": json.dumps(about)})
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    write_tensors(path, tensors, about)
 
 
 def load_signals(path: str | Path) -> TeacherSignals:
     """Read a file of `save_signals`."""
-    with safe_open(path, framework="pt") as file:
-        about = json.loads(file.metadata()["about"])
-        tensors = {key: file.get_tensor(key) for key in file.keys()}
+    tensors, about = read_tensors(path)
     labels, logits = tensors.pop("labels"), tensors.pop("logits", None)
     return TeacherSignals(labels, logits, {_site(key): values for key, values in tensors.items()}, **about)
 

@@ -8,7 +8,7 @@ from naive.tiny_models import tiny_model
 
 from circuit_distillation.circuits.evaluation import circuits_outputs
 from circuit_distillation.circuits.mean_ablation import head_effects, head_means
-from circuit_distillation.models.memory import is_out_of_memory, within_memory
+from circuit_distillation.compute.halving import is_out_of_memory, within_memory
 
 IDS = torch.randint(0, 20, (12, 6), generator=torch.Generator().manual_seed(0))
 GPU = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")

@@ -18,10 +18,10 @@ from circuit_distillation.datasets.folder import FolderDataset
 from circuit_distillation.datasets.optional import OptionalCSVDataset
 from circuit_distillation.datasets.rows import RowsDataset
 from circuit_distillation.datasets.teacher_signals import TeacherSignalsDataset
-from circuit_distillation.models import seals
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.models.mini import build_tokenizer
 from circuit_distillation.models.source import ModelSource
+from circuit_distillation.storage import seals
 from circuit_distillation.training.teacher_cache import TeacherSignals
 
 FRAME = pd.DataFrame({"task": ["tom", "tom"], "value": [0.5, 0.25]})

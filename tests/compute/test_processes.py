@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuit_distillation.models.processes import run_in_processes
+from circuit_distillation.compute.processes import run_in_processes
 
 
 def fail(what: str) -> None:

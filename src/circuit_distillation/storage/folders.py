@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from circuit_distillation.models.seals import seal_folder
+from circuit_distillation.storage.seals import seal_folder
 
 
 @contextmanager

@@ -17,9 +17,9 @@ from training.test_launch import assert_close, train_all
 
 from circuit_distillation.circuits.in_processes import score_heads_in_processes
 from circuit_distillation.circuits.path_patching import score_heads
-from circuit_distillation.models import machines
-from circuit_distillation.models.machines import MACHINES, Others, Told, join, told
-from circuit_distillation.models.processes import check_processes, run_in_processes
+from circuit_distillation.compute import machines
+from circuit_distillation.compute.machines import MACHINES, Others, Told, join, told
+from circuit_distillation.compute.processes import check_processes, run_in_processes
 
 
 @pytest.fixture
@@ -110,7 +110,7 @@ def second_machine(monkeypatch):
     paths = os.pathsep.join([tests, *filter(None, sys.path)])
     for name, value in zip(MACHINES, ("2", f"localhost:{machines._free_port()}", "secret"), strict=True):
         monkeypatch.setenv(name, value)
-    command = [sys.executable, "-m", "circuit_distillation.models.machines"]
+    command = [sys.executable, "-m", "circuit_distillation.compute.machines"]
     process = subprocess.Popen(command, env=os.environ | {"PYTHONPATH": paths})
     machines.others.cache_clear()
     yield process

@@ -3,7 +3,7 @@
 On the first machine `MACHINES` names how many there are, where it listens and the key that they share; on
 each other one, with the same variables and in the same folder,
 
-    python -m circuit_distillation.models.machines
+    python -m circuit_distillation.compute.machines
 
 waits for work until the run ends. Machines must see the same files: the project, its data folder, the models,
 and TMPDIR, through which weights pass. Work travels as it does between processes of one machine (pickled),
@@ -84,7 +84,7 @@ class Others:
             except TimeoutError:
                 raise RuntimeError(
                     f"not all of {self.n_machines} machines joined within {JOINING_SECONDS} s: start "
-                    "`python -m circuit_distillation.models.machines` on each of the others"
+                    "`python -m circuit_distillation.compute.machines` on each of the others"
                 ) from None
             except (AuthenticationError, EOFError, ConnectionError):
                 log.warning("%s called without the key of this run", listener.last_accepted)
@@ -194,7 +194,7 @@ def _free_port() -> int:
 
 def main() -> None:
     """Join the run that the environment names."""
-    from circuit_distillation.models.processes import run_at
+    from circuit_distillation.compute.processes import run_at
 
     logging.basicConfig(level=logging.INFO)
     found = told()

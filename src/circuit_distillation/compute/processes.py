@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from circuit_distillation.models.machines import Place, others, told
+from circuit_distillation.compute.machines import Place, others, told
 
 MEETING_SECONDS = 120
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
@@ -29,7 +29,7 @@ def run_in_processes(function: Callable[..., Any], *args: Any, n_processes: int)
     """Results of `function(*args)` of every rank, in rank order. `function` must be importable (a module's
     own).
 
-    The processes are spread evenly over the machines of the run (`models.machines`). A rank that fails ends
+    The processes are spread evenly over the machines of the run (`compute.machines`). A rank that fails ends
     the others; RuntimeError with what it said. ValueError if there are not as many GPUs.
     """
     each = check_processes(n_processes)
@@ -106,15 +106,9 @@ class ModelOnDisk:
 
     def load(self) -> nn.Module:
         """The model in evaluation mode, on the CPU."""
-        from transformers import AutoModelForCausalLM
+        from circuit_distillation.models.loading import load_model
 
-        return AutoModelForCausalLM.from_pretrained(
-            self.folder,
-            dtype=getattr(torch, self.dtype),
-            attn_implementation=self.attention,
-            local_files_only=True,
-            use_safetensors=True,
-        ).eval()
+        return load_model(self.folder, self.dtype, self.attention)
 
 
 def _entry(function: Callable[..., Any], args: tuple[Any, ...], n_processes: int) -> Any:

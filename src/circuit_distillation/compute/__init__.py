@@ -1,0 +1,1 @@
+"""Where computation runs: halving when memory ends, several processes, several machines."""

@@ -1,0 +1,1 @@
+"""Files and folders that are whole or absent, their checksums, and what an error says."""
