@@ -11,10 +11,10 @@ comma := ,
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 
-.PHONY: help setup run study search sweeps transfer replication picture site test test-slow faults coverage audit lint types clean-data
+.PHONY: help setup run study search sweeps transfer replication picture site test test-processors test-slow faults coverage audit lint types clean-data
 
 help:           ## this list
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
 
 setup:          ## .venv with pinned dependencies
 	@scripts/setup.sh
@@ -50,6 +50,12 @@ site: setup     ## what Kedro-Viz shows, as a static site in build/
 test:           ## environment and tests (at most 10 minutes on 2 cores)
 	@scripts/setup.sh test
 	@.venv/bin/python -m pytest -m "not slow"
+
+test-processors: ## the tests with the instructions that other processors have (three times as long)
+	@scripts/setup.sh test
+	ATEN_CPU_CAPABILITY=default .venv/bin/python -m pytest -q -m "not slow"
+	MKL_CBWR=AVX2 .venv/bin/python -m pytest -q -m "not slow"
+	MKL_CBWR=COMPATIBLE .venv/bin/python -m pytest -q -m "not slow"
 
 test-slow:      ## the tests that take minutes each
 	@scripts/setup.sh test

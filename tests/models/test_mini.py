@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from circuit_distillation.models.loading import load_model
 from circuit_distillation.models.mini import MINI_SIZES, build_model, build_tokenizer
 
 TEXT = "The apple is in Box F, 340 + 2. Box F contains the"
@@ -34,7 +35,7 @@ def test_ids_do_not_depend_on_the_order_of_words_and_unknown_words_are_unk():
 
 
 def test_tokenizer_and_model_survive_saving(tokenizer, tmp_path):
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoTokenizer
 
     model = build_model("small", tokenizer, seed=0)
     tokenizer.save_pretrained(tmp_path)
@@ -44,7 +45,7 @@ def test_tokenizer_and_model_survive_saving(tokenizer, tmp_path):
     assert again(TEXT, return_offsets_mapping=True).offset_mapping[2] == (4, 9)
     assert (again.bos_token, again.eos_token, again.pad_token) == ("<s>", "</s>", "<pad>")
     assert again.model_max_length == 512
-    assert torch.equal(AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits, model.eval()(ids).logits)
+    assert torch.equal(load_model(tmp_path, "float32", "sdpa")(ids).logits, model.eval()(ids).logits)
 
 
 def test_seeds_decide_the_weights_and_leave_the_global_state_alone(tokenizer):

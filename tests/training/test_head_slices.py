@@ -6,8 +6,8 @@ import pytest
 import torch
 from naive.tiny_models import tiny_model, tiny_prompts
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForCausalLM
 
+from circuit_distillation.models.loading import load_model
 from circuit_distillation.training.head_slices import HeadSlices
 
 HEADS = [(1, 0), (1, 3), (2, 1)]
@@ -118,7 +118,7 @@ def test_merged_model_is_a_plain_checkpoint_with_the_same_outputs(tmp_path):
     assert torch.equal(model(input_ids=tiny_prompts()).logits, trained)
     assert set(model.state_dict()) == keys and [p.requires_grad for p in model.parameters()] == flags
     model.save_pretrained(tmp_path)
-    loaded = AutoModelForCausalLM.from_pretrained(tmp_path, dtype=torch.float64, attn_implementation="eager")
+    loaded = load_model(tmp_path, "float64", "eager")
     assert torch.equal(loaded(input_ids=tiny_prompts()).logits, trained)
     HeadSlices(model, HEADS).merge()  # a merged model takes new slices
 
