@@ -53,7 +53,7 @@ def test_logits_do_not_depend_on_where_weights_lie_in_the_file(tmp_path, beyond:
 
 
 def shift_data(path, beyond: int) -> None:
-    """Lengthen the header of a safetensors file: its data then begin `beyond` bytes after a multiple of 64."""
+    """Lengthen the header of a safetensors file: its data then begin `beyond` bytes off a multiple of 64."""
     content = path.read_bytes()
     length = int.from_bytes(content[:8], "little")
     padding = (beyond - 8 - length) % 64

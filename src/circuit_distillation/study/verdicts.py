@@ -13,6 +13,7 @@ from circuit_distillation.statistics.sign_flip import detectable_effect, sign_fl
 from circuit_distillation.study.claims import (
     ALPHA,
     FAMILY_CLAIMS,
+    POWER,
     RECORD_CLAIMS,
     RUN_CLAIMS,
     STUDENTS,
@@ -101,7 +102,7 @@ def _run_row(
         "smallest": claim.smallest,
         "p": sign_flip_test(values),
         "p_smaller": sign_flip_test(values - claim.smallest),
-        "detectable": detectable_effect(values, ALPHA / len(RUN_CLAIMS)),
+        "detectable": detectable_effect(values, ALPHA / len(RUN_CLAIMS), power=POWER),
         **dict(zip(("mcnemar_better", "mcnemar_worse", "mcnemar_tests"), counts or (None,) * 3, strict=True)),
     }
 
