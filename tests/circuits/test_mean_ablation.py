@@ -40,14 +40,6 @@ def test_means_average_the_prompts_that_reach_a_position(style: str, lengths: st
     torch.testing.assert_close(found, naive_means(model, ids, sizes), rtol=0, atol=1e-12)
 
 
-def test_global_means_weigh_every_token_alike() -> None:
-    model, ids, sizes = tiny_model(), tiny_prompts(N, T), LENGTHS["padded"]
-    means, weights = naive_means(model, ids, sizes), (sizes[:, None] > torch.arange(T)).sum(0).double()
-    expected = torch.einsum("lthk,t->lhk", means, weights / weights.sum())
-    found = head_means(model, ids, attention_mask=_mask(sizes), scope="global")
-    torch.testing.assert_close(found, expected[:, None].expand_as(found), rtol=0, atol=1e-12)
-
-
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("lengths", LENGTHS)
 @pytest.mark.parametrize("shared", [True, False])
@@ -160,5 +152,3 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         head_effects(model, ids, ANSWERS, means, candidate_ids=ANSWERS[:, None])
     with pytest.raises(ValueError, match="trim the padding"):
         head_means(model, ids, attention_mask=_mask(torch.full((N,), 8)))
-    with pytest.raises(ValueError, match="scope"):
-        head_means(model, ids, scope="token")

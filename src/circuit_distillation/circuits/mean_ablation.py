@@ -51,17 +51,12 @@ def head_means(
     input_ids: Tensor,
     *,
     attention_mask: Tensor | None = None,
-    scope: str = "position",
     batch_size: int = 64,
 ) -> Tensor:
-    """Mean of z over prompts, [layer, position, head, d_head].
+    """Mean of z at each position over the prompts that reach it, [layer, position, head, d_head].
 
-    input_ids and attention_mask (right padding) are [example, position]. scope "position" averages each
-    position over the prompts that reach it; "global" averages over all tokens and repeats that mean at every
-    position.
+    input_ids and attention_mask (right padding) are [example, position].
     """
-    if scope not in ("position", "global"):
-        raise ValueError(f"scope must be position or global, not {scope!r}")
     lengths = prompt_lengths(model, input_ids, attention_mask)
     if int(lengths.max()) < input_ids.shape[1]:
         raise ValueError(
@@ -80,11 +75,7 @@ def head_means(
         return totals
 
     totals = within_memory("the means of heads", batch_size, "prompts", sums)
-    if scope == "global":
-        means = (totals.sum(dim=1, keepdim=True) / real.sum()).expand(shape)
-    else:
-        means = totals / real.sum(dim=0)[:, None, None]
-    return means.to(compute_dtype(model)).contiguous()
+    return (totals / real.sum(dim=0)[:, None, None]).to(compute_dtype(model))
 
 
 @torch.no_grad()
