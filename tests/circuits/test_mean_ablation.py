@@ -11,7 +11,6 @@ from naive.ablation import (
 )
 from naive.tiny_models import STYLES, tiny_model, tiny_prompts
 
-from circuit_distillation.circuits.clean_runs import RecordedRuns
 from circuit_distillation.circuits.mean_ablation import head_effects, head_means
 from circuit_distillation.circuits.progress import Bar
 
@@ -101,22 +100,6 @@ def test_small_memory_budgets_give_the_same_effects(positions: list[int] | None)
     expected = head_effects(model, ids, ANSWERS, means, positions=positions)
     found = head_effects(model, ids, ANSWERS, means, positions=positions, memory_budget_mb=0.01)
     torch.testing.assert_close(found.log_prob, expected.log_prob, rtol=0, atol=1e-11)
-
-
-@pytest.mark.parametrize("lengths", LENGTHS)
-def test_sweeps_at_several_positions_share_the_recorded_runs(lengths: str) -> None:
-    model, ids, mask = tiny_model(), _scenes(), _mask(LENGTHS[lengths])
-    means = head_means(model, ids)
-    runs = RecordedRuns(model, ids, attention_mask=mask, clean_start=3)
-    for positions in ([-1], [-3, torch.tensor([3, 4, 5, 3, 6, 3])]):
-        options = {"attention_mask": mask, "positions": positions}
-        expected = head_effects(model, ids, ANSWERS, means, **options)
-        found = head_effects(model, ids, ANSWERS, means, runs=runs, **options)
-        torch.testing.assert_close(found.log_prob, expected.log_prob, rtol=0, atol=1e-11)
-    with pytest.raises(ValueError, match="smaller clean_start"):
-        head_effects(model, ids, ANSWERS, means, attention_mask=mask, positions=[2], runs=runs)
-    with pytest.raises(ValueError, match="other prompts"):
-        head_effects(model, ids.flip(0), ANSWERS, means, attention_mask=mask, positions=[-1], runs=runs)
 
 
 def test_progress_counts_every_head_once(capsys: pytest.CaptureFixture) -> None:

@@ -104,8 +104,7 @@ def score_heads(
             clean_start=int(senders.min()),
             corrupt_start=int(corrupted.min()),
         )
-    runs.check(clean_ids, lengths, senders)
-    runs.check_corrupt(corrupt_ids, corrupted)
+    runs.check((clean_ids, senders), (corrupt_ids, corrupted), lengths)
     with record or new_record(model, len(clean_ids)) as changing:
         _score(changing, runs, senders, corrupted, answer_ids, reading)
     return SCORES[score](changing.changes).view(arch.n_layers, arch.n_heads, -1)

@@ -13,9 +13,10 @@ from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.circuits.random_circuits import random_circuits
 from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import architecture
-from circuit_distillation.models.encoding import Encoded, Question, encode
+from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.layouts import paired_layouts
 from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.tasks.example import Example
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
 
 def prediction_frame(
     checkpoint: Checkpoint,
-    test: Sequence[Question],
-    means: Sequence[Question],
+    test: Sequence[Example],
+    means: Sequence[Example],
     heads: Sequence[Head],
     n_random: int,
     seed: int,

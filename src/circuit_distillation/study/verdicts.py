@@ -93,7 +93,6 @@ def _run_row(
 ) -> dict[str, Any]:
     measured = measure_run_claim(claim, task, outcomes, histories)
     values = np.concatenate([family.values(first) for family in measured.families])
-    counts = mcnemar_counts(claim, task, outcomes)
     row = _row(claim, task, "run", measured.families, first, n_resamples)
     paper = row["paper"]
     return row | {
@@ -103,7 +102,7 @@ def _run_row(
         "p": sign_flip_test(values),
         "p_smaller": sign_flip_test(values - claim.smallest),
         "detectable": detectable_effect(values, ALPHA / len(RUN_CLAIMS), power=POWER),
-        **dict(zip(("mcnemar_better", "mcnemar_worse", "mcnemar_tests"), counts or (None,) * 3, strict=True)),
+        **mcnemar_counts(claim, task, outcomes),
     }
 
 
