@@ -71,7 +71,10 @@ class replaced_head_outputs(_HookedHeadOutputs):
 
     def __init__(self, model: nn.Module, fn: Callable[[int, Tensor], Tensor]):
         super().__init__(model, range(architecture(model).n_layers))
-        self._see = fn  # type: ignore[method-assign]
+        self._fn = fn
+
+    def _see(self, layer: int, z: Tensor) -> Tensor:
+        return self._fn(layer, z)
 
 
 @torch.no_grad()
