@@ -34,11 +34,12 @@ sweeps: setup   ## why: one setting changed at a time, on validation prompts of 
 transfer: setup ## was a mechanism transferred: circuits of trained students found anew
 	@for seed in $(SEEDS); do scripts/search.sh transfer "seed=$$seed$(if $(PARAMS),$(comma)$(PARAMS))" || exit 1; done
 
-replication: setup  ## docs/replication.md from the stored results of the study
+replication: setup  ## the tables of docs/replication.md from the stored results of the study
 	@$(KEDRO) run --pipelines study
 	@mkdir -p docs/replication/mini
 	@cp data/08_reporting/mini/study/*.csv data/08_reporting/mini/study/*.parquet docs/replication/mini/
-	@cp data/08_reporting/mini/study/replication.md docs/replication.md
+	@.venv/bin/python -m circuit_distillation.study.document data/08_reporting/mini/study/replication.md docs/replication.md
+	@echo "now read docs/replication.md: tests/study/test_published.py names figures of its text that no table has"
 
 picture: setup  ## docs/images/claims.svg, the picture of the README, from the claims of docs/replication
 	@mkdir -p docs/images

@@ -162,7 +162,7 @@ class _Case:
             return values
 
         threshold = self.settings["minimality"]["threshold"]
-        return prune(groups, accuracy, threshold=threshold, order=list(groups)[::-1]).kept
+        return prune(groups, accuracy, threshold=threshold, order=list(groups)[::-1])
 
     def _naive_sweep(self) -> Tensor:
         prompts, means = self._encoded(self.mapping), self._naive_means()

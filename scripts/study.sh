@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The study over seeds: families x training seeds, both tasks side by side, then the claims and docs/replication.md.
+# The study over seeds: families x training seeds, both tasks side by side, then the claims and their tables.
 # What exists is kept: a stopped study goes on where it was. Usage: scripts/study.sh [families] [training seeds] [extra,params]
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -24,4 +24,4 @@ kedro_run entity --pipelines data_generation --only-missing-outputs --params "ta
 both_tasks all_runs
 kedro_run study --pipelines study --params "task=entity${extra}"
 finished_since "$start"
-echo "the outcome: data/08_reporting/mini/study/replication.md (make replication copies it to docs/)"
+echo "the outcome: data/08_reporting/mini/study/replication.md (make replication puts its tables into docs/replication.md)"

@@ -19,14 +19,14 @@ STAGES = [
     Stage("value_fetcher", "last", n_heads=5, n_receivers=3),
     Stage("position_transmitter", "last", ("value_fetcher",), "q", n_heads=3),
     Stage("position_detector", "query_label", ("position_transmitter",), "v", n_heads=3),
-    Stage("structure_reader", "previous_label", ("position_detector", "value_fetcher"), "v", corrupt="any"),
+    Stage("structure_reader", "previous_label", ("position_detector", "value_fetcher"), "v"),
 ]
 POSITIONS = {"last": -1, "query_label": -3, "previous_label": LABEL}
 
 
 def test_four_stages_equal_the_hooked_search() -> None:
     model, clean, corrupt = tiny_model(n_layers=4), tiny_prompts(N, T, 1), tiny_prompts(N, T, 2)
-    there = POSITIONS | {"any": torch.tensor([1, 5, 2, 2, 6])}
+    there = POSITIONS | {"previous_label": torch.tensor([1, 5, 2, 2, 6])}
     found = discover(
         model, clean, corrupt, ANSWERS, STAGES, POSITIONS, corrupt_positions=there, score="log_prob"
     )
@@ -34,7 +34,7 @@ def test_four_stages_equal_the_hooked_search() -> None:
     for stage in STAGES:
         heads = sorted({head for name in stage.receivers for head in receivers[name]}) or None
         position = torch.as_tensor(POSITIONS[stage.sender]).expand(N) % T
-        corrupted = torch.as_tensor(there[stage.corrupt or stage.sender]).expand(N) % T
+        corrupted = torch.as_tensor(there[stage.sender]).expand(N) % T
         expected = naive_scores(
             model,
             clean,
@@ -85,7 +85,8 @@ def test_an_interrupted_search_goes_on_where_it_stopped(
 ) -> None:
     model, clean, corrupt = tiny_model(n_layers=4), tiny_prompts(N, T, 1), tiny_prompts(N, T, 2)
     folder = tmp_path / "search"
-    options = {"corrupt_positions": POSITIONS | {"any": 1}, "checkpoint": folder, "memory_budget_mb": 0.05}
+    there = POSITIONS | {"previous_label": 1}
+    options = {"corrupt_positions": there, "checkpoint": folder, "memory_budget_mb": 0.05}
     search = [model, clean, corrupt, ANSWERS, STAGES, POSITIONS]
     expected = discover(*search, **options)
     remove_records(folder)

@@ -8,7 +8,6 @@ from naive.tiny_models import STYLES, tiny_model, tiny_prompts
 from circuit_distillation.circuits.evaluation import (
     circuit_predictions,
     circuits_outputs,
-    mask_heads,
 )
 
 N, T = 6, 9
@@ -108,6 +107,6 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="means cover"):
         circuit_predictions(model, ids, [(0, 0)], means[:, :5])
     with pytest.raises(ValueError, match="bool"):
-        mask_heads(torch.zeros(3, 4))
+        circuits_outputs(model, ids, torch.zeros(1, 3, 4), means)
     with pytest.raises(ValueError, match="answer_ids has 2 rows"):
         circuits_outputs(model, ids, [[]], means, answer_ids=ANSWERS[:2])

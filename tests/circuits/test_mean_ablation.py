@@ -11,7 +11,6 @@ from naive.ablation import (
 )
 from naive.tiny_models import STYLES, tiny_model, tiny_prompts
 
-from circuit_distillation.circuits.clean_runs import RecordedRuns
 from circuit_distillation.circuits.mean_ablation import head_effects, head_means
 from circuit_distillation.circuits.progress import Bar
 
@@ -38,14 +37,6 @@ def test_means_average_the_prompts_that_reach_a_position(style: str, lengths: st
     model, ids, sizes = tiny_model(style), tiny_prompts(N, T), LENGTHS[lengths]
     found = head_means(model, ids, attention_mask=_mask(sizes), batch_size=4)
     torch.testing.assert_close(found, naive_means(model, ids, sizes), rtol=0, atol=1e-12)
-
-
-def test_global_means_weigh_every_token_alike() -> None:
-    model, ids, sizes = tiny_model(), tiny_prompts(N, T), LENGTHS["padded"]
-    means, weights = naive_means(model, ids, sizes), (sizes[:, None] > torch.arange(T)).sum(0).double()
-    expected = torch.einsum("lthk,t->lhk", means, weights / weights.sum())
-    found = head_means(model, ids, attention_mask=_mask(sizes), scope="global")
-    torch.testing.assert_close(found, expected[:, None].expand_as(found), rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -111,22 +102,6 @@ def test_small_memory_budgets_give_the_same_effects(positions: list[int] | None)
     torch.testing.assert_close(found.log_prob, expected.log_prob, rtol=0, atol=1e-11)
 
 
-@pytest.mark.parametrize("lengths", LENGTHS)
-def test_sweeps_at_several_positions_share_the_recorded_runs(lengths: str) -> None:
-    model, ids, mask = tiny_model(), _scenes(), _mask(LENGTHS[lengths])
-    means = head_means(model, ids)
-    runs = RecordedRuns(model, ids, attention_mask=mask, clean_start=3)
-    for positions in ([-1], [-3, torch.tensor([3, 4, 5, 3, 6, 3])]):
-        options = {"attention_mask": mask, "positions": positions}
-        expected = head_effects(model, ids, ANSWERS, means, **options)
-        found = head_effects(model, ids, ANSWERS, means, runs=runs, **options)
-        torch.testing.assert_close(found.log_prob, expected.log_prob, rtol=0, atol=1e-11)
-    with pytest.raises(ValueError, match="smaller clean_start"):
-        head_effects(model, ids, ANSWERS, means, attention_mask=mask, positions=[2], runs=runs)
-    with pytest.raises(ValueError, match="other prompts"):
-        head_effects(model, ids.flip(0), ANSWERS, means, attention_mask=mask, positions=[-1], runs=runs)
-
-
 def test_progress_counts_every_head_once(capsys: pytest.CaptureFixture) -> None:
     model, ids = tiny_model(), _scenes()
     for positions in (None, [-1]):
@@ -160,5 +135,3 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         head_effects(model, ids, ANSWERS, means, candidate_ids=ANSWERS[:, None])
     with pytest.raises(ValueError, match="trim the padding"):
         head_means(model, ids, attention_mask=_mask(torch.full((N,), 8)))
-    with pytest.raises(ValueError, match="scope"):
-        head_means(model, ids, scope="token")

@@ -49,10 +49,8 @@ def test_a_useless_head_goes_and_a_head_with_a_stand_in_stays() -> None:
 
         return [one(circuit) for circuit in circuits]
 
-    result = prune({"a": [(0, 0), (0, 1), (1, 1)], "b": [(1, 0)]}, measure, order=["b", "a"])
-    assert result.kept == {"a": [(0, 0), (0, 1)], "b": [(1, 0)]}
-    assert result.measured["a"][(0, 0)] == pytest.approx((0.9, 0.1))
-    assert result.measured["a"][(1, 1)] == pytest.approx((0.9, 0.9))
+    kept = prune({"a": [(0, 0), (0, 1), (1, 1)], "b": [(1, 0)]}, measure, order=["b", "a"])
+    assert kept == {"a": [(0, 0), (0, 1)], "b": [(1, 0)]}
 
 
 def test_later_groups_are_judged_within_the_pruned_circuit() -> None:
@@ -62,8 +60,8 @@ def test_later_groups_are_judged_within_the_pruned_circuit() -> None:
         seen.extend(circuits)
         return [1.0] * len(circuits)
 
-    result = prune({"a": [(0, 0)], "b": [(1, 0), (1, 1)]}, measure)
-    assert result.kept == {"a": [], "b": []}
+    kept = prune({"a": [(0, 0)], "b": [(1, 0), (1, 1)]}, measure)
+    assert kept == {"a": [], "b": []}
     assert all(circuit["a"] == [] for circuit in seen if len(circuit["b"]) < 2)
 
 

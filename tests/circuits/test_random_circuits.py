@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import pytest
 import torch
 
 from circuit_distillation.circuits.random_circuits import random_circuits
@@ -17,24 +16,9 @@ def test_size_is_matched_and_every_head_is_drawn_alike() -> None:
     assert (rates - 5 / 24).abs().max() < 0.03  # four standard errors are 0.026
 
 
-def test_layer_profile_is_kept() -> None:
-    masks = random_circuits(ARCH, CIRCUIT, 50, seed=1, layer_profile=True)
-    assert (masks.sum(2) == torch.tensor([2, 0, 0, 3])).all()
-    assert masks[:, 0].float().mean(0).min() > 0
-
-
 def test_seeds_decide_the_draw() -> None:
     one, same, other = (random_circuits(ARCH, CIRCUIT, 3, seed=seed) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
-
-
-def test_excluded_heads_are_never_drawn() -> None:
-    masks = random_circuits(ARCH, CIRCUIT, 500, seed=1, exclude=CIRCUIT)
-    assert not any(masks[:, layer, head].any() for layer, head in CIRCUIT)
-    with pytest.raises(ValueError, match="only"):
-        random_circuits(
-            ARCH, CIRCUIT, 5, seed=1, layer_profile=True, exclude=[(3, head) for head in range(4)]
-        )
 
 
 def test_repeated_heads_count_once() -> None:

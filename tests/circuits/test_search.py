@@ -141,7 +141,7 @@ def test_path_patching_equals_the_hooked_search_and_pruning(patched) -> None:
         lambda circuits: [accuracy(patched, circuit) for circuit in circuits],
         threshold=0.01,
         order=["structure_reader", "position_transmitter", "value_fetcher"],
-    ).kept
+    )
     assert circuit["stages"] == {name: [list(head) for head in heads] for name, heads in kept.items()}
     assert circuit["heads"] == [list(h) for h in sorted({h for heads in kept.values() for h in heads})]
     assert all(kept.values()) and sum(map(len, kept.values())) < sum(map(len, groups.values()))

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from study import synthetic
 
-from circuit_distillation.study.document import render_replication
+from circuit_distillation.study.document import refresh
 from circuit_distillation.study.outcomes import outcome_table
 from circuit_distillation.study.verdicts import claims_table
 
@@ -81,24 +81,23 @@ def test_the_claims_come_back_from_the_predictions_alone(data_root):
     assert (stored["n"].isin([9, 3])).all()
 
 
-def test_the_document_says_what_the_tables_hold(data_root):
+def test_the_tables_show_what_is_stored(data_root):
     text = (data_root / "08_reporting/mini/study/replication.md").read_text()
     assert "same heads, full model (`align_beats_ce`) | +0.040 | +0.060 |" in text
-    assert "M: 1.0 distinct teacher heads for 2.0 student heads" in text
+    assert "| Theory of mind | M | 2.0 | 1.0 |" in text
     assert (
         "| Theory of mind | S | CE + Align CKA | 0.400 | 0.450 | 0.100 | 0.300 | 0.200 | 0.700 "
         "| 0.650 | 0.300 | 0.500 | 0.100 | 0.600 | 0.900 | 0.350 | 1.000 | 0.750 |" in text
     )
-    tables = {
-        name: _table(data_root, f"{name}.csv") for name in ("claims", "accuracies", "pairs", "transfer")
-    }
-    tables |= {
-        "training": _table(data_root, "training.parquet"),
-        "search": pd.DataFrame(),
-        "shared": pd.DataFrame(),
-        "sweeps": pd.DataFrame(),
-    }
-    assert render_replication("mini", **tables) == text
+
+
+def test_a_document_keeps_its_prose_and_gets_its_tables_by_name(data_root):
+    text = (data_root / "08_reporting/mini/study/replication.md").read_text()
+    page = refresh("Before.\n<!-- table: mapping -->\nold\n<!-- end -->\nAfter 0.5.\n", text)
+    assert page.startswith("Before.\n<!-- table: mapping -->") and page.endswith("<!-- end -->\nAfter 0.5.\n")
+    assert "old" not in page and "| Theory of mind | M | 2.0 | 1.0 |" in page
+    with pytest.raises(ValueError, match="no table sweep_rows: correct the marker, or run the search"):
+        refresh("<!-- table: sweep_rows -->\n<!-- end -->", text)
 
 
 def test_accuracies_are_means_over_families_and_training_seeds(data_root):

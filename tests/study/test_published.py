@@ -1,49 +1,61 @@
-"""What docs/replication.md says is what its tables hold, and its claims follow from the outcomes alone."""
+"""docs/replication.md shows what its tables hold, and the claims follow from the outcomes alone."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from circuit_distillation.study.document import render_replication
+from circuit_distillation.study.document import BLOCK, refresh, render_tables
+from circuit_distillation.study.tables import study_tables
 from circuit_distillation.study.verdicts import claims_table
 
 DOCS = Path(__file__).parents[2] / "docs"
-FAMILIES = sorted(path.name for path in (DOCS / "replication").glob("*") if path.is_dir())
+PAGE = (DOCS / "replication.md").read_text()
+SECTIONS = [section for section in re.split(r"^(?=##+ )", PAGE, flags=re.MULTILINE) if BLOCK.search(section)]
+FIGURE = re.compile(r"[+−]?\d+(?:\.\d+)?")
+NAMES = re.compile(r"`[^`]*`|\]\([^)]*\)|Llama-3|(?:Figure|equation) \d")  # no figures, though with digits
 
 
-def table(family: str, name: str) -> pd.DataFrame:
-    """A published table; empty where the study goes without it."""
-    path = DOCS / "replication" / family / name
-    if not path.exists():
-        return pd.DataFrame()
+def table(name: str) -> pd.DataFrame:
+    path = DOCS / "replication/mini" / name
     return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_document_is_made_of_its_tables(family):
+def figures_without_table(section: str) -> set[str]:
+    """Figures of the prose that stand in no table of the section. Prose may leave out signs: "behind by"."""
+    signed = {figure for match in BLOCK.finditer(section) for figure in FIGURE.findall(match[0])}
+    prose = NAMES.sub("", BLOCK.sub("", section))
+    return set(FIGURE.findall(prose)) - signed - {figure.strip("+−") for figure in signed} - {"0"}
+
+
+def test_the_tables_of_the_page_are_those_of_the_stored_results():
     names = ("claims", "accuracies", "pairs", "transfer", "search", "sweeps")
-    tables = {name: table(family, f"{name}.csv") for name in names} | {
-        "shared": table(family, "search_shared.csv"),
-        "training": table(family, "training.parquet"),
-    }
-    assert render_replication(family, **tables) == (DOCS / "replication.md").read_text()
+    stored = {name: table(f"{name}.csv") for name in names}
+    stored |= {"shared": table("search_shared.csv"), "training": table("training.parquet")}
+    assert refresh(PAGE, render_tables("mini", study_tables(**stored))) == PAGE
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_the_claims_come_back_from_the_outcomes_alone(family):
-    again = claims_table(
-        table(family, "outcomes.parquet"), table(family, "training.parquet"), table(family, "heads.csv")
-    )
-    published = table(family, "claims.csv")
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.splitlines()[0].strip("# "))
+def test_each_figure_of_the_prose_stands_in_a_table_beside_it(section):
+    assert figures_without_table(section) == set()
+
+
+def test_a_figure_that_no_table_has_is_found():
+    section = "It gains 0.123, or +0.5, of 0.5 (`a-7.md`).\n\n<!-- table: t -->\n| −0.5 |\n<!-- end -->\n"
+    assert figures_without_table(section) == {"0.123", "+0.5"}
+
+
+def test_the_claims_come_back_from_the_outcomes_alone():
+    again = claims_table(table("outcomes.parquet"), table("training.parquet"), table("heads.csv"))
+    published = table("claims.csv")
     pd.testing.assert_frame_equal(published, again[published.columns], check_dtype=False)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_cell_of_the_study_has_at_least_nine_runs(family):
-    accuracies = table(family, "accuracies.csv")
+def test_every_cell_of_the_study_has_at_least_nine_runs():
+    accuracies = table("accuracies.csv")
     students = accuracies[
         accuracies["arm"].str.contains("circuit_|full_") & (accuracies["metric"] == "full_accuracy")
     ]

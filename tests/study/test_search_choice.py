@@ -48,7 +48,7 @@ def test_arms_with_labels_get_the_one_rate_that_is_best_for_all_of_them():
         "circuit_align_cka": [(low, 0.6), (high, 0.1), (other, 0.0)],
     }
     summary = summarise(
-        trials({arm: {json.dumps(told): [v, v] for told, v in of} for arm, of in accuracy.items()})
+        trials({arm: {json.dumps(changes): [v, v] for changes, v in of} for arm, of in accuracy.items()})
     )
     chosen = {row["arm"]: json.loads(row["changes"]) for row in summary[summary["chosen"]].to_dict("records")}
     assert chosen == {  # (0.6 + 0.7 + 0.75) / 3 > (0.5 + 0.4 + 0.8) / 3

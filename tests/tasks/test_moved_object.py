@@ -67,8 +67,8 @@ def test_a_counterpart_has_another_answer_and_the_same_layout(task):
 
 def test_splits_share_no_story(task):
     splits = make_splits(task, {"train": 300, "test": 300}, seed=0)
-    told = [{task.content(example) for example in examples} for examples in splits.values()]
-    assert len(told[0] | told[1]) == 600 and not told[0] & told[1]
+    contents = [{task.content(example) for example in examples} for examples in splits.values()]
+    assert len(contents[0] | contents[1]) == 600 and not contents[0] & contents[1]
 
 
 def test_too_few_words_are_named():

@@ -26,9 +26,9 @@ def statements(example):
 )
 def test_no_two_splits_share_a_scene(task):
     splits = make_splits(task, {"train": 300, "means": 200, "test": 500}, seed=0)
-    told = {name: {statements(example) for example in examples} for name, examples in splits.items()}
-    assert {name: len(scenes) for name, scenes in told.items()} == {"train": 300, "means": 200, "test": 500}
-    assert len(set.union(*told.values())) == 1000
+    stated = {name: {statements(example) for example in examples} for name, examples in splits.items()}
+    assert {name: len(scenes) for name, scenes in stated.items()} == {"train": 300, "means": 200, "test": 500}
+    assert len(set.union(*stated.values())) == 1000
 
 
 def test_ids_are_unique_over_all_splits():

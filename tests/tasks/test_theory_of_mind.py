@@ -60,12 +60,12 @@ def test_every_story_asks_the_four_questions():
 
 
 def test_templates_say_what_their_names_say():
-    told = {}
+    stated = {}
     for example in get_task("tom", templates="all").generate(len(TEMPLATES), 1)[::4]:
         fillings, sightings, *_ = read(example.prompt)
         first, second = fillings[0][0], fillings[1][0]
         role = {first: "1", second: "2"}
-        told[example.template] = [f"{role.get(a, 'x')} {can} {role.get(b, 'x')}" for a, can, b in sightings]
+        stated[example.template] = [f"{role.get(a, 'x')} {can} {role.get(b, 'x')}" for a, can, b in sightings]
     in_order = {
         "no_visibility": [],
         "neither_sees": ["2 cannot 1", "1 cannot 2"],
@@ -76,7 +76,7 @@ def test_templates_say_what_their_names_say():
         "decoy_seen": ["1 can 2", "x cannot x"],
     }
     swapped = {f"{name}_swapped": sentences[::-1] for name, sentences in in_order.items() if sentences}
-    assert told == in_order | swapped
+    assert stated == in_order | swapped
 
 
 def test_decoys_are_two_further_people():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -34,6 +34,7 @@ class Sweep(ABC):
     layer on."""
 
     examples: Tensor  # indices of the prompts, [row], in the order of the results
+    ending: Sequence[LayerState]  # by layer, the run without ablation
 
     def __init__(self, model: nn.Module, means: Tensor, budget: int, n_streams: int, tokens: int, keys: int):
         self.model, self.layers, self.arch = model, WorkingLayers(model), architecture(model)
@@ -70,26 +71,24 @@ class Sweep(ABC):
         """Residuals after layer `index` with each of `heads` ablated, [n, head, s, t, d]; tokens start at
         `start`.
 
-        where, [n, t]: the ablated tokens; None is all.
+        where, [n, t]: the ablated tokens; None is all. After the last layer only the last token is there.
         """
-        layer, residual = self.layers[index], state.residual
-        means = self.means[index, start : start + residual.shape[2], heads]  # [t, head, d_head]
-        shift = means - state.z[:, :, :, heads]
+        layer, residual, z = self.layers[index], state.residual, state.z
+        stop = start + residual.shape[2]
+        if index == len(self.layers) - 1:
+            start, residual, z = stop - 1, residual[:, :, -1:], z[:, :, -1:]
+            where = None if where is None else where[:, -1:]
+        means = self.means[index, start:stop, heads]  # [t, head, d_head]
+        shift = means - z[:, :, :, heads]
         shift = shift if where is None else shift * where[:, None, :, None, None]
-        after = (residual + attention_output(layer, state.z))[:, :, :, None] + output_by_head(
-            layer, shift, heads
-        )
+        after = (residual + attention_output(layer, z))[:, :, :, None] + output_by_head(layer, shift, heads)
         return add_mlp(layer, after.movedim(3, 1).contiguous())
 
-    def _end(self, state: LayerState) -> Tensor:
-        """Final residuals [row, d] of the last tokens of a run without ablation."""
-        layer = self.layers[-1]
+    def _clean_end(self) -> Tensor:
+        """Final residuals [row, d] of the last tokens without ablation."""
+        layer, state = self.layers[-1], self.ending[-1]
         after = state.residual[:, :, -1:] + attention_output(layer, state.z[:, :, -1:])
         return add_mlp(layer, after).reshape(-1, self.arch.d_model)
-
-    @abstractmethod
-    def _clean_end(self) -> Tensor:
-        """Final residuals [row, d] without ablation."""
 
     @abstractmethod
     def _begin(self, index: int, heads: list[int]) -> Streams:
@@ -116,15 +115,9 @@ class ShareSweep(Sweep):
             earlier = [(state.k[:, 0], state.v[:, 0]) for state in self.beginning]
         self.ending = list(layer_states(model, batch.endings, earlier))
 
-    def _clean_end(self) -> Tensor:
-        return self._end(self.ending[-1])
-
     def _begin(self, index: int, heads: list[int]) -> Streams:
-        if index == len(self.layers) - 1:
-            start = self.p + self.ending[index].residual.shape[2] - 1
-            return None, self._ablate(index, _last_token(self.ending[index]), heads, start, None)
         ending = self._ablate(index, self.ending[index], heads, self.p, None)
-        if not self.p:
+        if not self.p or index == len(self.layers) - 1:
             return None, ending
         return self._ablate(index, self.beginning[index], heads, 0, None)[:, :, 0], ending
 
@@ -174,15 +167,7 @@ class SuffixSweep(Sweep):
             for residual, z in zip(clean.residual, clean.z, strict=True)
         ]
 
-    def _clean_end(self) -> Tensor:
-        return self._end(self.ending[-1])
-
     def _begin(self, index: int, heads: list[int]) -> Streams:
-        if index == len(self.layers) - 1:
-            start = self.start + self.ending[index].residual.shape[2] - 1
-            return None, self._ablate(
-                index, _last_token(self.ending[index]), heads, start, self.ablated[:, -1:]
-            )
         return None, self._ablate(index, self.ending[index], heads, self.start, self.ablated)
 
     def _advance(self, index: int, streams: Streams) -> Streams:
@@ -204,7 +189,3 @@ def _join(streams: Streams | None, new: Streams) -> Streams:
         return new
     beginning = None if new[0] is None else torch.cat((streams[0], new[0]), dim=1)
     return beginning, torch.cat((streams[1], new[1]), dim=1)
-
-
-def _last_token(state: LayerState) -> LayerState:
-    return LayerState(state.residual[:, :, -1:], None, None, state.z[:, :, -1:])

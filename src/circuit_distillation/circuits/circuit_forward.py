@@ -54,65 +54,51 @@ class MeanModel:
 
     def final_residuals(self, batch: SharedPrompts, circuit: Circuit) -> Tensor:
         """Residuals of the last tokens after all layers, [n, s, d]."""
-        n, s, t = batch.endings.shape
         p, last = batch.beginnings.shape[1], circuit.last_layer
         beginning = embed(self.model, batch.beginnings)[:, None] if p else None
         ending = embed(self.model, batch.endings if last >= 0 else batch.endings[:, :, -1:])
         for index, heads in enumerate(circuit.heads):
             earlier = None
-            if heads and beginning is not None:
-                beginning, earlier = self._run_beginning(index, heads, beginning, batch, circuit)
-            elif beginning is not None:
-                beginning = add_mlp(self.layers[index], beginning + self.constant[index][:p])
-            ending = self._run_ending(index, heads, ending, earlier, batch, circuit)
+            if beginning is not None:
+                firsts = batch.examples[:, :1]
+                run = self._layer(index, beginning, 0, None, firsts, circuit, keys_only=index == last)
+                beginning, earlier = run
+            start = batch.n_tokens - ending.shape[2]
+            ending, _ = self._layer(index, ending, start, earlier, batch.examples, circuit)
             if index >= last:
                 beginning, ending = None, ending[:, :, -1:]
         return ending[:, :, 0]
 
-    def _run_beginning(
-        self, index: int, heads: list[int], x: Tensor, batch: SharedPrompts, circuit: Circuit
-    ) -> tuple[Tensor | None, KeyValue]:
-        """The shared beginning through one layer, and the keys and values that its endings read."""
-        layer, rope = self.layers[index], rope_of(self.model, 0, x.shape[2])
-        normed = normed_input(layer, x)
-        k, v = self._keys_values(layer, normed, heads, rope)
-        earlier = (k[:, 0], v[:, 0])
-        if index == circuit.last_layer:
-            return None, earlier
-        q = _project_heads(layer, "q", normed, heads, rope)
-        z = attend(q, k, v, layer.self_attn.scaling, None)
-        where = (
-            None
-            if circuit.where is None
-            else circuit.where[batch.examples[:, :1], : x.shape[2], index][..., heads]
-        )
-        return self._finish(index, heads, x, z, 0, where), earlier
-
-    def _run_ending(
+    def _layer(
         self,
         index: int,
-        heads: list[int],
         x: Tensor,
+        start: int,
         earlier: KeyValue | None,
-        batch: SharedPrompts,
+        examples: Tensor,
         circuit: Circuit,
-    ) -> Tensor:
-        layer, stop = self.layers[index], batch.n_tokens
-        start = stop - x.shape[2]
+        keys_only: bool = False,
+    ) -> tuple[Tensor | None, KeyValue | None]:
+        """Streams of prompts `examples` [n, s] from token `start` on through one layer.
+
+        With them the keys and values of the first stream, [n, t, ...], that later tokens read; keys_only: the
+        streams are not needed. In the last layer that keeps a head only the last token is run.
+        """
+        layer, heads, stop = self.layers[index], circuit.heads[index], start + x.shape[2]
         if not heads:
-            return add_mlp(layer, x + self.constant[index][start:stop])
+            return add_mlp(layer, x + self.constant[index][start:stop]), None
         rope = rope_of(self.model, start, stop)
         normed = normed_input(layer, x)
         k, v = self._keys_values(layer, normed, heads, rope)
+        if keys_only:
+            return None, (k[:, 0], v[:, 0])
         if index == circuit.last_layer:
             start, x, normed = stop - 1, x[:, :, -1:], normed[:, :, -1:]
             rope = (rope[0][-1:], rope[1][-1:])
         q = _project_heads(layer, "q", normed, heads, rope)
         z = attend(q, k, v, layer.self_attn.scaling, earlier)
-        where = (
-            None if circuit.where is None else circuit.where[batch.examples, start:stop, index][..., heads]
-        )
-        return self._finish(index, heads, x, z, start, where)
+        where = None if circuit.where is None else circuit.where[examples, start:stop, index][..., heads]
+        return self._finish(index, heads, x, z, start, where), (k[:, 0], v[:, 0])
 
     def _keys_values(self, layer: nn.Module, normed: Tensor, heads: list[int], rope: KeyValue) -> KeyValue:
         """Keys and values of the kept heads' groups; repeated by head unless whole groups are kept."""

@@ -1,5 +1,4 @@
-"""Clean (and corrupted) runs of some prompts, recorded once and reused by every stage of a search and every
-sweep."""
+"""Clean (and corrupted) runs of some prompts, recorded once and reused by every stage of a search."""
 
 from __future__ import annotations
 
@@ -79,15 +78,12 @@ class RecordedRuns:
             self._kept[index] = states
         return states
 
-    def check(self, clean_ids: Tensor, lengths: Tensor, positions: Tensor) -> None:
-        """ValueError unless the clean runs are of these prompts and keep these positions."""
-        _check(self.clean_ids, clean_ids, self.clean_start, positions, "clean")
+    def check(self, clean: tuple[Tensor, Tensor], corrupt: tuple[Tensor, Tensor], lengths: Tensor) -> None:
+        """ValueError unless the runs are of these prompts and keep these positions: (ids, positions) each."""
+        _check(self.clean_ids, *clean, self.clean_start, "clean")
+        _check(self.corrupt_ids, *corrupt, self.corrupt_start, "corrupt")
         if not torch.equal(self.lengths, lengths):
             raise ValueError("runs were recorded for other prompts: build RecordedRuns with the same mask")
-
-    def check_corrupt(self, corrupt_ids: Tensor, positions: Tensor) -> None:
-        """ValueError unless the corrupted runs are of these prompts and keep these positions."""
-        _check(self.corrupt_ids, corrupt_ids, self.corrupt_start, positions, "corrupt")
 
     def _record_clean(self, ids: Tensor) -> CleanRun:
         run = CleanRun(self.clean_start, [], [], [], [])
@@ -125,7 +121,7 @@ class RecordedRuns:
         return 3 * (arch.n_total_heads + 1) * arch.d_model * compute_dtype(self.model).itemsize
 
 
-def _check(mine: Tensor | None, theirs: Tensor, start: int, positions: Tensor, name: str) -> None:
+def _check(mine: Tensor | None, theirs: Tensor, positions: Tensor, start: int, name: str) -> None:
     if mine is None or not torch.equal(mine, theirs):
         raise ValueError(f"runs were recorded for other prompts: build RecordedRuns from the same {name}_ids")
     if positions.min() < start:

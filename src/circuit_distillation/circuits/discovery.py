@@ -39,7 +39,6 @@ class Stage:
     n_receivers: int | None = None  # None: all that are kept
     min_drop: float = 0.0  # in units of the score
     z: float = 0.0  # standard errors
-    corrupt: str | None = None  # role of the position in the corrupted prompt; None: as `sender`
 
 
 @dataclass(frozen=True)
@@ -93,13 +92,13 @@ def discover(
     progress shows a bar a stage. With several `n_processes` the examples are shared out over them, and
     whole stages are what an interrupted search keeps.
     """
-    check_stages(stages, positions, corrupt_positions or positions)
-    lengths = prompt_lengths(model, clean_ids, attention_mask)
-    senders = {s.name: resolve_position(positions[s.sender], lengths, s.sender) for s in stages}
     there = positions if corrupt_positions is None else corrupt_positions
-    corrupted = {
-        s.name: resolve_position(there[s.corrupt or s.sender], lengths, s.corrupt or s.sender) for s in stages
-    }
+    check_stages(stages, positions, there)
+    lengths = prompt_lengths(model, clean_ids, attention_mask)
+    senders, corrupted = (
+        {stage.name: resolve_position(at[stage.sender], lengths, stage.sender) for stage in stages}
+        for at in (positions, there)
+    )
     results: dict[str, StageResult] = {}
     with counted() as cost:
         runs = RecordedRuns(
@@ -129,7 +128,7 @@ def discover(
                 record = new_record(
                     model,
                     len(clean_ids),
-                    path=_record_path(checkpoint, stage),
+                    path=None if checkpoint is None else checkpoint / f"{stage.name}.safetensors",
                     label=stage.name if progress else None,
                     key=f"{key} {at} {receivers} {stage.receiver_input} {kv_scope}",
                 )
@@ -186,10 +185,10 @@ def check_stages(
     for stage in stages:
         if stage.name in seen:
             raise ValueError(f"stage {stage.name!r} is defined twice")
-        for role, known in ((stage.sender, positions), (stage.corrupt or stage.sender, corrupt_positions)):
-            if role not in known:
+        for known in (positions, corrupt_positions):
+            if stage.sender not in known:
                 raise ValueError(
-                    f"stage {stage.name!r}: unknown position {role!r}; known are {', '.join(known)}"
+                    f"stage {stage.name!r}: unknown position {stage.sender!r}; known are {', '.join(known)}"
                 )
         unknown = [name for name in stage.receivers if name not in seen]
         if unknown:
@@ -208,10 +207,6 @@ def _receivers(
         return None
     limits = {other.name: other.n_receivers for other in stages}
     return sorted({head for name in stage.receivers for head in results[name].heads[: limits[name]]})
-
-
-def _record_path(checkpoint: Path | None, stage: Stage) -> Path | None:
-    return None if checkpoint is None else checkpoint / f"{stage.name}.safetensors"
 
 
 def _head_grid(model: nn.Module) -> tuple[int, int]:

@@ -15,10 +15,11 @@ from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effect
 from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.models.architecture import architecture
-from circuit_distillation.models.encoding import Encoded, Question, encode
+from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.head_outputs import head_outputs
 from circuit_distillation.models.layouts import paired_layouts
 from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.tasks.example import Example
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 def ablation_frames(
     checkpoint: Checkpoint,
-    examples: Sequence[Question],
-    means: Sequence[Question],
+    examples: Sequence[Example],
+    means: Sequence[Example],
     *,
     n_processes: int = 1,
     progress: bool = False,
@@ -95,7 +96,7 @@ def _joined(parts: Sequence[HeadEffects]) -> HeadEffects:
     return HeadEffects(**{name: torch.cat([getattr(part, name) for part in parts], -1) for name in names})
 
 
-def _effect_frame(effects: HeadEffects, examples: Sequence[Question]) -> pd.DataFrame:
+def _effect_frame(effects: HeadEffects, examples: Sequence[Example]) -> pd.DataFrame:
     import pandas as pd
 
     n_layers, n_heads, n = effects.log_prob.shape
@@ -105,7 +106,7 @@ def _effect_frame(effects: HeadEffects, examples: Sequence[Question]) -> pd.Data
             "layer": np.concatenate([np.full(n, -1), layer.repeat(n)]),
             "head": np.concatenate([np.full(n, -1), head.repeat(n)]),
             "example_id": [example.example_id for example in examples] * (n_layers * n_heads + 1),
-            "group_id": [example.group_id for example in examples] * (n_layers * n_heads + 1),  # type: ignore
+            "group_id": [example.group_id for example in examples] * (n_layers * n_heads + 1),
             "log_prob": _column(effects.base_log_prob, effects.log_prob),
             "correct": _column(effects.base_correct, effects.correct),
             "logit_diff": _column(effects.base_logit_diff, effects.logit_diff),
@@ -117,7 +118,7 @@ def _column(base: torch.Tensor, ablated: torch.Tensor) -> np.ndarray:
     return torch.cat([base, ablated.flatten()]).cpu().numpy()
 
 
-def _feature_frame(model: torch.nn.Module, encoded: Encoded, examples: Sequence[Question]) -> pd.DataFrame:
+def _feature_frame(model: torch.nn.Module, encoded: Encoded, examples: Sequence[Example]) -> pd.DataFrame:
     import pandas as pd
 
     last = _last_head_outputs(model, encoded)

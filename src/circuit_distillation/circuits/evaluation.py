@@ -78,8 +78,10 @@ def circuits_outputs(
     lengths = prompt_lengths(model, input_ids, attention_mask)
     check_means(model, means, int(lengths.max()))
     arch = architecture(model)
-    given = mask_heads(circuits) if isinstance(circuits, Tensor) else circuits
-    parsed = [_parse(arch, heads, input_ids, lengths, positions or {}) for heads in given]
+    if isinstance(circuits, Tensor):
+        parsed = [_circuit(mask, None) for mask in _checked_masks(arch, circuits)]
+    else:
+        parsed = [_parse(arch, heads, input_ids, lengths, positions or {}) for heads in circuits]
     mean_model = MeanModel(model, means)
 
     def run(megabytes: float) -> CircuitOutputs:
@@ -97,13 +99,6 @@ def circuits_outputs(
     return within_memory("circuit evaluation", memory_budget_mb, "MB", run)
 
 
-def mask_heads(masks: Tensor) -> list[list[Head]]:
-    """Heads of each circuit of a bool tensor [circuit, layer, head]."""
-    if masks.ndim != 3 or masks.dtype != torch.bool:
-        raise ValueError(f"masks must be bool [circuit, layer, head], not {masks.dtype} {list(masks.shape)}")
-    return [[tuple(head) for head in mask.nonzero().tolist()] for mask in masks]
-
-
 def head_mask(arch: Architecture, heads: Sequence[Head]) -> Tensor:
     """Bool [layer, head], True for the given heads."""
     mask = torch.zeros(arch.n_layers, arch.n_heads, dtype=torch.bool)
@@ -112,6 +107,15 @@ def head_mask(arch: Architecture, heads: Sequence[Head]) -> Tensor:
             raise ValueError(f"head {(layer, head)} is outside {arch.n_layers} layers x {arch.n_heads} heads")
         mask[layer, head] = True
     return mask
+
+
+def _checked_masks(arch: Architecture, masks: Tensor) -> Tensor:
+    if masks.dtype != torch.bool or masks.shape[1:] != (arch.n_layers, arch.n_heads):
+        raise ValueError(
+            f"circuits must be bool [circuit, layer, head] = [any, {arch.n_layers}, {arch.n_heads}], not "
+            f"{masks.dtype} {list(masks.shape)}"
+        )
+    return masks
 
 
 def _parse(

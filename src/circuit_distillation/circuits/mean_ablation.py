@@ -51,17 +51,12 @@ def head_means(
     input_ids: Tensor,
     *,
     attention_mask: Tensor | None = None,
-    scope: str = "position",
     batch_size: int = 64,
 ) -> Tensor:
-    """Mean of z over prompts, [layer, position, head, d_head].
+    """Mean of z at each position over the prompts that reach it, [layer, position, head, d_head].
 
-    input_ids and attention_mask (right padding) are [example, position]. scope "position" averages each
-    position over the prompts that reach it; "global" averages over all tokens and repeats that mean at every
-    position.
+    input_ids and attention_mask (right padding) are [example, position].
     """
-    if scope not in ("position", "global"):
-        raise ValueError(f"scope must be position or global, not {scope!r}")
     lengths = prompt_lengths(model, input_ids, attention_mask)
     if int(lengths.max()) < input_ids.shape[1]:
         raise ValueError(
@@ -80,11 +75,7 @@ def head_means(
         return totals
 
     totals = within_memory("the means of heads", batch_size, "prompts", sums)
-    if scope == "global":
-        means = (totals.sum(dim=1, keepdim=True) / real.sum()).expand(shape)
-    else:
-        means = totals / real.sum(dim=0)[:, None, None]
-    return means.to(compute_dtype(model)).contiguous()
+    return (totals / real.sum(dim=0)[:, None, None]).to(compute_dtype(model))
 
 
 @torch.no_grad()
@@ -99,7 +90,6 @@ def head_effects(
     candidate_ids: Tensor | None = None,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
     progress: Bar | None = None,
-    runs: RecordedRuns | None = None,
 ) -> HeadEffects:
     """Replaces z of each head in turn by its mean and scores the answer after the last token.
 
@@ -109,7 +99,6 @@ def head_effects(
     differences too. Beside the weights and the result at most `memory_budget_mb` MB are used, or what one
     head of one prompt needs if that is more, plus block.SCRATCH_BYTES; where that is too much, half of it.
     `progress` is advanced.
-    `runs` (of the same prompts) lets several calls with positions share the recorded clean run.
     """
     lengths = prompt_lengths(model, input_ids, attention_mask)
     check_answers(answer_ids, input_ids, architecture(model).vocab_size)
@@ -122,15 +111,9 @@ def head_effects(
             sweeps = _everywhere(model, input_ids, lengths, means, int(megabytes * 2**20))
         else:
             starts = ablated.int().argmax(dim=1)
-            recorded = runs or RecordedRuns(
-                model,
-                input_ids,
-                attention_mask=attention_mask,
-                clean_start=int(starts.min()),
-                memory_budget_mb=megabytes,
-            )
-            recorded.check(input_ids, lengths, starts)
-            sweeps = _at_positions(recorded, means, ablated, starts)
+            kept = {"clean_start": int(starts.min()), "memory_budget_mb": megabytes}
+            runs = RecordedRuns(model, input_ids, attention_mask=attention_mask, **kept)
+            sweeps = _at_positions(runs, means, ablated, starts)
         for sweep in sweeps:
             for heads, residuals in sweep.run():
                 scores.add(heads, sweep.examples, residuals)
@@ -138,8 +121,6 @@ def head_effects(
                     progress.advance((heads.stop - heads.start) * len(sweep.examples))
         return scores.effects()
 
-    if runs is not None:  # whose size is their maker's
-        return run(memory_budget_mb)
     return within_memory("mean ablation", memory_budget_mb, "MB", run)
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import combinations
 
 from circuit_distillation.heads import Head
@@ -18,13 +17,7 @@ from circuit_distillation.heads import Head
 Groups = Mapping[str, Sequence[Head]]
 
 
-@dataclass(frozen=True)
-class Minimality:
-    """The pruned groups and, for each head of each group, what it was judged by."""
-
-    kept: dict[str, list[Head]]
-    # (F without K, F without K and the head)
-    measured: dict[str, dict[Head, tuple[float, float]]]
+SHARE = 0.3  # of a group, rounded up: K of each of its heads
 
 
 def significance(without_others: float, without_both: float) -> float:
@@ -36,7 +29,7 @@ def significance(without_others: float, without_both: float) -> float:
 
 
 def significant_heads(measured: Mapping[Head, tuple[float, float]], threshold: float) -> list[Head]:
-    """Heads whose significance is at least `threshold`, in order."""
+    """Heads whose significance is at least `threshold`, in order; each has (F without K, F without both)."""
     return [head for head, values in measured.items() if significance(*values) >= threshold]
 
 
@@ -45,28 +38,24 @@ def prune(
     measure: Callable[[list[dict[str, list[Head]]]], Sequence[float]],
     *,
     threshold: float = 0.01,
-    share: float = 0.3,
     order: Sequence[str] | None = None,
-) -> Minimality:
-    """Prunes the groups of a circuit one after the other, in `order` (default: as given).
+) -> dict[str, list[Head]]:
+    """The heads of each group that matter. Groups are pruned in turn, in `order` (default: as given).
 
     measure takes a list of circuits, each a dict of the groups' heads, and returns F of each. A group of n
-    heads costs n (n + 1) / 2 + 2 n circuits, measured in two calls. `share` is K's part of the group, rounded
-    up.
+    heads costs n (n + 1) / 2 + 2 n circuits, measured in two calls.
     """
     kept = {name: list(dict.fromkeys(heads)) for name, heads in groups.items()}
     unknown = set(order or ()) - set(kept)
     if unknown:
         raise ValueError(f"order names unknown groups {sorted(unknown)}; the groups are {', '.join(kept)}")
-    measured: dict[str, dict[Head, tuple[float, float]]] = {}
     for name in order or kept:
-        measured[name] = _judge(kept, name, measure, share)
-        kept[name] = significant_heads(measured[name], threshold)
-    return Minimality(kept, measured)
+        kept[name] = significant_heads(_judge(kept, name, measure), threshold)
+    return kept
 
 
 def _judge(
-    groups: dict[str, list[Head]], name: str, measure: Callable, share: float
+    groups: dict[str, list[Head]], name: str, measure: Callable
 ) -> dict[Head, tuple[float, float]]:
     heads = groups[name]
 
@@ -75,18 +64,18 @@ def _judge(
 
     pairs = [{head} for head in heads] + [set(pair) for pair in combinations(heads, 2)]
     drops = dict(zip(map(frozenset, pairs), measure([without(pair) for pair in pairs]), strict=True))
-    stand_ins = {head: _stand_ins(head, heads, drops, share) for head in heads}
+    stand_ins = {head: _stand_ins(head, heads, drops) for head in heads}
     circuits = [without(stand_ins[head] | extra) for head in heads for extra in (set(), {head})]
     values = [float(value) for value in measure(circuits)]
     return {head: (values[2 * index], values[2 * index + 1]) for index, head in enumerate(heads)}
 
 
-def _stand_ins(head: Head, heads: list[Head], measured: Mapping[frozenset, float], share: float) -> set[Head]:
+def _stand_ins(head: Head, heads: list[Head], measured: Mapping[frozenset, float]) -> set[Head]:
     """K of a head: those others whose removal with it costs most beyond their own removal."""
     joint = {
         other: float(measured[frozenset({other})]) - float(measured[frozenset({other, head})])
         for other in heads
         if other != head
     }
-    ranked = sorted(joint, key=joint.get, reverse=True)[: math.ceil(share * len(heads))]
+    ranked = sorted(joint, key=joint.get, reverse=True)[: math.ceil(SHARE * len(heads))]
     return {other for other in ranked if joint[other] > 0}

@@ -33,8 +33,9 @@ from circuit_distillation.circuits.prompts import (
     resolve_position,
 )
 from circuit_distillation.circuits.receiver_suffix import ReceiverSuffix
-from circuit_distillation.circuits.receivers import Head, Receivers, check_receivers
+from circuit_distillation.circuits.receivers import Receivers, check_receivers
 from circuit_distillation.circuits.sender_stream import sender_streams
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import architecture
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {
@@ -81,15 +82,14 @@ def score_heads(
     arch = architecture(model)
     check_answers(answer_ids, clean_ids, arch.vocab_size)
     senders = resolve_position(sender_position, lengths, "sender_position")
-    corrupted = (
-        senders
-        if corrupt_position is None
-        else resolve_position(corrupt_position, lengths, "corrupt_position")
+    corrupted, receiving = (
+        senders if position is None else resolve_position(position, lengths, name)
+        for name, position in (
+            ("corrupt_position", corrupt_position),
+            ("receiver_position", receiver_position),
+        )
     )
-    if (
-        receiver_position is not None
-        and (resolve_position(receiver_position, lengths, "receiver_position") != senders).any()
-    ):
+    if (receiving != senders).any():
         raise ValueError("receiver_position must equal sender_position: the path does not cross positions")
     reading = check_receivers(arch, receivers, receiver_input, kv_scope)
     if score not in SCORES:
@@ -104,8 +104,7 @@ def score_heads(
             clean_start=int(senders.min()),
             corrupt_start=int(corrupted.min()),
         )
-    runs.check(clean_ids, lengths, senders)
-    runs.check_corrupt(corrupt_ids, corrupted)
+    runs.check((clean_ids, senders), (corrupt_ids, corrupted), lengths)
     with record or new_record(model, len(clean_ids)) as changing:
         _score(changing, runs, senders, corrupted, answer_ids, reading)
     return SCORES[score](changing.changes).view(arch.n_layers, arch.n_heads, -1)

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from circuit_distillation.circuits.evaluation import CircuitOutputs, Head, circuits_outputs
+from circuit_distillation.circuits.evaluation import CircuitOutputs, circuits_outputs, head_mask
 from circuit_distillation.circuits.mean_ablation import head_means
 from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.circuits.random_circuits import random_circuits
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import architecture
-from circuit_distillation.models.encoding import Encoded, Question, encode
+from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.layouts import paired_layouts
 from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.tasks.example import Example
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
 
 def prediction_frame(
     checkpoint: Checkpoint,
-    test: Sequence[Question],
-    means: Sequence[Question],
+    test: Sequence[Example],
+    means: Sequence[Example],
     heads: Sequence[Head],
     n_random: int,
     seed: int,
@@ -66,12 +68,10 @@ def prediction_frame(
 
 def _circuits(model: torch.nn.Module, heads: Sequence[Head], n_random: int, seed: int) -> torch.Tensor:
     """Masks [2 + n_random, layer, head]: all heads (the full model), the circuit, random ones of its size."""
-    shape = architecture(model)
-    masks = torch.zeros(2, shape.n_layers, shape.n_heads, dtype=torch.bool)
-    masks[0] = True
-    for layer, head in heads:
-        masks[1, layer, head] = True
-    return torch.cat([masks, random_circuits(shape, heads, n_random, seed=seed)])
+    arch = architecture(model)
+    own = head_mask(arch, heads)
+    masks = torch.stack([torch.ones_like(own), own])
+    return torch.cat([masks, random_circuits(arch, heads, n_random, seed=seed)])
 
 
 def _by_layout(

@@ -12,13 +12,14 @@ import torch
 
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.cost import SearchCost, counted
-from circuit_distillation.circuits.discovery import Head, Stage, StageResult, discover, select_heads
+from circuit_distillation.circuits.discovery import Stage, StageResult, discover, select_heads
 from circuit_distillation.circuits.effects import layout_effects, sweep_cost
 from circuit_distillation.circuits.evaluation import circuits_outputs
 from circuit_distillation.circuits.mean_ablation import head_means
 from circuit_distillation.circuits.minimality import prune
 from circuit_distillation.circuits.progress import Bar, remove_records
 from circuit_distillation.compute.halving import within_memory
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.loading import Checkpoint
@@ -112,42 +113,40 @@ def _by_patching(
                 **options,
             ),
         )
-        pruning = _Pruning(model, encoded, reference, settings, options["progress"])
-        pruned = pruning.run({name: stage.heads for name, stage in found.stages.items() if stage.heads})
+        groups = {name: stage.heads for name, stage in found.stages.items() if stage.heads}
+        pruned, n_circuits = _pruned(groups, model, encoded, reference, settings, options["progress"])
     stages = {name: pruned.get(name, []) for name in found.stages}
     lengths = encoded.attention_mask.sum(1).tolist()
-    naive = found.cost.naive_forward_equivalents / len(lengths) + pruning.n_circuits
+    naive = found.cost.naive_forward_equivalents / len(lengths) + n_circuits
     return _Found(found.stages, stages, cost.beside_naive(model, lengths, naive))
 
 
-class _Pruning:
-    """Minimality pruning by accuracy, each head kept only at its stage's position (Prakash et al. 2024)."""
+def _pruned(
+    groups: dict[str, list[Head]],
+    model: torch.nn.Module,
+    encoded: Encoded,
+    reference: Encoded,
+    settings: Mapping[str, Any],
+    progress: bool,
+) -> tuple[dict[str, list[Head]], int]:
+    """(heads of each stage that minimality keeps by accuracy, number of circuits measured).
 
-    def __init__(
-        self,
-        model: torch.nn.Module,
-        encoded: Encoded,
-        reference: Encoded,
-        settings: Mapping[str, Any],
-        progress: bool,
-    ):
-        self._model, self._encoded, self._label = model, encoded, "pruning" if progress else None
-        self._means = head_means(model, reference.input_ids)
-        self._roles = {stage["name"]: stage["sender"] for stage in settings["stages"]}
-        self._threshold = settings["minimality"]["threshold"]
-        self.n_circuits = 0
+    Later stages are pruned first. A head is kept at its stage's position alone (Prakash et al. 2024).
+    """
+    means = head_means(model, reference.input_ids)
+    roles = {stage["name"]: stage["sender"] for stage in settings["stages"]}
+    ids, positions, n_circuits = encoded.input_ids, encoded.positions, 0
 
-    def run(self, groups: dict[str, list[Head]]) -> dict[str, list[Head]]:
-        """The heads of each stage that matter; later stages are pruned first."""
-        return prune(groups, self._accuracy, threshold=self._threshold, order=list(groups)[::-1]).kept
+    def accuracy(circuits: list[dict[str, list[Head]]]) -> list[float]:
+        nonlocal n_circuits
+        n_circuits += len(circuits)
+        kept = [_by_role(circuit, roles) for circuit in circuits]
+        with Bar("pruning" if progress else None, len(kept), len(ids), "circuit") as bar:
+            outputs = circuits_outputs(model, ids, kept, means, positions=positions, progress=bar)
+        return (outputs.predictions == encoded.answer_ids).double().mean(dim=1).tolist()
 
-    def _accuracy(self, circuits: list[dict[str, list[Head]]]) -> list[float]:
-        self.n_circuits += len(circuits)
-        ids, positions = self._encoded.input_ids, self._encoded.positions
-        kept = [_by_role(groups, self._roles) for groups in circuits]
-        with Bar(self._label, len(kept), len(ids), "circuit") as bar:
-            outputs = circuits_outputs(self._model, ids, kept, self._means, positions=positions, progress=bar)
-        return (outputs.predictions == self._encoded.answer_ids).double().mean(dim=1).tolist()
+    threshold = settings["minimality"]["threshold"]
+    return prune(groups, accuracy, threshold=threshold, order=list(groups)[::-1]), n_circuits
 
 
 def _check_one_layout(*prompts: Encoded) -> None:

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
 
-
-class Question(Protocol):
-    """What an example must have to be encoded; `circuit_distillation.tasks.example.Example` has it."""
-
-    example_id: str
-    template: str
-    prompt: str
-    answer: str
-    candidates: tuple[str, ...]
-    spans: dict[str, tuple[int, int]]
+from circuit_distillation.tasks.example import Example
 
 
 @dataclass
@@ -42,7 +32,7 @@ class Encoded:
         )
 
 
-def encode(tokenizer, examples: Sequence[Question]) -> Encoded:
+def encode(tokenizer, examples: Sequence[Example]) -> Encoded:
     """Encode prompts with the tokenizer's own special tokens, answers as the one token after the prompt.
 
     "last" is the last unmasked token. ValueError if the tokenizer gives no offsets, if a word of a prompt is
@@ -70,7 +60,7 @@ def encode(tokenizer, examples: Sequence[Question]) -> Encoded:
     )
 
 
-def _check_known(tokenizer, rows: list[list[int]], examples: Sequence[Question]) -> None:
+def _check_known(tokenizer, rows: list[list[int]], examples: Sequence[Example]) -> None:
     unknown = tokenizer.unk_token_id
     if unknown in (None, tokenizer.bos_token_id, tokenizer.eos_token_id):  # byte-level: nothing is unknown
         return
@@ -81,7 +71,7 @@ def _check_known(tokenizer, rows: list[list[int]], examples: Sequence[Question])
             )
 
 
-def _check_layout(rows: list[list[int]], examples: Sequence[Question]) -> None:
+def _check_layout(rows: list[list[int]], examples: Sequence[Example]) -> None:
     """Examples of a template must have one length, or positions mean different things in each."""
     lengths: dict[str, int] = {}
     for row, example in zip(rows, examples):
@@ -102,14 +92,14 @@ def _pad(rows: list[list[int]], tokenizer) -> tuple[Tensor, Tensor]:
     return input_ids, (torch.arange(length) < lengths[:, None]).long()
 
 
-def _positions(encodings: Sequence, examples: Sequence[Question]) -> dict[str, Tensor]:
+def _positions(encodings: Sequence, examples: Sequence[Example]) -> dict[str, Tensor]:
     shared = set.intersection(*(set(example.spans) for example in examples))
     roles = [role for role in examples[0].spans if role in shared]
     pairs = list(zip(encodings, examples))
     return {role: torch.tensor([_last_token(*pair, role) for pair in pairs]) for role in roles}
 
 
-def _last_token(encoding, example: Question, role: str) -> int:
+def _last_token(encoding, example: Example, role: str) -> int:
     token = encoding.char_to_token(example.spans[role][1] - 1)
     if token is None:
         raise ValueError(
@@ -118,7 +108,7 @@ def _last_token(encoding, example: Question, role: str) -> int:
     return token
 
 
-def _word_ids(tokenizer, examples: Sequence[Question]) -> dict[str, int]:
+def _word_ids(tokenizer, examples: Sequence[Example]) -> dict[str, int]:
     """The id of each answer and candidate as the one token that follows a prompt and a space."""
     words = sorted({word for example in examples for word in (example.answer, *example.candidates)})
     before = tokenizer(examples[0].prompt).input_ids

@@ -5,7 +5,9 @@ The head output is the *input* of o_proj: what o_proj returns is summed over hea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -13,26 +15,16 @@ from torch import Tensor, nn
 from circuit_distillation.models.architecture import architecture, decoder_layers
 
 
-class recorded_head_outputs:
-    """Context manager that records z of some layers during a forward, gradients kept.
-
-    After a forward of `model` inside the block, `rec[layer]` is z, [batch, position, head, d_head]; the next
-    forward replaces it.
-    """
+class _HookedHeadOutputs:
+    """Context manager under which `_see(layer, z)` gets z of some layers; what it returns replaces z."""
 
     def __init__(self, model: nn.Module, layers: Iterable[int]):
-        self._model = model
-        self._arch = architecture(model)
-        self._layers = sorted(set(layers))
-        outside = [layer for layer in self._layers if not 0 <= layer < self._arch.n_layers]
-        if outside:
-            raise ValueError(f"layers {outside} are outside 0 .. {self._arch.n_layers - 1}")
-        self._z: dict[int, Tensor] = {}
+        self._model, self._layers, self._arch = model, sorted(set(layers)), architecture(model)
 
-    def __enter__(self) -> recorded_head_outputs:
+    def __enter__(self) -> Self:
         layers = decoder_layers(self._model)
         self._handles = [
-            layers[index].self_attn.o_proj.register_forward_pre_hook(self._recorder(index))
+            layers[index].self_attn.o_proj.register_forward_pre_hook(partial(self._before, index))
             for index in self._layers
         ]
         return self
@@ -41,6 +33,28 @@ class recorded_head_outputs:
         for handle in self._handles:
             handle.remove()
 
+    def _before(self, index: int, _: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor] | None:
+        new = self._see(index, inputs[0].unflatten(-1, (self._arch.n_heads, self._arch.d_head)))
+        return None if new is None else (new.flatten(-2),)
+
+    def _see(self, layer: int, z: Tensor) -> Tensor | None:
+        raise NotImplementedError
+
+
+class recorded_head_outputs(_HookedHeadOutputs):
+    """Context manager that records z of some layers during a forward, gradients kept.
+
+    After a forward of `model` inside the block, `rec[layer]` is z, [batch, position, head, d_head]; the next
+    forward replaces it.
+    """
+
+    def __init__(self, model: nn.Module, layers: Iterable[int]):
+        super().__init__(model, layers)
+        outside = [layer for layer in self._layers if not 0 <= layer < self._arch.n_layers]
+        if outside:
+            raise ValueError(f"layers {outside} are outside 0 .. {self._arch.n_layers - 1}")
+        self._z: dict[int, Tensor] = {}
+
     def __getitem__(self, layer: int) -> Tensor:
         if layer not in self._z:
             raise KeyError(
@@ -48,38 +62,19 @@ class recorded_head_outputs:
             )
         return self._z[layer]
 
-    def _recorder(self, index: int) -> Callable[[nn.Module, tuple[Tensor]], None]:
-        def hook(_: nn.Module, inputs: tuple[Tensor]) -> None:
-            self._z[index] = inputs[0].unflatten(-1, (self._arch.n_heads, self._arch.d_head))
-
-        return hook
+    def _see(self, layer: int, z: Tensor) -> None:
+        self._z[layer] = z
 
 
-class replaced_head_outputs:
+class replaced_head_outputs(_HookedHeadOutputs):
     """Context manager under which every layer's z, [batch, position, head, d_head], becomes fn(layer, z)."""
 
     def __init__(self, model: nn.Module, fn: Callable[[int, Tensor], Tensor]):
-        self._model = model
-        self._arch = architecture(model)
+        super().__init__(model, range(architecture(model).n_layers))
         self._fn = fn
 
-    def __enter__(self) -> replaced_head_outputs:
-        self._handles = [
-            layer.self_attn.o_proj.register_forward_pre_hook(self._replacer(index))
-            for index, layer in enumerate(decoder_layers(self._model))
-        ]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for handle in self._handles:
-            handle.remove()
-
-    def _replacer(self, index: int) -> Callable[[nn.Module, tuple[Tensor]], tuple[Tensor]]:
-        def hook(_: nn.Module, inputs: tuple[Tensor]) -> tuple[Tensor]:
-            z = inputs[0].unflatten(-1, (self._arch.n_heads, self._arch.d_head))
-            return (self._fn(index, z).flatten(-2),)
-
-        return hook
+    def _see(self, layer: int, z: Tensor) -> Tensor:
+        return self._fn(layer, z)
 
 
 @torch.no_grad()
@@ -90,17 +85,13 @@ def head_outputs(
 
     input_ids and attention_mask are [example, position]; rows of padding positions have no meaning.
     """
+    if len(input_ids) == 0:
+        raise ValueError("no prompts: input_ids has no rows")
     n_layers = architecture(model).n_layers
     batches = []
     with recorded_head_outputs(model, range(n_layers)) as recorded:
-        for rows in _batches(len(input_ids), batch_size):
+        for rows in torch.arange(len(input_ids)).split(batch_size):
             mask = None if attention_mask is None else attention_mask[rows]
             model.model(input_ids=input_ids[rows], attention_mask=mask, use_cache=False)
             batches.append(torch.stack([recorded[layer] for layer in range(n_layers)]))
     return torch.cat(batches, dim=1)
-
-
-def _batches(n: int, size: int) -> Iterator[slice]:
-    if n == 0:
-        raise ValueError("no prompts: input_ids has no rows")
-    return (slice(start, start + size) for start in range(0, n, size))

@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
 from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.tasks.held_out import Choice
 
 if TYPE_CHECKING:
     import pandas as pd
-
-
-class Question(Protocol):
-    """What is scored; `circuit_distillation.tasks.held_out.Choice` has it."""
-
-    item_id: str
-    group_id: str
-    condition: str
-    prompt: str
-    options: tuple[str, ...]
-    answer: int
 
 
 @torch.no_grad()
@@ -49,7 +39,7 @@ def option_scores(
     return chosen.masked_fill(~real, 0.0).sum(1), lengths
 
 
-def choice_frame(checkpoint: Checkpoint, items: Sequence[Question]) -> pd.DataFrame:
+def choice_frame(checkpoint: Checkpoint, items: Sequence[Choice]) -> pd.DataFrame:
     """Every item: item_id, group_id, condition, n_options, chosen, correct, group_correct.
 
     The chosen option has the highest mean log-likelihood a token. `group_correct`: all items of the group are

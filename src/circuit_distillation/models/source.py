@@ -54,7 +54,7 @@ class ModelSource:
                 raise ValueError(f"there is no folder {folder}: give the path of a checkpoint, or a hub_id")
         else:
             hub.check_revision(self.hub_id, self.revision)
-            folder = self._from_hub(weights)
+            folder = hub.download(self.hub_id, self.revision, SMALL_FILES + (WEIGHTS if weights else ()))
         check_config(folder)
         if weights or self.path is not None:
             check_weights(folder)
@@ -63,12 +63,6 @@ class ModelSource:
     def weights(self) -> str | None:
         """What tells the weights of a folder from others; None for those of a commit of the hub."""
         return None if self.path is None else sampled_digest(Path(self.path).expanduser())
-
-    def _from_hub(self, weights: bool) -> Path:
-        wanted = SMALL_FILES + WEIGHTS
-        if weights:
-            return hub.download(self.hub_id, self.revision, wanted)
-        return hub.download(self.hub_id, self.revision, SMALL_FILES)
 
     def load(self) -> Checkpoint:
         """The model with its tokenizer, in evaluation mode on its device."""

@@ -31,7 +31,7 @@ def models_of(stored: Stored, experiment: str, suffix: str = "") -> Iterator[tup
 def training_table(histories: Stored, experiment: str) -> pd.DataFrame:
     """The histories of every student, one row a step, with task, seed, training_seed, role and arm."""
     frames = [
-        frame[[name for name in TRAINING_COLUMNS if name in frame]].assign(**_keys(model))
+        frame[[name for name in TRAINING_COLUMNS if name in frame]].assign(**vars(model))
         for model, frame in models_of(histories, experiment)
     ]
     if not frames:
@@ -69,7 +69,7 @@ def head_table(circuits: Stored) -> pd.DataFrame:
 
 def transfer_table(transfers: Stored, experiment: str) -> pd.DataFrame:
     """Rows of `transfer.transfer_row` of every student that has one, with the names of the student."""
-    frames = [frame.assign(**_keys(model)) for model, frame in models_of(transfers, experiment)]
+    frames = [frame.assign(**vars(model)) for model, frame in models_of(transfers, experiment)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=["task"])
 
 
@@ -111,13 +111,3 @@ def model_table(predictions: Stored, tests: Stored, experiment: str) -> pd.DataF
         )
         frames.append(rows.assign(training_seed=model.training_seed).astype({"training_seed": "Int64"}))
     return pd.concat(frames, ignore_index=True)
-
-
-def _keys(model: Model) -> dict[str, Any]:
-    return {
-        "task": model.task,
-        "seed": model.seed,
-        "training_seed": model.training_seed,
-        "role": model.role,
-        "arm": model.arm,
-    }

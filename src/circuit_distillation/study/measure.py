@@ -73,24 +73,24 @@ def shared_heads(circuits: pd.DataFrame, task: str, seed: int, role: str = "larg
     return len(heads["base"] & heads["tuned"]) / len(heads["tuned"])
 
 
-def mcnemar_counts(claim: RunClaim, task: str, outcomes: Outcomes) -> tuple[int, int, int] | None:
-    """The paper's test in every run and student: (better, worse, tests) at p < 0.05, uncorrected.
+def mcnemar_counts(claim: RunClaim, task: str, outcomes: Outcomes) -> dict[str, int]:
+    """The paper's test in every run and student, uncorrected: how often better, worse, and of how many tests.
 
-    Only for claims that compare the full models of two arms; None for the others.
+    Only for claims that compare the full models of two arms; empty for the others.
     """
     if len(claim.terms) != 2 or claim.margin or any(term.scope != "full" for term in claim.terms):
-        return None
-    plus, minus = sorted(claim.terms, key=lambda term: -term.factor)
-    better = worse = tests = 0
-    for seed in outcomes.seeds(task):
-        for draw in outcomes.training_seeds(task, seed):
-            for student in STUDENTS:
-                a = _right(outcomes, task, seed, draw, student, minus)
-                test = mcnemar_test(a, _right(outcomes, task, seed, draw, student, plus))
-                tests += 1
-                better += test.p_value < ALPHA and test.n01 > test.n10
-                worse += test.p_value < ALPHA and test.n01 < test.n10
-    return better, worse, tests
+        return {}
+    minus, plus = sorted(claim.terms, key=lambda term: term.factor)
+    tests = [
+        mcnemar_test(*(_right(outcomes, task, seed, draw, student, term) for term in (minus, plus)))
+        for seed in outcomes.seeds(task)
+        for draw in outcomes.training_seeds(task, seed)
+        for student in STUDENTS
+    ]
+    found = [test for test in tests if test.p_value < ALPHA]
+    better = sum(test.n01 > test.n10 for test in found)
+    worse = sum(test.n01 < test.n10 for test in found)
+    return {"mcnemar_better": better, "mcnemar_worse": worse, "mcnemar_tests": len(tests)}
 
 
 def _student_family(
@@ -139,12 +139,7 @@ def _from_histories(
     claim: RunClaim, task: str, seed: int, draw: int, student: str, histories: pd.DataFrame
 ) -> float:
     """How much less the second arm of `versus` has than the first: nats of CE, or a share of the seconds."""
-    own = histories[
-        (histories["task"] == task)
-        & (histories["seed"] == seed)
-        & (histories["training_seed"] == draw)
-        & (histories["role"] == student)
-    ]
+    own = histories.query("task == @task and seed == @seed and training_seed == @draw and role == @student")
     first, second = (own[own["arm"] == arm].sort_values("step") for arm in claim.versus)
     if first.empty or second.empty:
         raise ValueError(f"no history of {student} in task {task}, seed {seed}, training seed {draw}")

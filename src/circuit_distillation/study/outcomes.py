@@ -114,10 +114,6 @@ class Outcomes:
         """Scene of each example."""
         return self._parts[task, seed]["scene"].to_numpy(np.int64)
 
-    def cells(self, task: str, seed: int) -> NDArray:
-        """Cell of each example."""
-        return self._parts[task, seed]["cell"].to_numpy()
-
 
 def _drawn(part: pd.DataFrame) -> list[tuple[int, str]]:
     """(training seed, role.arm.scope) of every column with outcomes that a training draw changes."""

@@ -13,6 +13,7 @@ from circuit_distillation.statistics.sign_flip import detectable_effect, sign_fl
 from circuit_distillation.study.claims import (
     ALPHA,
     FAMILY_CLAIMS,
+    POWER,
     RECORD_CLAIMS,
     RUN_CLAIMS,
     STUDENTS,
@@ -92,7 +93,6 @@ def _run_row(
 ) -> dict[str, Any]:
     measured = measure_run_claim(claim, task, outcomes, histories)
     values = np.concatenate([family.values(first) for family in measured.families])
-    counts = mcnemar_counts(claim, task, outcomes)
     row = _row(claim, task, "run", measured.families, first, n_resamples)
     paper = row["paper"]
     return row | {
@@ -101,8 +101,8 @@ def _run_row(
         "smallest": claim.smallest,
         "p": sign_flip_test(values),
         "p_smaller": sign_flip_test(values - claim.smallest),
-        "detectable": detectable_effect(values, ALPHA / len(RUN_CLAIMS)),
-        **dict(zip(("mcnemar_better", "mcnemar_worse", "mcnemar_tests"), counts or (None,) * 3, strict=True)),
+        "detectable": detectable_effect(values, ALPHA / len(RUN_CLAIMS), power=POWER),
+        **mcnemar_counts(claim, task, outcomes),
     }
 
 

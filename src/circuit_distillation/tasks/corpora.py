@@ -60,7 +60,7 @@ def read_corpus(task: str, path: str | Path, n_train: int | None, n_heldout: int
     `n_heldout` contents, those with the lowest hashes, are held out with all their items (`unseen_problems`);
     of the rest `n_train` items are drawn, all of them if None. ValueError if there are fewer.
     """
-    items = goat.load(path) if task == "entity" else alpaca.load(path).instructions
+    items = goat.load(path) if task == "entity" else alpaca.load(path)
     contents = sorted({item.content for item in items}, key=content_hash)
     if len(contents) <= n_heldout:
         raise ValueError(

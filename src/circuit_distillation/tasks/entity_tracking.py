@@ -62,30 +62,23 @@ class EntityTracking:
         return [example for scene in scenes for example in self._queries(*scene)]
 
     def _queries(self, objects: list[str], letters: list[str]) -> list[Example]:
-        scene, scene_spans = lay_out(_scene_pieces(objects, letters))
+        scene, _ = lay_out(_scene_pieces(objects, letters))
         group_id = "entity-" + hashlib.sha1(scene.encode()).hexdigest()[:12]
         return [
-            self._example(f"{group_id}-{slot + 1}", group_id, scene, scene_spans, objects, letter, slot)
+            self._example(f"{group_id}-{slot + 1}", group_id, objects, letters, letter, slot)
             for slot, letter in enumerate(letters)
         ]
 
     def _example(
-        self,
-        example_id: str,
-        group_id: str,
-        scene: str,
-        scene_spans: dict[str, tuple[int, int]],
-        objects: Sequence[str],
-        letter: str,
-        slot: int,
+        self, example_id: str, group_id: str, objects: list[str], letters: list[str], letter: str, slot: int
     ) -> Example:
         """The query for `letter`, with the box in `slot` (from 0) as the one that is looked up."""
+        scene, spans = lay_out(_scene_pieces(objects, letters))
         prompt = f"{scene}{letter} contains the"
-        spans = {
-            **scene_spans,
+        spans |= {
             "query_label": (len(scene), len(scene) + 1),
-            "previous_label": scene_spans[f"box_{slot + 1}"],
-            "answer_object": scene_spans[f"object_{slot + 1}"],
+            "previous_label": spans[f"box_{slot + 1}"],
+            "answer_object": spans[f"object_{slot + 1}"],
             "last": (len(prompt) - 3, len(prompt)),
         }
         return Example(
@@ -117,12 +110,11 @@ class EntityTracking:
         letter = rng.choice(without(self.letters, [*letters, clean.text("query_label")]))
         clean_slot = clean.candidates.index(clean.answer)
         slot = rng.choice([slot for slot in range(self.n_boxes) if slot != clean_slot])
-        scene, spans = lay_out(_scene_pieces(objects, letters))
         example_id, group_id = f"{clean.example_id}-corrupt", f"{clean.group_id}-corrupt"
-        return self._example(example_id, group_id, scene, spans, objects, letter, slot)
+        return self._example(example_id, group_id, objects, letters, letter, slot)
 
     def content(self, example: Example) -> Content:
-        """What is in which box, sorted: the same for a scene told in another order."""
+        """What is in which box, sorted: the same for a scene in another order."""
         letters = [example.text(f"box_{k + 1}") for k in range(len(example.candidates))]
         return _content(example.candidates, letters)
 

@@ -38,14 +38,15 @@ def summarise_runs(models):
     return accuracy_table(models)
 
 
-def write_replication(family: dict, experiment: str, **tables) -> str:
-    """The document, from the tables alone."""
-    from circuit_distillation.study.document import render_replication
+def show_tables(family: dict, experiment: str, **tables) -> str:
+    """The tables of docs/replication.md, in Markdown."""
+    from circuit_distillation.study.document import render_tables
+    from circuit_distillation.study.tables import study_tables
 
     own = {name: _of_experiment(table, experiment) for name, table in tables.items()}
-    return render_replication(family["name"], **own)
+    return render_tables(family["name"], study_tables(**own))
 
 
 def _of_experiment(table, experiment: str):
-    """Rows of one experiment, where a table tells of several."""
+    """Rows of one experiment, where a table has several."""
     return table[table["experiment"] == experiment] if "experiment" in table else table

@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS
-from circuit_distillation.pipelines.study.nodes import gather, judge, summarise_runs, write_replication
+from circuit_distillation.pipelines.study.nodes import gather, judge, show_tables, summarise_runs
 
 
 def create_run(upstream: Pipeline, distillation: Pipeline) -> Pipeline:
@@ -21,7 +21,7 @@ def _belongs(node: Node) -> bool:
 
 
 def create_study() -> Pipeline:
-    """Stored predictions, histories and circuits of every run, the claims, and the document about them."""
+    """Stored predictions, histories and circuits of every run, the claims, and the tables that show them."""
     files = ("predictions", "circuit_predictions", "histories", "circuits", "mappings", "transfers", "tests")
     stored = {name: f"study.{name}" for name in files}
     gathered = ["study.outcomes", "study.training", "study.heads", "study.pairs"]
@@ -32,7 +32,7 @@ def create_study() -> Pipeline:
             Node(judge, ["study.outcomes", "study.training", "study.heads"], "study.claims", name="judge"),
             Node(summarise_runs, "study.models", "study.accuracies", name="summarise_runs"),
             Node(
-                write_replication,
+                show_tables,
                 {
                     "family": "params:family",
                     "claims": "study.claims",
@@ -46,7 +46,7 @@ def create_study() -> Pipeline:
                     "sweeps": "study.sweeps",
                 },
                 "study.replication",
-                name="write_replication",
+                name="show_tables",
             ),
         ],
         tags="study",
