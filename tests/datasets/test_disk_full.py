@@ -32,7 +32,8 @@ SMALL, LARGE = 10, 60_000
 
 def frame(n: int) -> pd.DataFrame:
     values = torch.rand(n, generator=torch.Generator().manual_seed(n)).double()
-    return pd.DataFrame({"task": "tom", "value": values.numpy(), "text": [f"row {k}" for k in range(n)]})
+    keys = {"task": "tom", "seed": 0, "experiment": "paper"}
+    return pd.DataFrame(keys | {"value": values.numpy(), "text": [f"row {k}" for k in range(n)]})
 
 
 def signals(n: int) -> TeacherSignals:
@@ -106,7 +107,7 @@ KINDS = {
     "csv": Dataset(lambda path: CSVDataset(filepath=path), "t.csv", frame, tuples),
     "json": Dataset(lambda path: JSONDataset(filepath=path), "t.json", lambda n: {"heads": list(range(n))}),
     "text": Dataset(lambda path: TextDataset(filepath=path), "t.md", lambda n: "| a | b |\n" * n),
-    "rows": Dataset(lambda path: RowsDataset(path, ["task"], {"task": "tom"}), "r.csv", frame, tuples),
+    "rows": Dataset(lambda path: RowsDataset(path, "tom"), "r.csv", frame, tuples),
     "figures": Dataset(lambda path: FolderDataset(path, "a"), "f", lambda n: {"a.svg": b"<svg/>" * n * 2}),
     "teacher": Dataset(TeacherSignalsDataset, "t.safetensors", signals, lambda read: read.labels.tolist()),
     "model": Dataset(CheckpointDataset, "m", checkpoint, lambda loaded: model_hash(loaded.model)),

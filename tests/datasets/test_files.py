@@ -1,6 +1,7 @@
 """Files are whole or absent, and tables keep the rows of other runs."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
@@ -36,26 +37,67 @@ def test_a_failed_save_leaves_the_old_file_and_no_debris(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".t.json.sha256", "t.json"]
 
 
-def rows_of(task, values):
-    return pd.DataFrame({"task": task, "seed": 0, "value": values})
+@pytest.mark.parametrize("name", ["NA", "nan", "None", "null", "007", "1e5", "true"])
+def test_names_stay_the_text_that_they_are(tmp_path, name):
+    frame = pd.DataFrame({"experiment": [name], "teacher_head": ["4.10"], "seed": [7], "value": [None]})
+    dataset = CSVDataset(filepath=str(tmp_path / "t.csv"))
+    dataset.save(frame)
+    loaded = dataset.load()
+    assert loaded.iloc[0, :3].tolist() == [name, "4.10", 7] and loaded["value"].isna().all()
+
+
+def rows_of(task, values, experiment="paper"):
+    return pd.DataFrame({"task": task, "seed": 0, "experiment": experiment, "value": values})
 
 
 @pytest.fixture(params=["csv", "parquet"])
 def table(request, tmp_path):
-    """(path, dataset of a task) of a table that several runs fill."""
+    """(path, dataset of a run) of a table that several runs fill."""
     path = tmp_path / f"r.{request.param}"
-    return path, lambda task: RowsDataset(str(path), ["task", "seed"], {"task": task, "seed": 0})
+    return path, lambda run, **how: RowsDataset(str(path), run, **how)
+
+
+def read(path):
+    """As other programs do."""
+    return pd.read_csv(path, keep_default_na=False) if path.suffix == ".csv" else pd.read_parquet(path)
 
 
 def test_rows_of_other_runs_stay(table):
     path, dataset = table
     assert not dataset("tom").exists() and not list(path.parent.iterdir())
-    dataset("entity").save(rows_of("entity", [1, 2]))
-    assert not dataset("tom").exists()
     dataset("tom").save(rows_of("tom", [3]))
+    assert not dataset("entity").exists()
+    dataset("entity").save(rows_of("entity", [1, 2]))
     dataset("entity").save(rows_of("entity", [4]))
-    assert dataset("entity").load().values.tolist() == [["entity", 0, 4], ["tom", 0, 3]]
+    assert dataset("tom").load()["value"].tolist() == read(path)["value"].tolist() == [4, 3]
     assert dataset("tom").exists() and not dataset("other").exists()
+    own = dataset("tom", own_rows=True)
+    assert own.exists() and own.load()["value"].tolist() == [3]
+    assert not dataset("other", own_rows=True).exists()
+
+
+def test_a_run_without_rows_is_stored_all_the_same(table):
+    path, dataset = table
+    dataset("tom").save(rows_of("tom", []))
+    assert dataset("tom").exists() and dataset("tom").load().empty
+    dataset("entity").save(rows_of("entity", [1]))
+    assert read(path)["value"].tolist() == [1]
+
+
+def test_experiments_of_odd_names_are_kept_apart_however_often_they_run(table):
+    path, dataset = table
+    names = ["007", "1e5", "NA", "nan"]
+    for name in names * 2:
+        dataset(name).save(rows_of("tom", [1.5], name))
+    assert dataset("NA").load()["experiment"].tolist() == names and len(read(path)) == len(names)
+
+
+def test_runs_at_once_lose_no_rows(table):
+    path, dataset = table
+    with ThreadPoolExecutor(8) as pool:
+        runs = [f"run{k}" for k in range(24)]
+        list(pool.map(lambda run: dataset(run).save(rows_of("tom", [1], run)), runs))
+    assert read(path)["experiment"].tolist() == sorted(runs)
 
 
 def broken_by(how, path):
@@ -66,32 +108,29 @@ def broken_by(how, path):
 
 
 @pytest.mark.parametrize("how", ["cut off", "changed", "emptied"])
-@pytest.mark.parametrize("use", ["exists", "load", "save"])
-def test_a_broken_table_loses_no_rows(table, how, use, caplog):
+def test_a_broken_file_of_a_run_is_its_own_loss_alone(table, how, caplog):
     path, dataset = table
-    dataset("entity").save(rows_of("entity", [1, 2]))
-    dataset("tom").save(rows_of("tom", [3]))
+    for task in ("entity", "tom"):
+        dataset(task).save(rows_of(task, [1]))
+    broken_by(how, path.parent / "r" / "tom.parquet")
+    assert dataset("entity").exists() and not dataset("tom").exists()
+    with pytest.raises(DatasetError, match=r"tom.parquet is not what was written"):
+        dataset("tom").load()
+    assert dataset("entity").load()["task"].tolist() == ["entity"]
+    assert "left out" in caplog.text and "with that run's --params makes it again" in caplog.text
+    dataset("tom").save(rows_of("tom", [2]))
+    assert read(path)["value"].tolist() == [1, 2]
+
+
+@pytest.mark.parametrize("how", ["cut off", "changed", "emptied"])
+def test_a_broken_table_is_made_again_of_the_files_of_all_runs(table, how):
+    path, dataset = table
+    for task in ("entity", "tom"):
+        dataset(task).save(rows_of(task, [1]))
     broken_by(how, path)
-    if use == "save":
-        dataset("tom").save(rows_of("tom", [3]))
-    assert use != "exists" or dataset("entity").exists()
-    assert dataset("tom").load()["value"].tolist() == [1, 2, 3]
-    assert [record.getMessage() for record in caplog.records] == [
-        f"{path} was not what was written: it was made again from its copy"
-    ]
-    assert path.with_name(f"{path.name}.broken").is_file()
-
-
-def test_without_a_sound_copy_a_run_adds_its_rows_and_the_broken_table_is_kept(table, caplog):
-    path, dataset = table
-    dataset("entity").save(rows_of("entity", [1, 2]))
-    for place in (path, path.parent / ".copies" / path.name):
-        broken_by("cut off", place)
-    assert not dataset("entity").exists()
-    dataset("tom").save(rows_of("tom", [3]))
-    assert dataset("tom").load()["value"].tolist() == [3]
-    assert "every run adds its rows again with `kedro run --pipelines reporting`" in caplog.text.lower()
-    assert path.with_name(f"{path.name}.broken").is_file()
+    assert not dataset("tom").exists() and len(dataset("tom").load()) == 2
+    dataset("tom").save(rows_of("tom", [2]))
+    assert dataset("tom").exists() and read(path)["value"].tolist() == [1, 2]
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def _stand_in(dataset: Any, content: str) -> None:
     path = Path(dataset._filepath)
     path.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(dataset, RowsDataset):
-        dataset.save(pd.DataFrame([dataset._scope | {"seed": int(dataset._scope["seed"]), "x": content}]))
+        dataset.save(pd.DataFrame([{"task": "tom", "seed": 0, "experiment": "paper", "x": content}]))
     elif isinstance(dataset, CheckpointDataset):
         path.mkdir(exist_ok=True)
         for name in ("config.json", "model.safetensors", "checksums.json"):

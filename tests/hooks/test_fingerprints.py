@@ -24,8 +24,8 @@ TOLD = {"task": "tom", "family": {"name": "mini"}}
 
 def add_rows(folder: Path, task: str, value: int = 1) -> RowsDataset:
     """As a run of the task would."""
-    rows = RowsDataset(str(folder / "rows.csv"), ["task"], {"task": task})
-    rows.save(pd.DataFrame({"task": [task], "value": [value]}))
+    rows = RowsDataset(str(folder / "rows.csv"), task)
+    rows.save(pd.DataFrame({"task": [task], "seed": 0, "experiment": "paper", "value": [value]}))
     return rows
 
 
@@ -39,7 +39,7 @@ class LateRows(RowsDataset):
 
 
 def catalog_of(folder: Path, rows: type = RowsDataset) -> DataCatalog:
-    table = rows(str(folder / "rows.csv"), ["task"], {"task": "tom"})
+    table = rows(str(folder / "rows.csv"), "tom")
     return DataCatalog({"rows": table, "page": TextDataset(filepath=str(folder / "page.html"))})
 
 
@@ -94,29 +94,31 @@ def test_a_clock_that_was_set_changes_nothing(folder, hours):
     assert state(folder) == "stale"
 
 
-def test_rows_of_another_run_make_nothing_stale_that_reads_its_own_alone(tmp_path):
-    bootstrap_project(Path(__file__).parents[2])
-    table = RowsDataset(str(tmp_path / "rows.csv"), ["task"], {"task": "tom"}, own_rows=True)
-    page = TextDataset(filepath=str(tmp_path / "page.html"))
-    trials = TextDataset(filepath=str(tmp_path / "trials.md"))
-    trials.save("1")
-    catalog = DataCatalog({"trials": trials, "rows": table, "page": page})
-    choose = Node(
-        lambda of: pd.DataFrame({"task": ["tom"], "value": [int(of)]}), "trials", "rows", name="choose"
+def test_rows_of_another_run_make_nothing_stale_that_reads_its_own_alone(folder):
+    """Here a page of the run's own rows and one of all."""
+    own = RowsDataset(str(folder / "rows.csv"), "tom", own_rows=True)
+    pages = {name: TextDataset(filepath=str(folder / f"{name}.html")) for name in ("own_page", "page")}
+    catalog = DataCatalog({"own": own, "rows": RowsDataset(str(folder / "rows.csv"), "tom"), **pages})
+    pipeline = Pipeline(
+        [
+            Node(pd.DataFrame.to_html, "own", "own_page", name="of_own"),
+            Node(pd.DataFrame.to_html, "rows", "page", name="of_all"),
+        ]
     )
-    train = Node(lambda rows: rows.to_html(), "rows", "page", name="train")
     hooks, manager = FingerprintHooks(), _create_hook_manager()
     hooks._told = TOLD
     manager.register(hooks)
-    hooks.before_pipeline_run({}, Pipeline([choose, train]), catalog)
-    SequentialRunner().run(Pipeline([choose, train]), catalog, manager)
-    add_rows(tmp_path, "entity")
-    for nodes in ([choose, train], [train]):
-        assert Planner(nodes, catalog, TOLD).verdicts()["train"].state == "fresh"
-    trials.save("2")
-    assert Planner([choose, train], catalog, TOLD).verdicts()["train"].runs
-    elsewhere = RowsDataset(
-        str(tmp_path / "rows.csv"), ["task"], {"task": "tom"}
-    )  # whose readers take all rows
-    both = DataCatalog({"rows": elsewhere, "page": page})
-    assert Planner([train], both, TOLD).verdicts()["train"].state == "stale"
+    hooks.before_pipeline_run({}, pipeline, catalog)
+    SequentialRunner().run(pipeline, catalog, manager)
+
+    def states() -> dict[str, str]:
+        return {
+            name: verdict.state
+            for name, verdict in Planner(pipeline.nodes, catalog, TOLD).verdicts().items()
+        }
+
+    assert states() == {"of_own": "fresh", "of_all": "fresh"}
+    add_rows(folder, "entity")
+    assert states() == {"of_own": "fresh", "of_all": "stale"}
+    add_rows(folder, "tom", 2)
+    assert states() == {"of_own": "stale", "of_all": "stale"}

@@ -9,7 +9,7 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from circuit_distillation.datasets.files import CSVDataset
+from circuit_distillation.datasets.rows import RowsDataset
 from circuit_distillation.grid import PAPER_ARMS, STUDENTS
 from circuit_distillation.parameters.study import Search
 from circuit_distillation.pipelines.search import nodes
@@ -38,13 +38,13 @@ def tables(monkeypatch, tmp_path) -> dict[str, pd.DataFrame]:
     search = create_search()
     given = {name: "" for name in search.inputs()} | {
         "params:search.training_seed": 3, "params:search.shared": SEARCH.shared,
-        "params:task": "tom", "params:seed": 0, "params:experiment": "paper",
+        "params:task": "tom", "params:seed": 0, "params:experiment": "NA",
         **{f"params:arms.{arm}": arm for arm in PAPER_ARMS},
         **{f"params:search.trials.{arm}": SEARCH.trials[arm] for arm in PAPER_ARMS},
         **{f"params:family.roles.{role}.name": role for role in STUDENTS},
     }  # fmt: skip
     names = ("search_summary", "search_shared")
-    kept = {name: CSVDataset(filepath=(tmp_path / f"{name}.csv").as_posix()) for name in names}
+    kept = {name: RowsDataset(str(tmp_path / f"{name}.csv"), "tom_seed0_NA", own_rows=True) for name in names}
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in given.items()} | kept)
     SequentialRunner().run(search, catalog)
     return {name: dataset.load() for name, dataset in kept.items()}
@@ -53,7 +53,7 @@ def tables(monkeypatch, tmp_path) -> dict[str, pd.DataFrame]:
 def test_each_arm_has_its_own_choice(tables):
     chosen = tables["search_summary"].query("chosen").set_index("arm")["changes"].map(json.loads)
     assert chosen.to_dict() == {arm: RATES[arm == "full_ce"] for arm in PAPER_ARMS}
-    assert set(tables["search_summary"]["experiment"]) == {"paper"}
+    assert set(tables["search_summary"]["experiment"]) == {"NA"}
 
 
 def test_what_all_share_is_tried_beside_it(tables):

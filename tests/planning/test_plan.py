@@ -1,137 +1,148 @@
-"""Rows by hand, and runs that cannot fit."""
+"""The shipped setting of the paper: rows by hand, and runs that cannot fit."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import copy
+import json
+from collections.abc import Iterator
 
 import pytest
+from configuration import shipped_parameters
+from naive.tiny_models import tiny_model
 
-from circuit_distillation.planning.plan import Row, Setting, Tuning, faults, plan, to_text
+from circuit_distillation import grid
+from circuit_distillation.hooks.models import _check_corpus
+from circuit_distillation.parameters import validate
+from circuit_distillation.planning.models import downloads_of, shapes_of
+from circuit_distillation.planning.plan import Row, faults, n_items, plan, to_text
 from circuit_distillation.planning.shapes import KNOWN
 from circuit_distillation.planning.work import ablation_flops, forward_flops
 
-SHAPES = dict(zip(("small", "medium", "large"), KNOWN.values(), strict=True))
-TUNING = Tuning(
-    "full", 1000, 66.0, 45.0, 512, 16, True, True, True, 64, ("q_proj", "k_proj", "v_proj", "o_proj")
-)
-SETTING = Setting(
-    shapes=SHAPES,
-    dtype="float32",
-    tf32=True,
-    tuning={"small": TUNING, "medium": TUNING, "large": replace(TUNING, method="lora")},
-    prompt_tokens=54,
-    prompts={"discovery": 300, "means": 700, "mapping": 504, "validation": 504, "test": 3010},
-    stages=(("logits", 1), ("q", 1), ("kv", 3), ("kv", 27)),
-    pruned=(58, 10, 25, 5),
-    n_random=10,
-    n_random_row=2,
-    arms=("full_ce", "circuit_ce"),
-    n_train=4000,
-    steps=1750,
-    batch_size=32,
-    head_share=0.11,
-    bf16=True,
-    recomputes=False,
-    looks=15,
-)
+SHAPES = dict(zip(grid.ROLES, KNOWN.values(), strict=True))
+MEDIUM = SHAPES["medium"].parameters
+T = 5 + 7 * 7  # tokens of a prompt about seven boxes
+N_TEST, N_MAPPING, N_VALIDATION = (7 * n for n in (430, 72, 72))
 
 
-DOWNLOADS = (*SHAPES, *(f"instruct {role}" for role in SHAPES))
+@pytest.fixture(autouse=True)
+def loaded_family() -> Iterator[None]:
+    grid.select("entity", (), loaded=True)
+    yield
+    grid.select("entity")
 
 
-def row(rows: list[Row], stage: str) -> Row:
-    return next(item for item in rows if item.stage == stage)
+def parameters_of(**blocks) -> dict:
+    """Those of the paper's setting, with changes in some blocks."""
+    shipped = copy.deepcopy(shipped_parameters("base", "llama3"))
+    for name, changes in blocks.items():
+        shipped[name] |= changes
+    return shipped
 
 
-def test_the_paper_fits_one_gpu_of_80_gb():
-    assert faults(plan(SETTING), 80e9, 1e13) == []
+def rows_of(downloads=(), **blocks) -> dict[str, Row]:
+    rows = plan(validate(parameters_of(**blocks)), SHAPES, downloads)
+    return {row.stage: row for row in rows}
+
+
+def faults_of(rows: dict[str, Row], memory=80e9, *free: float) -> list[str]:
+    return faults(list(rows.values()), memory, *(free or (1e13,)))
 
 
 def test_work_and_hours_of_tuning_by_hand():
-    tuned = row(plan(SETTING), "tune small (full)")
-    assert tuned.flops == 8 * SHAPES["small"].parameters * 66_000  # three passes and one to recompute
+    tuned = rows_of()["tune small (full)"]
+    assert tuned.flops == 8 * SHAPES["small"].parameters * 66 * 1_746_300  # three passes, one to recompute
     assert tuned.hours("A100", 0.4) == pytest.approx(tuned.flops / (312e12 * 0.4) / 3600)
     assert tuned.hours("H100", 0.4, n_gpus=2) == pytest.approx(tuned.flops / (2 * 989e12 * 0.4) / 3600)
 
 
 def test_students_and_tables_by_hand():
-    rows = plan(SETTING)
-    one = forward_flops(SHAPES["medium"], 54)
-    full = row(rows, "medium.full_ce")
-    assert full.flops == 6 * SHAPES["medium"].parameters * 1750 * 32 * 54 + 15 * 504 * one
-    assert full.disk == 4 * SHAPES["medium"].parameters
-    few = row(rows, "medium.circuit_ce")
-    assert few.flops < full.flops and few.memory < full.memory - 10 * SHAPES["medium"].parameters
-    small, medium, large = (forward_flops(shape, 54) for shape in SHAPES.values())
-    assert row(rows, "predictions").flops == 3010 * 4 * (2 * (small + medium + large) + 2 * (small + medium))
+    rows = rows_of(distillation={"gradient_checkpointing": False})
+    small, medium, large = (forward_flops(shape, T) for shape in SHAPES.values())
+    full, few = rows["medium.full_ce"], rows["medium.circuit_ce"]
+    assert full.flops == 6 * MEDIUM * 1750 * 32 * T + 15 * N_VALIDATION * medium
+    assert full.disk == 4 * MEDIUM
+    assert few.flops < full.flops and few.memory < full.memory - 10 * MEDIUM
+    n_arms, n_random = len(grid.arms()), validate(parameters_of()).evaluation.n_random_circuits_row
+    passes = 2 * (small + medium + large) + n_arms * (small + medium)
+    assert rows["predictions"].flops == pytest.approx(N_TEST * (2 + n_random) * passes)
 
 
 def test_the_8b_model_cannot_be_tuned_in_full_on_one_gpu_and_the_remedy_is_named():
-    setting = replace(SETTING, tuning=SETTING.tuning | {"large": TUNING})
-    (line,) = faults(plan(setting), 80e9, 1e13)
+    full = {"method": dict.fromkeys(grid.ROLES, "full")}
+    (line,) = faults_of(rows_of(finetuning=full))
     assert line.startswith("tune large (full) needs 1") and "finetuning.method.large=lora" in line
-    sharded = replace(SETTING, tuning=SETTING.tuning | {"large": replace(TUNING, shards=4)})
-    assert faults(plan(sharded), 80e9, 1e13) == []
+    assert faults_of(rows_of(finetuning=full | {"processes": 4, "sharded": True})) == []
 
 
 def test_a_bank_costs_a_forward_where_rows_are_compared_and_the_memory_of_one_batch():
-    arms = {"arms": ("full_ce", "circuit_ce_align_cka")}
-    one, four = plan(replace(SETTING, **arms)), plan(replace(SETTING, **arms, bank_batches=4, steps=437))
-    plain, banked = (row(rows, "medium.full_ce").memory for rows in (one, four))
-    assert banked - plain == pytest.approx(0, abs=4 * SHAPES["medium"].parameters)  # gradients alone stay
-    twice = plan(replace(SETTING, **arms, bank_batches=4, steps=437, batch_size=64))
-    aligned = [row(rows, "medium.circuit_ce_align_cka") for rows in (four, twice)]
-    assert aligned[1].memory > aligned[0].memory
-    extra = aligned[0].flops - 15 * 504 * forward_flops(SHAPES["medium"], 54)
-    assert extra == (4 + 2) * SHAPES["medium"].parameters * 437 * 4 * 32 * 54
-    full = row(four, "medium.full_ce").flops - 15 * 504 * forward_flops(SHAPES["medium"], 54)
-    assert full == 6 * SHAPES["medium"].parameters * 437 * 4 * 32 * 54
+    one = rows_of(distillation={"gradient_checkpointing": False})
+    four = rows_of(distillation={"gradient_checkpointing": False, "bank_batches": 4})
+    plain, banked = (rows["medium.full_ce"].memory for rows in (one, four))
+    assert banked - plain == pytest.approx(0, abs=4 * MEDIUM)  # gradients alone stay
+    n_tokens, looks = 14 * 31 * 4 * 32 * T, 4 * N_VALIDATION * forward_flops(SHAPES["medium"], T)
+    assert four["medium.circuit_ce_align_cka"].flops - looks == (4 + 2) * MEDIUM * n_tokens
+    assert four["medium.full_ce"].flops - looks == 6 * MEDIUM * n_tokens
 
 
 def test_processes_share_a_batch():
-    alone, shared = plan(replace(SETTING, batch_size=8)), plan(replace(SETTING, processes=4))
+    alone, shared = (rows_of(distillation=how) for how in ({"batch_size": 8}, {"processes": 4}))
     for stage in ("medium.full_ce", "medium.circuit_ce"):
-        assert row(shared, stage).memory == row(alone, stage).memory
-        assert row(shared, stage).flops > row(alone, stage).flops
+        assert shared[stage].memory == alone[stage].memory
 
 
-def test_checkpoints_pass_and_the_corpus_has_signals_of_its_own():
-    rows = plan(replace(SETTING, arms=("full_ce", "goat_circuit_ce")))
-    passing = 24.0 * SHAPES["medium"].parameters
-    assert row(rows, "medium.full_ce").passing == row(rows, "tune medium (full)").passing == passing
-    signals = row(rows, "teacher's signals").disk
-    assert row(rows, "teacher's signals on the corpus").disk == signals == 4000 * 32 * 2 * 4096 * 4
-    assert "teacher's signals on the corpus" not in {item.stage for item in plan(SETTING)}
-    needed = sum(item.disk for item in rows) + passing
-    assert faults(rows, 80e9, needed, 1e13) == [] != faults(rows, 80e9, needed - 1e6, 1e13)
-
-
-def test_downloads_count_in_the_cache_and_only_where_they_are_needed():
-    rows, local = plan(SETTING), plan(replace(SETTING, downloads=()))
-    cache = sum(2.0 * shape.parameters for shape in SHAPES.values())
-    assert faults(rows, 80e9, 1e13, cache) == []
-    (line,) = faults(rows, 80e9, 1e13, cache - 1e6)
+def test_checkpoints_pass_and_what_does_not_fit_a_disk_is_named():
+    rows = rows_of(downloads=SHAPES)
+    passing, cache = 24.0 * MEDIUM, sum(2.0 * shape.parameters for shape in SHAPES.values())
+    assert rows["medium.full_ce"].passing == rows["tune medium (full)"].passing == passing
+    signals = [row.disk for stage, row in rows.items() if stage.startswith("teacher's signals")]
+    assert signals == [4000 * 32 * 2 * 4096 * 4] * 2
+    needed = sum(row.disk for row in rows.values()) + passing
+    assert faults_of(rows, 80e9, needed, cache) == faults_of(rows, 80e9, needed + cache) == []
+    (line,) = faults_of(rows, 80e9, needed - 1e6, cache)
+    assert "GB are free: set data_root" in line
+    (line,) = faults_of(rows, 80e9, needed, cache - 1e6)
     assert line.startswith("downloads need 25 GB of disk") and "HF_HOME" in line
-    assert faults(local, 80e9, 1e13, 0.0) == []
 
 
-def test_a_disk_that_is_too_small_is_named():
-    (line,) = faults(plan(SETTING), 80e9, 1e9)
-    assert "GB of disk, 1 GB are free: set data_root" in line
+def test_all_of_a_file_is_planned_for_and_more_than_it_has_is_refused(tmp_path):
+    file = tmp_path / "goat.json"
+    file.write_text(
+        json.dumps([{"instruction": f"{k}+1", "output": f"{k} + 1 = {k + 1}"} for k in range(30)])
+    )
+    shipped = parameters_of()
+    chosen = shipped["data_generation"]["corpus"]["entity"]
+    chosen |= {"source": {"path": str(file)}, "n_train": None, "n_heldout": 10}
+    run = validate(shipped)
+    assert n_items(run) == 20
+    corpora = run.data_generation.corpus.model_dump()
+    _check_corpus(corpora, "entity")
+    corpora["entity"]["n_train"] = 21
+    with pytest.raises(ValueError, match="n_train = 21: .* has 20 items left at most"):
+        _check_corpus(corpora, "entity")
 
 
-def test_instruction_tuned_models_are_downloaded_searched_and_measured():
-    rows, more = plan(SETTING), plan(replace(SETTING, instruct=True, downloads=DOWNLOADS))
-    added = {item.stage for item in more} - {item.stage for item in rows}
-    assert added == {*(f"download instruct {role}" for role in SHAPES), "circuit of instruct large"}
-    ablated = ablation_flops(SHAPES["large"], 54) * SETTING.prompts["mapping"]
-    teacher = row(rows, "circuit of tuned large")
-    assert row(more, "circuit of instruct large").flops == pytest.approx(teacher.flops - ablated)
-    one = sum(forward_flops(shape, 54) for shape in SHAPES.values())
-    assert row(more, "predictions").flops - row(rows, "predictions").flops == pytest.approx(3010 * 4 * one)
+def test_a_model_in_a_folder_is_not_downloaded(tmp_path):
+    tiny_model().save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    shipped = parameters_of()
+    shipped["family"]["models"]["small"] = {"path": str(tmp_path)}
+    run = validate(shipped)
+    assert downloads_of(run) == ["medium", "large"]
+    assert shapes_of(run)["small"].n_layers == tiny_model().config.num_hidden_layers
 
 
-def test_the_table_has_a_row_a_stage_and_totals():
-    rows = plan(SETTING)
+@pytest.mark.parametrize("task", ["entity", "tom"])
+def test_the_shipped_run_fits_one_gpu_of_80_gb_and_every_stage_has_a_row(task):
+    run = validate(parameters_of() | {"task": task})
+    grid.select(task, (), loaded=True, instruct=True)
+    rows = plan(run, shapes_of(run), downloads_of(run))
+    stages = {row.stage: row for row in rows}
+    assert faults(rows, 1e9 * run.machine.gpu_memory_gb, 1e13) == []
+    assert sum(stage.startswith("download") for stage in stages) == (6 if task == "tom" else 3)
     lines = to_text(rows, 0.4, 1).splitlines()
     assert len(lines) == len(rows) + 3 and lines[-1].startswith("| all |")
+    if task == "tom":  # the table of instruction-tuned models
+        n_mapping = 4 * 128
+        ablated = ablation_flops(SHAPES["large"], 195) * n_mapping
+        of_instruct, of_tuned = (stages[f"circuit of {kind} large"].flops for kind in ("instruct", "tuned"))
+        assert of_instruct == pytest.approx(of_tuned - ablated)

@@ -18,9 +18,9 @@ def test_a_forward_by_hand():
 
 
 def test_training_by_hand():
-    assert training_flops(TINY, 10, trains="all", recomputes=False) == 6 * TINY.parameters * 10
-    assert training_flops(TINY, 10, trains="few", recomputes=False) == 4 * TINY.parameters * 10
-    assert training_flops(TINY, 10, trains="few", recomputes=True) == 6 * TINY.parameters * 10
+    assert training_flops(TINY, 10, trains_all=True, recomputes=False) == 6 * TINY.parameters * 10
+    assert training_flops(TINY, 10, trains_all=False, recomputes=False) == 4 * TINY.parameters * 10
+    assert training_flops(TINY, 10, trains_all=False, recomputes=True) == 6 * TINY.parameters * 10
 
 
 @pytest.mark.parametrize(

@@ -57,5 +57,5 @@ def test_experiments_of_different_runs_have_nothing_to_compare():
 
 def test_other_test_examples_are_refused():
     mixed = STORED | stored(seed0__entity__lambda05__small_at_circuit_ce=OTHER.iloc[1:])
-    with pytest.raises(ValueError, match="tested on other examples"):
+    with pytest.raises(ValueError, match="lambda05/small.circuit_ce were not tested on the same examples"):
         compare(mixed, "paper", "lambda05")

@@ -16,7 +16,6 @@ from circuit_distillation.datasets.checkpoint import CheckpointDataset
 from circuit_distillation.datasets.files import CSVDataset, JSONDataset, ParquetDataset, TextDataset
 from circuit_distillation.datasets.folder import FolderDataset
 from circuit_distillation.datasets.optional import OptionalCSVDataset
-from circuit_distillation.datasets.rows import RowsDataset
 from circuit_distillation.datasets.teacher_signals import TeacherSignalsDataset
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.models.mini import build_tokenizer
@@ -47,19 +46,12 @@ def stored(kind: str, folder: Path) -> tuple:
     return dataset, path
 
 
-class TableRead(OptionalCSVDataset):
-    """A table that one pipeline writes and another reads if it is there."""
-
-    def save(self, data: pd.DataFrame) -> None:
-        RowsDataset(str(self._filepath), ["task"], {"task": "tom"}).save(data)
-
-
 FILES = {
     "t.json": lambda path: (JSONDataset(filepath=path), {"heads": [[0, 1], [2, 3]]}),
     "t.parquet": lambda path: (ParquetDataset(filepath=path), FRAME),
     "t.csv": lambda path: (CSVDataset(filepath=path), FRAME),
     "t.md": lambda path: (TextDataset(filepath=path), "| a |"),
-    "search.csv": lambda path: (TableRead(path), FRAME),
+    "search.csv": lambda path: (OptionalCSVDataset(filepath=path), FRAME),
     "signals.safetensors": lambda path: (TeacherSignalsDataset(path), SIGNALS),
 }
 KINDS = [*FILES, "model", "base model", "figures"]

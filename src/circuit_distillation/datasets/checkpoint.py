@@ -3,48 +3,35 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path, PurePosixPath
-from typing import Any
-
-from kedro.io import AbstractDataset
 
 from circuit_distillation.datasets.reading import readable
+from circuit_distillation.datasets.stored import StoredDataset
 
 
-class CheckpointDataset(AbstractDataset):
-    """Load and save a `models.loading.Checkpoint`; the folder is whole or absent."""
+class CheckpointDataset(StoredDataset):
+    """Load and save a `models.loading.Checkpoint`; the folder is whole or absent.
 
-    def __init__(
-        self, filepath: str, load_args: dict[str, Any] | None = None, metadata: dict | None = None
-    ) -> None:
-        """`load_args` go to `load_checkpoint` (dtype, attention)."""
-        self._filepath = PurePosixPath(filepath)
-        self._load_args = load_args or {}
-        self.metadata = metadata
+    `load_args` go to `load_checkpoint` (dtype, device_map, attention).
+    """
 
     def load(self):
         """The checkpoint, in evaluation mode."""
         from circuit_distillation.models.loading import is_checkpoint, load_checkpoint
 
-        folder = Path(self._filepath)
-        if not is_checkpoint(folder):
-            return load_checkpoint(folder)  # which says what is missing
-        with readable(folder):
-            return load_checkpoint(folder, **self._load_args)
+        if not is_checkpoint(self.path):
+            return load_checkpoint(self.path)  # which says what is missing
+        with readable(self.path):
+            return load_checkpoint(self.path, **self._load_args)
 
     def save(self, data) -> None:
         """Write the checkpoint beside its folder, then rename."""
         from circuit_distillation.models.loading import save_checkpoint
 
-        save_checkpoint(data, Path(self._filepath))
+        save_checkpoint(data, self.path)
 
     def _exists(self) -> bool:
-        folder = Path(self._filepath)
-        return (folder / "config.json").is_file() and any(folder.glob("*.safetensors"))
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}
+        return (self.path / "config.json").is_file() and any(self.path.glob("*.safetensors"))
 
     def preview(self) -> str:
         """The configuration of the model, for Kedro-Viz."""
-        return json.dumps(json.loads((Path(self._filepath) / "config.json").read_text()), indent=2)
+        return json.dumps(json.loads((self.path / "config.json").read_text()), indent=2)

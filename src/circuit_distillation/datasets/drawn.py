@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pandas as pd
 from kedro_datasets._typing import PlotlyPreview
 
@@ -24,7 +26,7 @@ class HeadScoresDataset(ParquetDataset):
         )
         cells = {
             "type": "heatmap",
-            "z": [_plain(row) for _, row in shares.iterrows()],
+            "z": _plain(shares),
             "text": [[f"{score:+.3f}" for score in row] for _, row in scores.iterrows()],
             "x": [f"head {head}" for head in shares.columns],
             "y": rows,
@@ -33,8 +35,6 @@ class HeadScoresDataset(ParquetDataset):
             "colorscale": "RdBu",
             "reversescale": True,
             "showscale": False,
-            "xgap": 1,
-            "ygap": 1,
             "hovertemplate": "%{y}, %{x}: %{text}<extra></extra>",
         }
         layout = {
@@ -64,6 +64,6 @@ class HistoryDataset(ParquetDataset):
         return PlotlyPreview({"data": data, "layout": layout})
 
 
-def _plain(values: pd.Series) -> list[float | None]:
-    """Floats that JSON can hold."""
-    return [None if pd.isna(value) else float(value) for value in values]
+def _plain(values: pd.Series | pd.DataFrame) -> list:
+    """Numbers that JSON can hold: what is missing is null."""
+    return json.loads(values.to_json(orient="values"))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
-from kedro.io import AbstractDataset
-
+from circuit_distillation.datasets.stored import StoredDataset
 from circuit_distillation.storage.atomic import locked
 from circuit_distillation.storage.folders import new_folder
 from circuit_distillation.storage.seals import FOLDER_SEAL, BrokenArtifactError, check
@@ -16,7 +15,7 @@ from circuit_distillation.storage.seals import FOLDER_SEAL, BrokenArtifactError,
 logger = logging.getLogger(__name__)
 
 
-class FolderDataset(AbstractDataset):
+class FolderDataset(StoredDataset):
     """Map of file name to bytes: saves the files of one `run`, loads those of all, as `{run}/{name}`.
 
     Saving replaces all files of the run, which are sealed. It exists for a run while its files are what was
@@ -24,18 +23,17 @@ class FolderDataset(AbstractDataset):
     """
 
     def __init__(self, filepath: str, run: str, metadata: dict | None = None) -> None:
-        self._filepath = PurePosixPath(filepath)
+        super().__init__(filepath, metadata=metadata)
         self._scope = {"run": run}
-        self._own = Path(filepath) / run
-        self.metadata = metadata
+        self._own = self.path / run
 
     def load(self) -> dict[str, bytes]:
         """Every file of every run. `BrokenArtifactError` if one of this run is not what was written; what is
         broken of another run is left out, said in a line.
         """
-        root, files = Path(self._filepath), {}
-        with locked(root):
-            for seal in sorted(root.glob(f"[!.]*/{FOLDER_SEAL}")):
+        files = {}
+        with locked(self.path):
+            for seal in sorted(self.path.glob(f"[!.]*/{FOLDER_SEAL}")):
                 if not self._is_sound(seal.parent):
                     continue
                 paths = [seal.with_name(name) for name in json.loads(seal.read_text())]
@@ -56,8 +54,7 @@ class FolderDataset(AbstractDataset):
         """Write all files of the run, or none."""
         if strange := [name for name in data if Path(name).name != name]:
             raise ValueError(f"{strange[0]!r} is no name of a file")
-        root = Path(self._filepath)
-        with locked(root), new_folder(self._own, hidden_as=root) as folder:
+        with locked(self.path), new_folder(self._own, hidden_as=self.path) as folder:
             for name, content in data.items():
                 (folder / name).write_bytes(content)
 
@@ -69,4 +66,4 @@ class FolderDataset(AbstractDataset):
         return (self._own / FOLDER_SEAL).is_file()
 
     def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath), "run": self._scope["run"]}
+        return super()._describe() | self._scope

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, NoReturn
 
-from kedro.io import AbstractDataset
 from kedro.io.core import DatasetError
 
+from circuit_distillation.datasets.stored import StoredDataset
 
-class ScratchFolderDataset(AbstractDataset):
+
+class ScratchFolderDataset(StoredDataset):
     """Loads as the path of a folder that a node may make, and removes when done; never missing or saved."""
 
     is_scratch = True  # nothing that is made from it depends on what it holds
 
-    def __init__(self, filepath: str, metadata: dict | None = None) -> None:
-        self._filepath = PurePosixPath(filepath)
-        self.metadata = metadata
-
     def load(self) -> Path:
         """The path; whether there is a folder is the node's business."""
-        return Path(self._filepath)
+        return self.path
 
     def save(self, data: Any) -> NoReturn:
         """Refused: the folder holds what nodes put there themselves."""
@@ -28,6 +25,3 @@ class ScratchFolderDataset(AbstractDataset):
 
     def _exists(self) -> bool:
         return True
-
-    def _describe(self) -> dict[str, Any]:
-        return {"filepath": str(self._filepath)}

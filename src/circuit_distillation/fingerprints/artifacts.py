@@ -13,20 +13,18 @@ from circuit_distillation.storage.seals import FOLDER_SEAL, checksum, seal_path
 class Artifact(NamedTuple):
     """A file or folder. `scope` names a run's own part of a shared one; `pattern` is of many files.
 
-    A cache holds whatever was needed last: what is made from it does not change when it is refilled. Of a
-    shared table with `own_rows` readers take their run's part alone.
+    A cache holds whatever was needed last: what is made from it does not change when it is refilled.
     """
 
     path: Path
     scope: str = ""
     pattern: str = ""
     is_cache: bool = False
-    own_rows: bool = False
 
     @property
     def is_of_all_runs(self) -> bool:
         """Whether those who read it read what every run left."""
-        return bool(self.pattern or self.scope and not self.own_rows)
+        return bool(self.pattern or self.scope)
 
     @property
     def is_own(self) -> bool:
@@ -46,8 +44,8 @@ def artifact_of(dataset: Any) -> Artifact | None:
     if path is None:
         return None
     scope = getattr(dataset, "_scope", None) or {}
-    flags = {name: getattr(dataset, name, False) for name in ("is_cache", "own_rows")}
-    return Artifact(Path(path), ".".join(map(str, scope.values())), **flags)
+    is_cache = getattr(dataset, "is_cache", False)
+    return Artifact(Path(path), ".".join(map(str, scope.values())), is_cache=is_cache)
 
 
 def content(artifact: Artifact) -> str | None:

@@ -126,7 +126,7 @@ class Planner:
         artifact = self._artifact(name)
         if artifact is None:
             return None
-        if not artifact.is_cache and not artifact.own_rows:
+        if not artifact.is_cache:
             return content(artifact)
         if maker := self._makers.get(name):
             return self.made(maker).fingerprint()

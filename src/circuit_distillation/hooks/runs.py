@@ -69,7 +69,8 @@ class RunHooks:
 
 
 def _paths(names: Iterable[str], catalog) -> set[str]:
-    """Where datasets are stored; parameters have no place."""
+    """Where datasets are stored, of a shared file also the part of this run; parameters have no place."""
     stored = (name for name in set(names) if name != "parameters" and not name.startswith("params:"))
     datasets = (catalog.get(name) for name in stored)
-    return {str(dataset._filepath) for dataset in datasets if hasattr(dataset, "_filepath")}
+    places = (getattr(dataset, name, None) for dataset in datasets for name in ("_filepath", "_own"))
+    return {str(place) for place in places if place is not None}

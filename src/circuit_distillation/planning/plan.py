@@ -1,14 +1,21 @@
-"""A row for every stage of a run: memory of one GPU, work, hours on three GPUs, disk; and whether it fits."""
+"""A row for every stage of a run with loaded models: memory of one GPU, work, hours, disk."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
-from circuit_distillation.grid import CORPUS_ARMS
+from circuit_distillation import grid
+from circuit_distillation.parameters.distillation import Distillation
+from circuit_distillation.parameters.loaded import FineTuning
+from circuit_distillation.parameters.run import Parameters
 from circuit_distillation.planning.memory import BYTES, Batch, inference_bytes, training_bytes
 from circuit_distillation.planning.shapes import Shape
 from circuit_distillation.planning.work import ablation_flops, forward_flops, patching_flops, training_flops
+from circuit_distillation.tasks import get_task
+from circuit_distillation.tasks.rows import read_rows
+from circuit_distillation.tasks.words import SIGN
 from circuit_distillation.training.arms import get_arm
 
 # Dense peaks in FLOP/s by the vendor's data sheets (SXM parts): bf16, TF32, float32.
@@ -17,69 +24,34 @@ PEAKS = {
     "H100": {"bf16": 989e12, "tf32": 494e12, "fp32": 67e12},
     "H200": {"bf16": 989e12, "tf32": 494e12, "fp32": 67e12},
 }
-
-
-@dataclass(frozen=True)
-class Tuning:
-    """How a role is tuned, in numbers; `mean_tokens` and `mean_responses` an item."""
-
-    method: str  # "full" or "lora"
-    n_items: int
-    mean_tokens: float
-    mean_responses: float
-    max_tokens: int
-    micro_batch_size: int
-    bf16: bool
-    recomputes: bool
-    accumulates: bool  # a step takes several forwards
-    lora_rank: int
-    lora_targets: tuple[str, ...]
-    shards: int = 1
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a plan is made from. Prompts are counted by split, tokens by prompt, trained heads as a share."""
-
-    shapes: Mapping[str, Shape]  # small, medium, large
-    dtype: str
-    tf32: bool
-    tuning: Mapping[str, Tuning]  # by role
-    prompt_tokens: int
-    prompts: Mapping[str, int]  # discovery, means, mapping, validation, test
-    stages: tuple[tuple[str, int], ...]  # path patching: (receiver, suffix tokens); empty: ablation alone
-    pruned: tuple[int, ...]  # heads of each stage that pruning looks at
-    n_random: int  # random circuits beside a discovered one
-    n_random_row: int  # and beside a row of the tables
-    arms: tuple[str, ...]
-    n_train: int
-    steps: int
-    batch_size: int  # of one batch, which the processes share; a step takes `bank_batches` of them
-    head_share: float
-    bf16: bool
-    recomputes: bool
-    looks: int  # at the validation split
-    instruct: bool = False  # whether instruction-tuned models of the same shapes are measured
-    shards: int = 1
-    bank_batches: int = 1
-    processes: int = 1
-    downloads: tuple[str, ...] = ("small", "medium", "large")  # "instruct large": models not here yet
+# Tokens of an item and of its response: GOAT 115 million tokens for 1,746,300 items, Alpaca measured on 5,000
+# rows with Llama-3's tokenizer.
+CORPUS_TOKENS = {"entity": (66.0, 45.0), "tom": (104.0, 60.0)}
+# Tokens from the position of a stage to the end of the prompt; elsewhere half of the prompt.
+SUFFIX = {"last": 1, "query_label": 3}
+HALVE = (
+    "distillation.gradient_checkpointing=true, distillation.batch_size halved with distillation.bank_batches "
+    "doubled"
+)
+SHARD = ", or distillation.processes with distillation.sharded=true"
+SMALLER = "family.loading.dtype=bfloat16, or smaller models"
 
 
 @dataclass(frozen=True)
 class Row:
     """Needs of one stage, in bytes.
 
-    disk: what it leaves in the data folder. passing: checkpoints there until it ends, a new one beside the
-    last. cache: what it leaves in the hub's cache.
+    precision: of its matrix products. remedy: the parameters that lower its memory. disk: what it leaves in
+    the data folder. passing: checkpoints there until it ends, a new one beside the last. cache: what it
+    leaves in the hub's cache.
     """
 
     stage: str
     memory: float
     flops: float
-    precision: str  # of its matrix products
-    disk: float
-    remedy: str  # the parameters that lower its memory
+    precision: str
+    remedy: str
+    disk: float = 0.0
     passing: float = 0.0
     cache: float = 0.0
 
@@ -88,142 +60,169 @@ class Row:
         return self.flops / (PEAKS[gpu][self.precision] * utilisation * n_gpus) / 3600
 
 
-def plan(setting: Setting) -> list[Row]:
-    """The stages of a run in their order."""
+def plan(run: Parameters, shapes: Mapping[str, Shape], downloads: Iterable[str] = ()) -> list[Row]:
+    """The stages of a run in their order. `shapes` are by role; `downloads` name models whose weights are not
+    here yet, such as "instruct large".
+    """
+    t = prompt_tokens(run)
     return [
-        *_base_rows(setting),
-        *_tuning_rows(setting),
-        *_discovery_rows(setting),
-        *_distillation_rows(setting),
-        _table_row(setting),
+        *(_download(name, shapes[name.split()[-1]]) for name in downloads),
+        *_tuning(run, shapes),
+        *_searches(run, shapes, t),
+        *_signals(run, shapes[grid.TEACHER], t),
+        *_students(run, shapes, t),
+        _predictions(run, shapes, t),
     ]
 
 
-def _sweep_precision(setting: Setting) -> str:
-    if BYTES[setting.dtype] == 2:
-        return "bf16"
-    return "tf32" if setting.tf32 else "fp32"
+def prompt_tokens(run: Parameters) -> int:
+    """With Llama-3's tokenizer, BOS included: 5 and 7 a box; 120 of instruction, 75 of story and question."""
+    options = getattr(run.data_generation.task_options, run.task)
+    if run.task == "entity":
+        return 5 + 7 * options.n_boxes
+    if run.task == "tom":
+        return 75 + (120 if options.instruction == "full" else 0)
+    prompt = get_task(run.task, **options.model_dump()).generate(1, 0)[0].prompt
+    return 1 + len(SIGN.findall(prompt))  # about a token each
 
 
-def _base_rows(setting: Setting) -> Iterator[Row]:
-    for name in setting.downloads:
-        size = 2.0 * setting.shapes[name.split()[-1]].parameters
-        yield Row(f"download {name}", 0.0, 0.0, "bf16", 0.0, "", cache=size)
+def n_items(run: Parameters) -> int:
+    """Items to tune on; with n_train null what the source has beside the held-out ones, at most."""
+    corpus = getattr(run.data_generation.corpus, run.task)
+    if corpus.n_train is not None:
+        return corpus.n_train
+    if corpus.n_left is not None:
+        return corpus.n_left
+    return len(read_rows(Path(corpus.source.path).expanduser(), ())) - corpus.n_heldout
 
 
-def _tuning_rows(setting: Setting) -> Iterator[Row]:
-    for role, tuning in setting.tuning.items():
-        shape = setting.shapes[role]
-        full = tuning.method == "full"
-        trained = shape.parameters if full else shape.lora_parameters(tuning.lora_rank, tuning.lora_targets)
-        unembedded = int(
-            tuning.micro_batch_size * tuning.max_tokens * tuning.mean_responses / tuning.mean_tokens
-        )
-        batch = Batch(tuning.micro_batch_size, tuning.max_tokens, unembedded)
-        memory = training_bytes(
-            shape,
-            trained,
-            batch,
-            dtype=setting.dtype,
-            bf16=tuning.bf16,
-            recomputes=tuning.recomputes,
-            accumulates=tuning.accumulates,
-            shards=tuning.shards,
-        )
-        flops = training_flops(
-            shape,
-            tuning.n_items * tuning.mean_tokens,
-            trains="all" if full else "few",
-            recomputes=tuning.recomputes,
-        )
-        stored = BYTES[setting.dtype] * shape.parameters
+def _n_prompts(run: Parameters, split: str) -> int:
+    return run.data_generation.n_prompts(run.task, split)
+
+
+def _corpus_tokens(run: Parameters) -> tuple[float, float]:
+    return CORPUS_TOKENS.get(run.task, CORPUS_TOKENS["tom"])  # others: instructions too
+
+
+def _download(name: str, shape: Shape) -> Row:
+    return Row(f"download {name}", 0.0, 0.0, "bf16", "", cache=2.0 * shape.parameters)
+
+
+def _inference(run: Parameters, stage: str, shape: Shape, flops: float, disk: float = 0.0) -> Row:
+    """A stage of forwards and sweeps alone."""
+    loading = run.family.loading
+    precision = "bf16" if BYTES[loading.dtype] == 2 else "tf32" if loading.tf32 else "fp32"
+    return Row(stage, inference_bytes(shape, loading.dtype), flops, precision, SMALLER, disk)
+
+
+def _training(
+    run: Parameters,
+    block: FineTuning | Distillation,
+    stage: str,
+    shape: Shape,
+    trained: int,
+    batch: Batch,
+    n_tokens: float,
+    *,
+    accumulates: bool,
+    remedy: str,
+    looks: float = 0.0,
+) -> Row:
+    """A stage that trains by the settings of `block`; `looks` is the work beside its steps."""
+    dtype, bf16 = run.family.loading.dtype, block.precision == "bf16"
+    recomputes, trains_all = block.gradient_checkpointing, trained == shape.parameters
+    memory = training_bytes(
+        shape,
+        trained,
+        batch,
+        dtype=dtype,
+        bf16=bf16,
+        recomputes=recomputes,
+        accumulates=accumulates,
+        shards=block.processes if block.sharded else 1,
+    )
+    flops = looks + training_flops(shape, n_tokens, trains_all=trains_all, recomputes=recomputes)
+    passing = 2 * 12.0 * trained  # weights with both moments, float32
+    precision = "bf16" if bf16 else "fp32"
+    return Row(stage, memory, flops, precision, remedy, BYTES[dtype] * shape.parameters, passing)
+
+
+def _tuning(run: Parameters, shapes: Mapping[str, Shape]) -> Iterator[Row]:
+    shared, own = run.finetuning, getattr(run.finetuning, run.task)
+    tokens, responses = _corpus_tokens(run)
+    n_unembedded = int(shared.micro_batch_size * own.max_tokens * responses / tokens)
+    batch = Batch(shared.micro_batch_size, own.max_tokens, n_unembedded)
+    n_tokens = n_items(run) * own.epochs * tokens
+    for role, shape in shapes.items():
+        method = getattr(shared.method, role)
+        trained = shape.lora_parameters(shared.lora.rank, shared.lora.targets)
         remedy = "finetuning.micro_batch_size down, finetuning.gradient_checkpointing=true"
-        if full:
+        if method == "full":
+            trained = shape.parameters
             remedy = f"finetuning.method.{role}=lora, or finetuning.processes with finetuning.sharded=true"
-        precision = "bf16" if tuning.bf16 else "fp32"
-        stage = f"tune {role} ({tuning.method})"
-        yield Row(stage, memory, flops, precision, stored, remedy, passing=_checkpoints(trained))
+        several = own.batch_size > shared.micro_batch_size * shared.processes
+        needs = {"accumulates": several, "remedy": remedy}
+        yield _training(run, shared, f"tune {role} ({method})", shape, trained, batch, n_tokens, **needs)
 
 
-def _checkpoints(trained: int) -> float:
-    """Trained weights with both moments, float32, twice: a new checkpoint is written beside the last."""
-    return 2 * 12.0 * trained
-
-
-def _discovery_rows(setting: Setting) -> Iterator[Row]:
-    searched = [(kind, role) for kind in ("base", "tuned") for role in setting.shapes]
-    for kind, role in [*searched, ("instruct", "large")] if setting.instruct else searched:
-        shape, t = setting.shapes[role], setting.prompt_tokens
-        one = forward_flops(shape, t)
-        n, n_means = setting.prompts["discovery"], setting.prompts["means"]
-        sweep = n * sum(patching_flops(shape, t, to, suffix) for to, suffix in setting.stages)
-        sweep += n * one * sum(size * (size + 1) // 2 for size in setting.pruned)
-        if not setting.stages:
-            sweep += n * ablation_flops(shape, t)
-        sweep += one * (n_means + setting.prompts["test"] * (2 + setting.n_random))
+def _searches(run: Parameters, shapes: Mapping[str, Shape], t: int) -> Iterator[Row]:
+    found = getattr(run.circuit_discovery, run.task)
+    n_forwards = _n_prompts(run, "means")
+    n_forwards += _n_prompts(run, "test") * (2 + run.evaluation.n_random_circuits)
+    for role, kind in grid.searched():
+        shape = shapes[role]
+        one, ablated = forward_flops(shape, t), ablation_flops(shape, t)
+        stages = getattr(found, "stages", ())
+        sweep = sum(
+            patching_flops(shape, t, _receiver(stage), SUFFIX.get(stage.sender, t // 2))
+            + one * (stage.n_heads * (stage.n_heads + 1) // 2)  # pruned
+            for stage in stages
+        )
+        flops = found.n_examples * (sweep if stages else ablated) + one * n_forwards
         # The mapping compares base students and the tuned teacher.
-        if (kind, role == "large") in (("base", False), ("tuned", True)):
-            sweep += setting.prompts["mapping"] * ablation_flops(shape, t)
-        memory = inference_bytes(shape, setting.dtype)
-        remedy = "family.loading.dtype=bfloat16, or smaller models"
-        yield Row(f"circuit of {kind} {role}", memory, sweep, _sweep_precision(setting), 0.0, remedy)
+        if (kind, role == grid.TEACHER) in (("base", False), ("tuned", True)):
+            flops += _n_prompts(run, "mapping") * ablated
+        yield _inference(run, f"circuit of {kind} {role}", shape, flops)
 
 
-def _distillation_rows(setting: Setting) -> Iterator[Row]:
-    teacher, t = setting.shapes["large"], setting.prompt_tokens
-    signals = setting.n_train * teacher.n_layers * (teacher.n_heads * teacher.d_head + teacher.d_model) * 4.0
-    memory = inference_bytes(teacher, setting.dtype)
-    remedy = "family.loading.dtype=bfloat16, or smaller models"
+def _receiver(stage) -> str:
+    if not stage.receivers:
+        return "logits"
+    return "q" if stage.receiver_input == "q" else "kv"
+
+
+def _signals(run: Parameters, teacher: Shape, t: int) -> Iterator[Row]:
+    n = run.distillation.n_train
+    stored = n * teacher.n_layers * (teacher.n_heads * teacher.d_head + teacher.d_model) * 4.0
     read: dict[str, float] = {"teacher's signals": t}
-    if any(arm in CORPUS_ARMS for arm in setting.arms):
-        read["teacher's signals on the corpus"] = setting.tuning["large"].mean_tokens
+    if any(arm in grid.CORPUS_ARMS for arm in grid.arms()):
+        read["teacher's signals on the corpus"] = _corpus_tokens(run)[0]
     for stage, n_tokens in read.items():
-        work = setting.n_train * forward_flops(teacher, n_tokens)
-        yield Row(stage, memory, work, _sweep_precision(setting), signals, remedy)
-    share = setting.batch_size // setting.processes
-    n_tokens = setting.steps * setting.batch_size * setting.bank_batches * t
-    looks = setting.looks * setting.prompts["validation"]
-    for role in ("small", "medium"):
-        shape = setting.shapes[role]
-        for arm in setting.arms:
-            full = arm.startswith("full")
-            trained = shape.parameters if full else shape.head_parameters(setting.head_share)
-            memory = training_bytes(
-                shape,
-                trained,
-                Batch(share, t, share),
-                dtype=setting.dtype,
-                bf16=setting.bf16,
-                recomputes=setting.recomputes,
-                accumulates=setting.bank_batches > 1,
-                shards=setting.shards,
-            )
-            flops = training_flops(
-                shape, n_tokens, trains="all" if full else "few", recomputes=setting.recomputes
-            )
-            if setting.bank_batches > 1 and get_arm(arm.removeprefix("goat_")).pairs != "none":
-                flops += 2 * shape.parameters * n_tokens  # the bank's rows, without gradient
-            flops += looks * forward_flops(shape, t)
-            disk = BYTES[setting.dtype] * shape.parameters
-            remedy = (
-                "distillation.gradient_checkpointing=true, distillation.batch_size halved with "
-                "distillation.bank_batches doubled"
-            )
-            if full:
-                remedy += ", or distillation.processes with distillation.sharded=true"
-            precision, kept = "bf16" if setting.bf16 else "fp32", _checkpoints(trained)
-            yield Row(f"{role}.{arm}", memory, flops, precision, disk, remedy, passing=kept)
+        yield _inference(run, stage, teacher, n * forward_flops(teacher, n_tokens), stored)
 
 
-def _table_row(setting: Setting) -> Row:
-    """Predictions of every row of the tables: all references and every student."""
-    t, per_model = setting.prompt_tokens, setting.prompts["test"] * (2 + setting.n_random_row)
-    n_kinds = 3 if setting.instruct else 2
-    work = sum(n_kinds * forward_flops(shape, t) for shape in setting.shapes.values())
-    work += sum(len(setting.arms) * forward_flops(setting.shapes[role], t) for role in ("small", "medium"))
-    memory = inference_bytes(setting.shapes["large"], setting.dtype)
-    remedy = "family.loading.dtype=bfloat16, or smaller models"
-    return Row("predictions", memory, per_model * work, _sweep_precision(setting), 0.0, remedy)
+def _students(run: Parameters, shapes: Mapping[str, Shape], t: int) -> Iterator[Row]:
+    how, share = run.distillation, getattr(run.head_mapping.fraction, run.task)
+    steps = how.epochs * (how.n_train // (how.batch_size * how.bank_batches))
+    n_tokens = steps * how.batch_size * how.bank_batches * t
+    n_looked_at = (steps // how.evaluate_every + 1) * _n_prompts(run, "validation")
+    own = how.batch_size // how.processes
+    for role, arm in grid.cells():
+        shape, full = shapes[role], arm.startswith("full")
+        trained = shape.parameters if full else shape.head_parameters(share)
+        looks = n_looked_at * forward_flops(shape, t)
+        if how.bank_batches > 1 and get_arm(arm.removeprefix("goat_")).pairs != "none":
+            looks += 2 * shape.parameters * n_tokens  # at the bank's rows, without gradient
+        needs = {"accumulates": how.bank_batches > 1, "remedy": HALVE + SHARD if full else HALVE}
+        batch = Batch(own, t, own)
+        yield _training(run, how, f"{role}.{arm}", shape, trained, batch, n_tokens, looks=looks, **needs)
+
+
+def _predictions(run: Parameters, shapes: Mapping[str, Shape], t: int) -> Row:
+    """Of every row of the tables."""
+    per_model = _n_prompts(run, "test") * (2 + run.evaluation.n_random_circuits_row)
+    flops = per_model * sum(forward_flops(shapes[role], t) for role, _ in grid.measured())
+    return _inference(run, "predictions", shapes[grid.TEACHER], flops)
 
 
 def faults(
@@ -239,40 +238,36 @@ def faults(
         for row in rows
         if row.memory > gpu_memory
     ]
-    disk, cache = _disk(rows), sum(row.cache for row in rows)
-    if free_cache is None:
-        disk += cache
-    elif cache > free_cache:
-        lines.append(
-            f"downloads need {cache / 1e9:.0f} GB of disk, {free_cache / 1e9:.0f} GB are free: set "
-            "HF_HOME to a larger disk"
-        )
-    if disk > free_disk:
-        lines.append(
-            f"the run needs up to {disk / 1e9:.0f} GB of disk, {free_disk / 1e9:.0f} GB are free: set "
-            "data_root to a larger disk, or family.loading.dtype=bfloat16"
-        )
+    cache = sum(row.cache for row in rows)
+    data = _disk(rows) + (cache if free_cache is None else 0)
+    needs = [("the run needs up to", data, free_disk, "data_root to a larger disk, or " + SMALLER)]
+    needs += [] if free_cache is None else [("downloads need", cache, free_cache, "HF_HOME to a larger disk")]
+    lines += [
+        f"{what} {needed / 1e9:.0f} GB of disk, {free / 1e9:.0f} GB are free: set {remedy}"
+        for what, needed, free, remedy in needs
+        if needed > free
+    ]
     return lines
 
 
 def _disk(rows: list[Row]) -> float:
     """Of the data folder at the most: checkpoints that pass are there one stage at a time."""
-    kept = sum(row.disk for row in rows)
-    return kept + max(row.passing for row in rows)
+    return sum(row.disk for row in rows) + max(row.passing for row in rows)
 
 
 def to_text(rows: list[Row], utilisation: float, n_gpus: int) -> str:
     """The plan as a Markdown table with totals."""
     head = "| stage | memory, GB | PFLOP | " + " | ".join(f"hours, {gpu}" for gpu in PEAKS) + " | disk, GB |"
     lines = [head, "|:---|" + "---:|" * (3 + len(PEAKS))]
+
+    def add(stage: str, part: list[Row], disk: float, decimals: int) -> None:
+        hours = (sum(row.hours(gpu, utilisation, n_gpus) for row in part) for gpu in PEAKS)
+        numbers = [f"{max(row.memory for row in part) / 1e9:.1f}"]
+        numbers += [f"{sum(row.flops for row in part) / 1e15:.1f}"]
+        numbers += [*(f"{value:.{decimals}f}" for value in hours), f"{disk / 1e9:.1f}"]
+        lines.append(f"| {' | '.join([stage, *numbers])} |")
+
     for row in rows:
-        hours = " | ".join(f"{row.hours(gpu, utilisation, n_gpus):.2f}" for gpu in PEAKS)
-        lines.append(
-            f"| {row.stage} | {row.memory / 1e9:.1f} | {row.flops / 1e15:.1f} | {hours} "
-            f"| {(row.disk + row.passing + row.cache) / 1e9:.1f} |"
-        )
-    total = " | ".join(f"{sum(row.hours(gpu, utilisation, n_gpus) for row in rows):.1f}" for gpu in PEAKS)
-    peak, flops = max(row.memory for row in rows), sum(row.flops for row in rows)
-    disk = _disk(rows) + sum(row.cache for row in rows)
-    lines.append(f"| all | {peak / 1e9:.1f} | {flops / 1e15:.1f} | {total} | {disk / 1e9:.1f} |")
+        add(row.stage, [row], row.disk + row.passing + row.cache, 2)
+    add("all", rows, _disk(rows) + sum(row.cache for row in rows), 1)
     return "\n".join(lines)

@@ -21,14 +21,9 @@ class Shape:
     tied: bool
 
     @property
-    def attention_width(self) -> int:
-        """Of queries, keys and values together."""
-        return (self.n_heads + 2 * self.n_kv_heads) * self.d_head
-
-    @property
     def layer_parameters(self) -> int:
         """Weights of one layer, its two norms included."""
-        attention = self.d_model * (self.attention_width + self.n_heads * self.d_head)
+        attention = self.d_model * 2 * (self.n_heads + self.n_kv_heads) * self.d_head
         return attention + 3 * self.d_model * self.d_mlp + 2 * self.d_model
 
     @property
@@ -40,16 +35,8 @@ class Shape:
     def lora_parameters(self, rank: int, targets: tuple[str, ...]) -> int:
         """Weights of adapters of that rank on the named projections of every layer."""
         query, key = self.n_heads * self.d_head, self.n_kv_heads * self.d_head
-        sizes = {
-            "q_proj": self.d_model + query,
-            "k_proj": self.d_model + key,
-            "v_proj": self.d_model + key,
-            "o_proj": self.d_model + query,
-            "gate_proj": self.d_model + self.d_mlp,
-            "up_proj": self.d_model + self.d_mlp,
-            "down_proj": self.d_model + self.d_mlp,
-        }
-        return self.n_layers * rank * sum(sizes[name] for name in targets)
+        width = {"q_proj": query, "k_proj": key, "v_proj": key, "o_proj": query}
+        return self.n_layers * rank * sum(self.d_model + width.get(name, self.d_mlp) for name in targets)
 
     def head_parameters(self, share: float) -> int:
         """Weights of a share of all heads: q rows, o columns, and their share of k and v rows."""

@@ -22,15 +22,14 @@ def forward_flops(shape: Shape, n_tokens: float, unembedded: float = 1) -> float
 
 
 def ablation_flops(shape: Shape, n_tokens: int) -> float:
-    """Every head of one prompt replaced by its mean in turn, at all positions, resumed where it acts."""
-    mlp, whole = 3 * shape.d_model * shape.d_mlp, _block(shape, n_tokens, n_tokens)
-    last = _block(shape, 1, n_tokens)
-    total = 0.0
-    for layer in range(shape.n_layers):
-        later = max(0, shape.n_layers - layer - 2)
-        tail = last if layer < shape.n_layers - 1 else 0.0
-        total += n_tokens * mlp + later * whole + tail + shape.d_model * shape.vocab_size
-    return 2 * shape.n_heads * total
+    """Every head of one prompt replaced by its mean in turn, at all positions, resumed where it acts: the MLP
+    of its layer, every later layer, of the last layer the last token.
+    """
+    n_layers, mlp = shape.n_layers, 3 * shape.d_model * shape.d_mlp
+    later = (n_layers - 1) * (n_layers - 2) // 2 * _block(shape, n_tokens, n_tokens)
+    last = (n_layers - 1) * _block(shape, 1, n_tokens)
+    own = n_layers * (n_tokens * mlp + shape.d_model * shape.vocab_size)
+    return 2 * shape.n_heads * (own + later + last)
 
 
 def patching_flops(shape: Shape, n_tokens: int, receiver: str, suffix: float = 1) -> float:
@@ -50,10 +49,10 @@ def patching_flops(shape: Shape, n_tokens: int, receiver: str, suffix: float = 1
     return 2 * n_heads * (stream + decode)
 
 
-def training_flops(shape: Shape, n_tokens: float, *, trains: str, recomputes: bool) -> float:
+def training_flops(shape: Shape, n_tokens: float, *, trains_all: bool, recomputes: bool) -> float:
     """Forward and backward over n_tokens: 6 operations a weight and token, 4 where few weights train.
 
-    trains: "all" or "few" (adapters, heads). recomputes: gradient checkpointing, one more forward.
+    recomputes: gradient checkpointing, one more forward.
     """
-    passes = (3 if trains == "all" else 2) + (1 if recomputes else 0)
+    passes = (3 if trains_all else 2) + (1 if recomputes else 0)
     return 2 * passes * shape.parameters * n_tokens

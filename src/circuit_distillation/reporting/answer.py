@@ -64,8 +64,10 @@ def headline(rows: list[dict[str, Any]]) -> str:
 def _row(
     group: pd.DataFrame, task: str, student: str, rival: str, scope: str, labels: Mapping[str, str]
 ) -> dict[str, Any]:
-    significant = group[group["p_holm"] < ALPHA]
+    gains = group.loc[group["p_holm"] < ALPHA, "difference"]
+    better, worse = int((gains > 0).sum()), int((gains < 0).sum())
     single = group.iloc[0] if len(group) == 1 else None
+    of_one = {"low": "difference_low", "high": "difference_high", "p_holm": "p_holm"}
     return {
         "task": TASK_NAMES.get(task, task),
         "student": row_name(task, student, PROPOSED, labels).model,
@@ -73,23 +75,19 @@ def _row(
         "rival_name": RIVAL_NAMES[rival],
         "scope": scope,
         "gain": float(group["difference"].mean()),
-        "low": None if single is None else float(single["difference_low"]),
-        "high": None if single is None else float(single["difference_high"]),
-        "p_holm": None if single is None else float(single["p_holm"]),
+        **{name: None if single is None else float(single[column]) for name, column in of_one.items()},
         "seeds": len(group),
-        "better": int((significant["difference"] > 0).sum()),
-        "worse": int((significant["difference"] < 0).sum()),
+        "better": better,
+        "worse": worse,
         "paper_gain": _paper_gain(task, student, rival, scope),
-        "verdict": _verdict(group, significant),
+        "verdict": _verdict(len(group), better, worse),
     }
 
 
-def _verdict(group: pd.DataFrame, significant: pd.DataFrame) -> str:
-    better, worse = int((significant["difference"] > 0).sum()), int((significant["difference"] < 0).sum())
-    if len(group) == 1:
+def _verdict(seeds: int, better: int, worse: int) -> str:
+    if seeds == 1:
         return "better" if better else "worse" if worse else "no significant difference"
-    undecided = len(group) - better - worse
-    return f"better in {better}, worse in {worse}, undecided in {undecided} of {len(group)} seeds"
+    return f"better in {better}, worse in {worse}, undecided in {seeds - better - worse} of {seeds} seeds"
 
 
 def _paper_gain(task: str, student: str, rival: str, scope: str) -> float | None:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
+from circuit_distillation.reporting.arms import row_name
 from circuit_distillation.reporting.results import BELIEF_CELLS
-from circuit_distillation.reporting.selection import rows_of
+from circuit_distillation.reporting.selection import models_of, rows_of
 
 _BLOCKS = ("Baselines", "Fully Distilled", "Circuit Distilled", "Discovered circuits")  # then any other
 # Heading -> metric; the same metrics for the full model and for its circuit.
@@ -26,11 +26,8 @@ def cell_rows(results: pd.DataFrame, labels: Mapping[str, str], experiment: str)
     Rows of a block stand together, blocks in the order of the tables.
     """
     tom = results[results["task"] == "tom"]
-    pairs = tom[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     rows = []
-    for role, arm in sorted(
-        pairs, key=lambda pair: (pair[1] not in UPSTREAM_ARMS, ROLES.index(pair[0]), pair[1])
-    ):
+    for role, arm in models_of(tom):
         own = rows_of(tom, role, arm, experiment)
         if own.empty:
             continue

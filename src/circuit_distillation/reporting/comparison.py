@@ -9,10 +9,8 @@ from typing import NamedTuple
 import pandas as pd
 
 from circuit_distillation.reporting.arms import UPSTREAM_ARMS
-from circuit_distillation.reporting.significance import SCOPES
+from circuit_distillation.reporting.significance import SCOPES, paired_test, same_examples
 from circuit_distillation.statistics.holm import holm
-from circuit_distillation.statistics.intervals import difference_interval
-from circuit_distillation.statistics.mcnemar import mcnemar_test
 
 Stored = Mapping[str, Callable[[], pd.DataFrame]]  # path below the family's folder, without ending -> loader
 _PATH = re.compile(r"seed(\d+)/([^/]+)/([^/.]+)(?:\.training(\d+))?/([^/.]+)\.([^/.]+)$")
@@ -47,9 +45,8 @@ def compare(predictions: Stored, first: str, second: str) -> pd.DataFrame:
         raise ValueError(f"{first} and {second} have no student in common: run both for one task and seed")
     rows = []
     for student in shared:
-        a, b = (_ordered(predictions[students[name][student]]()) for name in (first, second))
-        if a["example_id"].tolist() != b["example_id"].tolist():
-            raise ValueError(f"{'/'.join(map(str, student))}: tested on other examples; predict both again")
+        paths = [students[name][student] for name in (first, second)]
+        a, b = same_examples(*(predictions[path]() for path in paths), *paths)
         rows += [student._asdict() | _tested(a, b, scope) for scope in SCOPES]
     table = pd.DataFrame(rows)
     table.insert(len(KEY) + 1, "first", first)
@@ -60,15 +57,11 @@ def compare(predictions: Stored, first: str, second: str) -> pd.DataFrame:
 def to_text(table: pd.DataFrame) -> str:
     """A few columns for a terminal."""
     first, second = table["first"].iloc[0], table["second"].iloc[0]
-    shown = table[[*KEY, "scope"]].assign(
-        **{
-            first: table["first_accuracy"].map("{:.3f}".format),
-            second: table["second_accuracy"].map("{:.3f}".format),
-            "difference": table["difference"].map("{:+.3f}".format),
-            "p": table["p"].map("{:.2g}".format),
-            "p_holm": table["p_holm"].map("{:.2g}".format),
-        }
-    )
+    forms = {"first_accuracy": "{:.3f}", "second_accuracy": "{:.3f}", "difference": "{:+.3f}"}
+    forms |= {"p": "{:.2g}", "p_holm": "{:.2g}"}
+    texts = {name: table[name].map(form.format) for name, form in forms.items()}
+    shown = table[[*KEY, "scope"]].assign(**texts)
+    shown = shown.rename(columns={"first_accuracy": first, "second_accuracy": second})
     return shown.to_string(index=False)
 
 
@@ -80,23 +73,12 @@ def _students(predictions: Stored, experiment: str) -> Iterator[tuple[Trained, s
             yield Trained(match[2], int(match[1]), int(match[4] or 0), match[5], match[6]), path
 
 
-def _ordered(frame: pd.DataFrame) -> pd.DataFrame:
-    return frame.sort_values("example_id", kind="stable", ignore_index=True)
-
-
 def _tested(a: pd.DataFrame, b: pd.DataFrame, scope: str) -> dict[str, object]:
-    right_a, right_b = a[f"{scope}_correct"], b[f"{scope}_correct"]
-    test = mcnemar_test(right_a, right_b)
-    gain = difference_interval(right_a, right_b, b["group_id"].tolist())
+    accuracies = (float(frame[f"{scope}_correct"].mean()) for frame in (a, b))
+    found = paired_test(a, b, scope)
+    shown = ("difference", "difference_low", "difference_high", "n01", "n10", "n", "p")
     return {
         "scope": scope,
-        "first_accuracy": float(right_a.mean()),
-        "second_accuracy": float(right_b.mean()),
-        "difference": gain.estimate,
-        "difference_low": gain.low,
-        "difference_high": gain.high,
-        "n01": test.n01,
-        "n10": test.n10,
-        "n": test.n,
-        "p": test.p_value,
+        **dict(zip(("first_accuracy", "second_accuracy"), accuracies, strict=True)),
+        **{name: found[name] for name in shown},
     }

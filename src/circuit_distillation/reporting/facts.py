@@ -36,12 +36,9 @@ def run_facts(
     """
     rows = [(group, name, value) for group, entries in groups.items() for name, value in _flat(entries)]
     for student, record in mappings.items():
-        rows += [
-            (MAPPING, f"{student}.pairs", record["n_pairs"]),
-            (MAPPING, f"{student}.distinct_teacher_heads", record["distinct_teacher_heads"]),
-            (MAPPING, f"{student}.ties", len(record["ties"])),
-            (MAPPING, f"{student}.rule", record["rule"]),
-        ]
+        shown = {"pairs": record["n_pairs"], "distinct_teacher_heads": record["distinct_teacher_heads"]}
+        shown |= {"ties": len(record["ties"]), "rule": record["rule"]}
+        rows += [(MAPPING, f"{student}.{name}", value) for name, value in shown.items()]
     return pd.DataFrame(
         [(task, seed, experiment, group, name, _text(value)) for group, name, value in rows],
         columns=list(COLUMNS),
@@ -57,14 +54,8 @@ def collapsed_mappings(facts: pd.DataFrame) -> list[dict[str, Any]]:
             student = name.removesuffix(".pairs")
             pairs, distinct = int(values[name]), int(values[f"{student}.distinct_teacher_heads"])
             if 2 * distinct < pairs:
-                found.append(
-                    {
-                        **dict(zip(RUN, run, strict=True)),
-                        "student": student,
-                        "pairs": pairs,
-                        "distinct": distinct,
-                    }
-                )
+                own = {"student": student, "pairs": pairs, "distinct": distinct}
+                found.append(dict(zip(RUN, run, strict=True)) | own)
     return found
 
 

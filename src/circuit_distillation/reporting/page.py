@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import unescape
+from operator import itemgetter
 from typing import Any
 from xml.etree import ElementTree
 
@@ -79,7 +80,7 @@ def render_page(
         tests=significance.to_dict("records"),
         sections=_sections(pictures),
         elsewhere=elsewhere,
-        cells=_by_block(cell_rows(results, labels, experiment)),
+        cells=_grouped(cell_rows(results, labels, experiment), lambda row: row["name"].block),
         cell_headings=list(CELL_METRICS),
         corpus=corpus_rows(facts, labels, in_domain_shares or {}),
         trivial=trivial_baselines(results),
@@ -121,11 +122,12 @@ def _short(row: Mapping[str, Any]) -> str:
     return agreed[0] if agreed else "seeds differ or say nothing"
 
 
-def _by_block(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    blocks: dict[str, list[dict[str, Any]]] = {}
+def _grouped(rows: Iterable[Any], key: Callable[[Any], Any]) -> dict[Any, list[Any]]:
+    """Rows by key, keys in the order in which they come first."""
+    groups: dict[Any, list[Any]] = {}
     for row in rows:
-        blocks.setdefault(row["name"].block, []).append(row)
-    return blocks
+        groups.setdefault(key(row), []).append(row)
+    return groups
 
 
 def _tables(results: pd.DataFrame, labels: Mapping[str, str], experiment: str) -> list[dict[str, Any]]:
@@ -138,16 +140,14 @@ def _table(results: pd.DataFrame, number: int, labels: Mapping[str, str], experi
     """A table for the template: headings and, block by block, the texts of its rows."""
     frame = build_table(results, number, labels, experiment)
     columns = [name for name in frame.columns if name not in NAMES]
-    blocks: dict[str, list[dict[str, Any]]] = {}
-    for row in frame.to_dict("records"):
-        values = [cell_text(name, row[name]) for name in columns]
-        entry = {"model": row["model"], "loss": row["loss"], "values": values}
-        blocks.setdefault(row["block"], []).append(entry)
+    rows = [
+        row | {"values": [cell_text(name, row[name]) for name in columns]} for row in frame.to_dict("records")
+    ]
     return {
         "number": number,
         "caption": CAPTIONS[number],
         "headings": [HEADINGS[name] for name in columns],
-        "blocks": blocks,
+        "blocks": _grouped(rows, itemgetter("block")),
         "measured": bool(frame["n_test"].notna().any()),
     }
 
@@ -169,17 +169,13 @@ def _sections(pictures: list[dict[str, str]]) -> list[dict[str, Any]]:
     """Pictures by section and run; the first run of each task is shown, the others are folded away."""
     sections = []
     for section, (anchor, heading) in SECTIONS.items():
-        runs: dict[tuple[str, int, str], list[dict[str, Any]]] = {}
-        for picture in pictures:
-            if picture["section"] == section:
-                run = (picture["task"], int(picture["seed"]), picture["experiment"])
-                runs.setdefault(run, []).append(picture)
+        own = (picture for picture in pictures if picture["section"] == section)
+        runs = _grouped(own, lambda one: (one["task"], int(one["seed"]), one["experiment"]))
         seen: set[str] = set()
         groups = []
-        for (task, seed, experiment), members in sorted(runs.items()):
-            title = f"{TASK_NAMES.get(task, task)}, seed {seed}, experiment {experiment}"
-            groups.append({"title": title, "pictures": members, "open": task not in seen})
-            seen.add(task)
+        for run, members in sorted(runs.items()):
+            groups.append({"title": _run_title(run), "pictures": members, "open": run[0] not in seen})
+            seen.add(run[0])
         sections.append({"anchor": anchor, "heading": heading, "groups": groups})
     return sections
 
@@ -217,7 +213,7 @@ def _runs(facts: pd.DataFrame) -> list[dict[str, Any]]:
     shown = facts[facts["group"] != MAPPING]
     return [
         {
-            "title": f"{TASK_NAMES.get(str(run[0]), run[0])}, seed {run[1]}, experiment {run[2]}",
+            "title": _run_title(run),
             "groups": {
                 group: list(zip(part["name"], part["value"], strict=True))
                 for group, part in rows.groupby("group", sort=False)
@@ -225,6 +221,11 @@ def _runs(facts: pd.DataFrame) -> list[dict[str, Any]]:
         }
         for run, rows in shown.groupby(list(RUN))
     ]
+
+
+def _run_title(run: Sequence[Any]) -> str:
+    task, seed, experiment = run
+    return f"{TASK_NAMES.get(task, task)}, seed {seed}, experiment {experiment}"
 
 
 def _number(value: float | None, decimals: int = 3) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import STUDENTS, UPSTREAM_ARMS
+from circuit_distillation.reporting.arms import ROLES, STUDENTS, UPSTREAM_ARMS
 
 # Arms that discovery or mapping does not touch, but whose "Circuit" is the students' mapped heads.
 _MAPPED_CIRCUIT = ("base", "tuned", "instruct")
@@ -24,3 +24,9 @@ def rows_of(results: pd.DataFrame, role: str, arm: str, experiment: str) -> pd.D
     if role in STUDENTS and arm in _MAPPED_CIRCUIT:
         rows = rows[~rows["metric"].str.contains(_OF_THE_CIRCUIT)]
     return rows.drop_duplicates(["seed", "metric"])
+
+
+def models_of(results: pd.DataFrame) -> list[tuple[str, str]]:
+    """Every (role, arm) that has rows: models that no arm trains first, then by role and arm."""
+    pairs = set(results[["model", "arm"]].itertuples(index=False, name=None))
+    return sorted(pairs, key=lambda pair: (pair[1] not in UPSTREAM_ARMS, ROLES.index(pair[0]), pair[1]))

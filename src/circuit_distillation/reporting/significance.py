@@ -64,33 +64,28 @@ def significance_table(
     return table[list(COLUMNS)]
 
 
-def _compare(
-    rival: pd.DataFrame, proposed: pd.DataFrame, student: str, name: str, scope: str
-) -> dict[str, object]:
-    rival, proposed = _same_examples(rival, proposed, f"{student}.{name}", f"{student}.{PROPOSED}")
-    a, b = rival[f"{scope}_correct"], proposed[f"{scope}_correct"]
-    test = mcnemar_test(a, b)
-    odds = odds_ratio_interval(test.n01, test.n10)
-    gain = difference_interval(a, b, proposed["group_id"].tolist())
+def paired_test(a: pd.DataFrame, b: pd.DataFrame, scope: str) -> dict[str, float]:
+    """McNemar's test of b against a, predictions on the same examples, and the accuracy that b gains.
+
+    n01 counts examples that only b gets right, n10 those that only a gets right; the gain has a 95 % interval
+    (bootstrap over scenes).
+    """
+    right_a, right_b = a[f"{scope}_correct"], b[f"{scope}_correct"]
+    test = mcnemar_test(right_a, right_b)
+    gain = difference_interval(right_a, right_b, b["group_id"].tolist())
     return {
-        "student": student,
-        "comparison": f"{PROPOSED} vs {name}",
-        "scope": scope,
         "n01": test.n01,
         "n10": test.n10,
         "n": test.n,
         "statistic": test.statistic,
         "p": test.p_value,
-        "odds_ratio": odds.estimate,
-        "odds_ratio_low": odds.low,
-        "odds_ratio_high": odds.high,
         "difference": gain.estimate,
         "difference_low": gain.low,
         "difference_high": gain.high,
     }
 
 
-def _same_examples(
+def same_examples(
     a: pd.DataFrame, b: pd.DataFrame, name_a: str, name_b: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Both frames in the order of example_id; ValueError where the test sets differ."""
@@ -98,3 +93,20 @@ def _same_examples(
     if a["example_id"].tolist() != b["example_id"].tolist():
         raise ValueError(f"{name_a} and {name_b} were not tested on the same examples; predict both again")
     return a, b
+
+
+def _compare(
+    rival: pd.DataFrame, proposed: pd.DataFrame, student: str, name: str, scope: str
+) -> dict[str, object]:
+    rival, proposed = same_examples(rival, proposed, f"{student}.{name}", f"{student}.{PROPOSED}")
+    found = paired_test(rival, proposed, scope)
+    odds = odds_ratio_interval(found["n01"], found["n10"])
+    return {
+        "student": student,
+        "comparison": f"{PROPOSED} vs {name}",
+        "scope": scope,
+        **found,
+        "odds_ratio": odds.estimate,
+        "odds_ratio_low": odds.low,
+        "odds_ratio_high": odds.high,
+    }

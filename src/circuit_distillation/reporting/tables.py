@@ -10,7 +10,7 @@ from io import StringIO
 import pandas as pd
 
 from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
-from circuit_distillation.reporting.selection import rows_of
+from circuit_distillation.reporting.selection import models_of, rows_of
 from circuit_distillation.tasks.task import TASKS
 
 TABLES = (1, 2, 3, 4)
@@ -81,11 +81,9 @@ def _rows_of_other_tasks(
     rows = []
     for task in sorted(set(results["task"]) - set(paper_rows()["task"])):
         measured = results[results["task"] == task]
-        seen = measured[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
-        models = sorted(seen, key=lambda pair: (pair[1] not in UPSTREAM_ARMS, ROLES.index(pair[0]), pair[1]))
         others = sorted(set(measured["experiment"]) - {experiment})
         for named in (experiment, *others):
-            for role, arm in models:
+            for role, arm in models_of(measured):
                 own = named == experiment or arm not in UPSTREAM_ARMS
                 if values := _measure(measured, role, arm, named) if own else {}:
                     name = row_name(task, role, arm, labels)
@@ -111,11 +109,10 @@ def _rows_beyond(
     measured: pd.DataFrame, paper: pd.DataFrame, task: str, labels: Mapping[str, str], experiment: str
 ) -> list[dict[str, object]]:
     in_paper = list(zip(paper["role"], paper["arm"], strict=True))
-    seen = measured[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
-    others = sorted(set(seen) - set(in_paper), key=lambda pair: (ROLES.index(pair[0]), pair[1]))
     rows = []
     if paper["table"].iloc[0] in (3, 4):
-        for role, arm in others:
+        others = set(models_of(measured)) - set(in_paper)
+        for role, arm in sorted(others, key=lambda pair: (ROLES.index(pair[0]), pair[1])):
             if values := _measure(measured, role, arm, experiment):
                 rows.append({**row_name(task, role, arm, labels)._asdict(), **values})
     for other in sorted(set(measured["experiment"]) - {experiment}):

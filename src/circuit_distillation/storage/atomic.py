@@ -10,9 +10,12 @@ from pathlib import Path
 
 
 def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
-    """Call `write` with a temporary path in the same folder and move the result to `path`."""
+    """Call `write` with a temporary path in the same folder and move the result to `path`.
+
+    The temporary name ends otherwise, so that whoever looks for files by their ending does not find it.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(descriptor)
     beside = Path(name)
     try:

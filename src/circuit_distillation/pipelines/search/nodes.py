@@ -10,7 +10,6 @@ from circuit_distillation.parameters import Distillation, HeadMapping
 from circuit_distillation.parameters.study import Sweep, chosen_settings, given
 
 RUN = ("task", "seed")
-KEYS = (*RUN, "experiment")
 
 
 def run_trials(
@@ -35,14 +34,12 @@ def run_shared(
     trials: list,
     distillation: Distillation,
     head_mapping: HeadMapping,
-    experiment: str,
     **stored,
 ):
     """Every declared shared setting for an arm and student beside the trial chosen for it: a row each."""
     from circuit_distillation.study.search import chosen_changes
 
-    own = _of_run(chosen, stored | {"experiment": experiment})
-    beside = chosen_changes(own[own["arm"] == arm])
+    beside = chosen_changes(chosen[chosen["arm"] == arm])
     declared = [(arm, given(changes)) for changes in trials]
     return _rows(role, declared, _case(distillation, head_mapping, stored), stored, beside)
 
@@ -52,7 +49,7 @@ def choose_shared(chosen, experiment: str, **trials):
     from circuit_distillation.study.search import chosen_block, summarise_shared
 
     summary = _summary(summarise_shared, trials, experiment)
-    block = json.dumps(chosen_block(summary, _of_run(chosen, summary.iloc[0])), indent=2)
+    block = json.dumps(chosen_block(summary, chosen), indent=2)
     logging.getLogger(__name__).info("chosen, for the family in conf/base/parameters_search.yml:\n%s", block)
     return summary
 
@@ -62,11 +59,6 @@ def _summary(summarise, trials: dict[str, Any], experiment: str):
 
     rows = pd.concat(trials.values(), ignore_index=True)
     return summarise(rows).assign(seed=int(rows["seed"].iloc[0]), experiment=experiment)
-
-
-def _of_run(table, run):
-    """Rows of one run in a table that several fill."""
-    return table[(table[list(KEYS)] == [run[name] for name in KEYS]).all(axis=1)]
 
 
 def run_sweep(

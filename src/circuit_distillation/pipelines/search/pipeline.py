@@ -18,11 +18,11 @@ CELLS = [(role, arm) for role in STUDENTS for arm in PAPER_ARMS]
 
 def create_search() -> Pipeline:
     """Every declared trial of every arm; then, beside those chosen, the settings that all arms share."""
-    chosen, experiment = {"chosen": "search_summary"}, {"experiment": "params:experiment"}
+    chosen = {"chosen": "search_summary"}
     nodes = [
         *_round(run_trials, "trials", trials="params:search.trials.{arm}"),
         Node(choose, _trials("trials"), "search_summary", name="choose"),
-        *_round(run_shared, "shared_trials", trials="params:search.shared", **chosen, **experiment),
+        *_round(run_shared, "shared_trials", trials="params:search.shared", **chosen),
         Node(choose_shared, _trials("shared_trials") | chosen, "search_shared", name="choose_shared"),
     ]
     return Pipeline(nodes, tags="search")
