@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from .corpus import Instruction
@@ -32,23 +31,14 @@ Write a response that appropriately completes the request.
 _NO_INPUT = {"", "no input", "noinput", "<noinput>", "<no input>", "n/a", "none"}
 
 
-@dataclass(frozen=True)
-class Alpaca:
-    """The usable rows, and how many were left out because their output is empty."""
-
-    instructions: list[Instruction]
-    n_empty: int
-
-
-def load(path: str | Path) -> Alpaca:
+def load(path: str | Path) -> list[Instruction]:
     """Read rows with instruction, input and output: `alpaca_data.json`, or the hub's Parquet file.
 
-    Fillers such as "No input" count as none. ValueError if the file is missing or has another form.
+    Fillers such as "No input" count as none; rows without an output are left out. ValueError if the file is
+    missing or has another form.
     """
-    rows = read_rows(path, ("instruction", "output"))
-    instructions = [_instruction(row) for row in rows]
-    kept = [instruction for instruction in instructions if instruction.response]
-    return Alpaca(kept, len(rows) - len(kept))
+    instructions = [_instruction(row) for row in read_rows(path, ("instruction", "output"))]
+    return [instruction for instruction in instructions if instruction.response]
 
 
 def _instruction(row: dict[str, str]) -> Instruction:

@@ -68,7 +68,7 @@ class MovedObject:
     title = "False belief"
     prompts_a_group = 2
 
-    def __init__(self, exclude_words: Sequence[str] = ()):
+    def __init__(self, exclude_words: tuple[str, ...] = ()):
         lists = {"names": NAMES, "containers": CONTAINERS, "objects": OBJECTS}
         left = {kind: without(words, exclude_words) for kind, words in lists.items()}
         for kind, words in left.items():
