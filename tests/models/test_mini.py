@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from circuit_distillation.models.mini import MINI_SIZES, build_model, build_tokenizer
+from circuit_distillation.models.mini import build_model, build_tokenizer
+from circuit_distillation.models.mini_sizes import MINI_SIZES
 
 TEXT = "The apple is in Box F, 340 + 2. Box F contains the"
 

@@ -12,8 +12,8 @@ from naive.tiny_models import tiny_model
 from circuit_distillation import grid
 from circuit_distillation.hooks.models import _check_corpus
 from circuit_distillation.parameters import validate
-from circuit_distillation.pipelines.plan.nodes import _setting
 from circuit_distillation.planning.plan import faults, plan
+from circuit_distillation.planning.setting import setting_of
 
 
 def test_all_of_a_file_is_planned_for_and_more_than_it_has_is_refused(tmp_path):
@@ -25,7 +25,7 @@ def test_all_of_a_file_is_planned_for_and_more_than_it_has_is_refused(tmp_path):
     chosen = shipped["data_generation"]["corpus"]["entity"]
     chosen |= {"source": {"path": str(file)}, "n_train": None, "n_heldout": 10}
     told = validate(shipped)
-    assert _setting(told).tuning["small"].n_items == 20
+    assert setting_of(told).tuning["small"].n_items == 20
     corpora = told.data_generation.corpus.model_dump()
     _check_corpus(corpora, "entity")
     corpora["entity"]["n_train"] = 21
@@ -40,7 +40,7 @@ def test_batches_of_a_bank_and_shares_of_processes_reach_the_plan_and_a_folder_i
     shipped["distillation"] |= {"bank_batches": 4, "processes": 4}
     shipped["family"]["models"]["small"] = {"path": str(tmp_path)}
     grid.select("entity", (), loaded=True)
-    setting = _setting(validate(shipped))
+    setting = setting_of(validate(shipped))
     assert (setting.batch_size, setting.bank_batches, setting.processes) == (32, 4, 4)
     assert setting.downloads == ("medium", "large")
 
@@ -49,6 +49,6 @@ def test_batches_of_a_bank_and_shares_of_processes_reach_the_plan_and_a_folder_i
 def test_the_shipped_run_fits_one_gpu_of_80_gb(task):
     told = validate(copy.deepcopy(shipped_parameters("base", "llama3")) | {"task": task})
     grid.select(task, (), loaded=True, instruct=True)
-    rows = plan(_setting(told))
+    rows = plan(setting_of(told))
     assert faults(rows, 1e9 * told.machine.gpu_memory_gb, 1e13) == []
     assert sum(row.stage.startswith("download") for row in rows) == (6 if task == "tom" else 3)

@@ -6,19 +6,35 @@ from dataclasses import replace
 
 import pytest
 
-from circuit_distillation.planning.plan import Row, Setting, Tuning, faults, plan, to_text
+from circuit_distillation.planning.plan import RoleTuning, Row, Setting, faults, plan, to_text
 from circuit_distillation.planning.shapes import KNOWN
 from circuit_distillation.planning.work import ablation_flops, forward_flops
+from circuit_distillation.training.finetuning_settings import FineTuneSettings, LoraSettings
 
 SHAPES = dict(zip(("small", "medium", "large"), KNOWN.values(), strict=True))
-TUNING = Tuning(
-    "full", 1000, 66.0, 45.0, 512, 16, True, True, True, 64, ("q_proj", "k_proj", "v_proj", "o_proj")
+FULL = FineTuneSettings(
+    method="full",
+    epochs=1,
+    batch_size=128,
+    max_tokens=512,
+    warmup_steps=100,
+    learning_rate=2e-5,
+    schedule="cosine",
+    weight_decay=0.0,
+    clip_norm=1.0,
+    micro_batch_size=16,
+    precision="bf16",
+    gradient_checkpointing=True,
+    checkpoint_every=500,
+    lora=LoraSettings(rank=64, alpha=64.0, dropout=0.05, targets=("q_proj", "k_proj", "v_proj", "o_proj")),
 )
+TUNING = RoleTuning(FULL, 1000, 66.0, 45.0, accumulates=True)
+LORA = RoleTuning(FULL.model_copy(update={"method": "lora"}), 1000, 66.0, 45.0, accumulates=True)
 SETTING = Setting(
     shapes=SHAPES,
     dtype="float32",
     tf32=True,
-    tuning={"small": TUNING, "medium": TUNING, "large": replace(TUNING, method="lora")},
+    tuning={"small": TUNING, "medium": TUNING, "large": LORA},
     prompt_tokens=54,
     prompts={"discovery": 300, "means": 700, "mapping": 504, "validation": 504, "test": 3010},
     stages=(("logits", 1), ("q", 1), ("kv", 3), ("kv", 27)),

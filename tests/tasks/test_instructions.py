@@ -134,10 +134,9 @@ def test_alpaca_rows_take_the_template_that_fits(tmp_path):
         {"instruction": "Name {it}.", "output": "It"},
     ]
     loaded = alpaca.load(write(tmp_path / "alpaca_data.json", rows))
-    assert loaded.n_empty == 1
-    assert [i.kind for i in loaded.instructions] == ["no_input", "with_input", "no_input", "no_input"]
-    assert [i.response for i in loaded.instructions] == ["Oak {sic}", "tree", "Crow", "It"]
-    first, second, third, fourth = (i.prompt for i in loaded.instructions)
+    assert [i.kind for i in loaded] == ["no_input", "with_input", "no_input", "no_input"]
+    assert [i.response for i in loaded] == ["Oak {sic}", "tree", "Crow", "It"]
+    first, second, third, fourth = (i.prompt for i in loaded)
     assert first == (
         "Below is an instruction that describes a task. "
         "Write a response that appropriately completes the request."

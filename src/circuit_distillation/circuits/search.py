@@ -50,10 +50,10 @@ def find_circuit(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """(scores, circuit): a frame with layer, head, stage, score, stderr, and the circuit in JSON types.
 
-    The corrupted prompts are used by path patching alone. The examples are shared out over `n_processes`; the scores do not depend on how many. `work_folder` is a
-    folder of its own that is there only while the search runs: one that was interrupted goes on from it.
-    progress shows bars. The circuit's "cost" is that of the whole search.
-    ValueError for path patching of prompts that differ in length.
+    The corrupted prompts are used by path patching alone. The examples are shared out over `n_processes`; the
+    scores do not depend on how many. `work_folder` is a folder of its own that is there only while the search
+    runs: one that was interrupted goes on from it. progress shows bars. The circuit's "cost" is that of the
+    whole search. ValueError for path patching of prompts that differ in length.
     """
     n = settings.n_examples
     device = checkpoint.model.device
@@ -69,7 +69,7 @@ def find_circuit(
     if work_folder is not None:
         remove_records(work_folder)
     heads = sorted({head for kept in found.stages.values() for head in kept})
-    total, parameters = architecture(checkpoint.model).n_total_heads, settings.model_dump()
+    total, parameters = architecture(checkpoint.model).n_total_heads, settings.model_dump(mode="json")
     circuit = {
         "method": settings.method,
         "n_examples": len(encoded.input_ids),
@@ -77,7 +77,7 @@ def find_circuit(
         "stages": {name: [list(head) for head in kept] for name, kept in found.stages.items()},
         "n_heads_total": total,
         "fraction": len(heads) / total,
-        "parameters": parameters | {"stages": list(parameters.get("stages", ()))},
+        "parameters": parameters | {"stages": parameters.get("stages", [])},
         "cost": asdict(found.cost),
     }
     return _score_frame(found.scores), circuit

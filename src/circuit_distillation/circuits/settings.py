@@ -44,7 +44,7 @@ class Pruning(Strict):
 
 
 class PathPatching(Strict):
-    """A search by path patching, stage by stage, then pruning (`circuits.discovery`, `circuits.minimality`)."""
+    """A search by path patching, stage by stage, then pruning (`discovery`, `minimality`)."""
 
     method: Literal["path_patching"]
     n_examples: Count

@@ -40,7 +40,8 @@ class ModelSource(Files, Loading):
             if not folder.is_dir():
                 raise ValueError(f"there is no folder {folder}: give the path of a checkpoint, or a hub_id")
         else:
-            folder = hub.download(self.hub_id, self.revision, SMALL_FILES + WEIGHTS if weights else SMALL_FILES)
+            patterns = SMALL_FILES + WEIGHTS if weights else SMALL_FILES
+            folder = hub.download(self.hub_id, self.revision, patterns)
         check_config(folder)
         if weights or self.path is not None:
             check_weights(folder)

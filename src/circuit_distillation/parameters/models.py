@@ -20,7 +20,12 @@ from circuit_distillation.ranges import (
     Strict,
 )
 from circuit_distillation.storage.sources import Files
-from circuit_distillation.training.finetuning_settings import CorpusPasses, Method, TuningSettings
+from circuit_distillation.training.finetuning_settings import (
+    CorpusPasses,
+    FineTuneSettings,
+    Method,
+    TuningSettings,
+)
 from circuit_distillation.training.recipe_settings import (
     BeliefPretraining,
     BeliefTuning,
@@ -98,6 +103,12 @@ class FineTuning(_Passes, TuningSettings):
     method: OfRoles[Method]
     processes: Processes
     sharded: Flag
+
+    def of_model(self, task: str, role: str, seed: int = 0) -> FineTuneSettings:
+        """All settings of one model."""
+        shared = {name: getattr(self, name) for name in TuningSettings.model_fields}
+        of_task = dict(getattr(self, task))
+        return FineTuneSettings(method=self.method.of(role), seed=seed, **shared, **of_task)
 
     @model_validator(mode="after")
     def _shared_with_somebody(self) -> FineTuning:

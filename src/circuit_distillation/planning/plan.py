@@ -10,6 +10,7 @@ from circuit_distillation.planning.memory import BYTES, Batch, inference_bytes, 
 from circuit_distillation.planning.shapes import Shape
 from circuit_distillation.planning.work import ablation_flops, forward_flops, patching_flops, training_flops
 from circuit_distillation.training.arms import get_arm
+from circuit_distillation.training.finetuning_settings import FineTuneSettings
 
 # Dense peaks in FLOP/s by the vendor's data sheets (SXM parts): bf16, TF32, float32.
 PEAKS = {
@@ -20,20 +21,14 @@ PEAKS = {
 
 
 @dataclass(frozen=True)
-class Tuning:
-    """How a role is tuned, in numbers; `mean_tokens` and `mean_responses` an item."""
+class RoleTuning:
+    """How a role is tuned; `mean_tokens` and `mean_responses` an item."""
 
-    method: str  # "full" or "lora"
-    n_items: int
+    settings: FineTuneSettings
+    n_items: int  # over all passes
     mean_tokens: float
     mean_responses: float
-    max_tokens: int
-    micro_batch_size: int
-    bf16: bool
-    recomputes: bool
     accumulates: bool  # a step takes several forwards
-    lora_rank: int
-    lora_targets: tuple[str, ...]
     shards: int = 1
 
 
@@ -44,7 +39,7 @@ class Setting:
     shapes: Mapping[str, Shape]  # small, medium, large
     dtype: str
     tf32: bool
-    tuning: Mapping[str, Tuning]  # by role
+    tuning: Mapping[str, RoleTuning]  # by role
     prompt_tokens: int
     prompts: Mapping[str, int]  # discovery, means, mapping, validation, test
     stages: tuple[tuple[str, int], ...]  # path patching: (receiver, suffix tokens); empty: ablation alone
@@ -113,36 +108,28 @@ def _base_rows(setting: Setting) -> Iterator[Row]:
 
 def _tuning_rows(setting: Setting) -> Iterator[Row]:
     for role, tuning in setting.tuning.items():
-        shape = setting.shapes[role]
-        full = tuning.method == "full"
-        trained = shape.parameters if full else shape.lora_parameters(tuning.lora_rank, tuning.lora_targets)
-        unembedded = int(
-            tuning.micro_batch_size * tuning.max_tokens * tuning.mean_responses / tuning.mean_tokens
-        )
-        batch = Batch(tuning.micro_batch_size, tuning.max_tokens, unembedded)
+        shape, how = setting.shapes[role], tuning.settings
+        full, bf16, recomputes = how.method == "full", how.precision == "bf16", how.gradient_checkpointing
+        trained = shape.parameters if full else shape.lora_parameters(how.lora.rank, how.lora.targets)
+        unembedded = int(how.micro_batch_size * how.max_tokens * tuning.mean_responses / tuning.mean_tokens)
         memory = training_bytes(
             shape,
             trained,
-            batch,
+            Batch(how.micro_batch_size, how.max_tokens, unembedded),
             dtype=setting.dtype,
-            bf16=tuning.bf16,
-            recomputes=tuning.recomputes,
+            bf16=bf16,
+            recomputes=recomputes,
             accumulates=tuning.accumulates,
             shards=tuning.shards,
         )
-        flops = training_flops(
-            shape,
-            tuning.n_items * tuning.mean_tokens,
-            trains="all" if full else "few",
-            recomputes=tuning.recomputes,
-        )
+        n_tokens = tuning.n_items * tuning.mean_tokens
+        flops = training_flops(shape, n_tokens, trains="all" if full else "few", recomputes=recomputes)
         stored = BYTES[setting.dtype] * shape.parameters
         remedy = "finetuning.micro_batch_size down, finetuning.gradient_checkpointing=true"
         if full:
             remedy = f"finetuning.method.{role}=lora, or finetuning.processes with finetuning.sharded=true"
-        precision = "bf16" if tuning.bf16 else "fp32"
-        stage = f"tune {role} ({tuning.method})"
-        yield Row(stage, memory, flops, precision, stored, remedy, passing=_checkpoints(trained))
+        stage, passing = f"tune {role} ({how.method})", _checkpoints(trained)
+        yield Row(stage, memory, flops, "bf16" if bf16 else "fp32", stored, remedy, passing=passing)
 
 
 def _checkpoints(trained: int) -> float:

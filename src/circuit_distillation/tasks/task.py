@@ -44,7 +44,7 @@ TASKS: dict[str, Any] = {"entity": EntityTracking, "tom": TheoryOfMind, "sally":
 
 
 def options_of(name: str) -> type[Strict]:
-    """The options of a task as settings: the arguments of its class, with their types, ranges and defaults."""
+    """The options of a task as settings: the arguments of its class with types, ranges and defaults."""
     hints = get_type_hints(TASKS[name].__init__, include_extras=True)
     arguments = inspect.signature(TASKS[name]).parameters.values()
     fields: dict[str, Any] = {option.name: (hints[option.name], option.default) for option in arguments}

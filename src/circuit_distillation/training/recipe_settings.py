@@ -1,8 +1,8 @@
-"""Settings of the recipes that train and tune the mini family; the parameter files say where each number is from.
+"""Settings of the recipes for the mini family; the parameter files say where each number is from.
 
-A recipe has settings that the three models share, `common`, and a block of each one's own. Learning rates are
-AdamW's; `lasso` is γ of the group lasso on the heads' output blocks; an accuracy is over the whole vocabulary;
-`validation_prompts` decide a stop.
+A recipe has settings that the three models share, `common`, and a block for each model. Learning rates are
+AdamW's. `lasso` is γ of the group lasso on the heads' output blocks. An accuracy is over the whole
+vocabulary; `validation_prompts` decide a stop.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class EntityPretraining(Scaffolded[EntityPretrainingCommon, EntityPretrainingRol
 
 
 class EntityTuningCommon(Strict):
-    """Arithmetic with a rehearsal, then a mixture with scenes; shares are those of entity-tracking prompts."""
+    """Arithmetic with a rehearsal, then a mixture; shares are those of entity-tracking prompts."""
 
     corpus_learning_rate: Rate
     corpus_steps: Count
@@ -226,4 +226,6 @@ def _check_shares(name: str, shares: dict[str, float]) -> None:
 def _check_steps(name: str, first: int, limit: int) -> None:
     """ValueError if a stop rule would look for the first time after the last step."""
     if first > limit:
-        raise ValueError(f"`{name}` = {limit} ends before `min_steps` = {first}: raise one or lower the other")
+        raise ValueError(
+            f"`{name}` = {limit} ends before `min_steps` = {first}: raise one or lower the other"
+        )
