@@ -11,7 +11,7 @@ from kedro.framework.hooks import hook_impl
 from circuit_distillation.grid import INSTRUCT, ROLES
 from circuit_distillation.hooks.waiting import waiting_nodes
 from circuit_distillation.parameters import plain
-from circuit_distillation.parameters.models import Family
+from circuit_distillation.parameters.models import ModelFamily
 
 
 class UnusableModelError(KedroCliError):
@@ -28,7 +28,7 @@ class ModelHooks:
         names = {f"{kind}.{role}" for kind in ("base", INSTRUCT) for role in ROLES}
         if not names & read or "params:family" not in catalog:
             return
-        family = Family.model_validate(plain(catalog.load("params:family")))
+        family = ModelFamily.model_validate(plain(catalog.load("params:family")))
         if family.models is None:
             return
         from circuit_distillation.compute.processes import check_processes

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
-class Question(Protocol):
+class ChoiceQuestion(Protocol):
     """What is scored; `circuit_distillation.tasks.held_out.Choice` has it."""
 
     item_id: str
@@ -49,7 +49,7 @@ def option_scores(
     return chosen.masked_fill(~real, 0.0).sum(1), lengths
 
 
-def choice_frame(checkpoint: Checkpoint, items: Sequence[Question]) -> pd.DataFrame:
+def choice_frame(checkpoint: Checkpoint, items: Sequence[ChoiceQuestion]) -> pd.DataFrame:
     """Every item: item_id, group_id, condition, n_options, chosen, correct, group_correct.
 
     The chosen option has the highest mean log-likelihood a token. `group_correct`: all items of the group are

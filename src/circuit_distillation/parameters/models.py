@@ -59,7 +59,7 @@ class Roles(OfRoles[Role]):
         return self
 
 
-class Family(Strict):
+class ModelFamily(Strict):
     """Which models play the roles, and their names in tables. Without `models` they are trained here."""
 
     name: Name
@@ -70,7 +70,7 @@ class Family(Strict):
     loading: Loading | None = None
 
     @model_validator(mode="after")
-    def _loading_with_models(self) -> Family:
+    def _loading_with_models(self) -> ModelFamily:
         if (self.models is None) != (self.loading is None):
             raise ValueError("a loaded family has both `models` and `loading`, the mini family neither")
         if self.models is None and self.instruct is not None:

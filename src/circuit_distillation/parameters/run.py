@@ -11,10 +11,10 @@ from circuit_distillation.parameters.circuits import CircuitDiscovery
 from circuit_distillation.parameters.data import DataGeneration
 from circuit_distillation.parameters.distillation import ARMS, Distillation, HeadMapping
 from circuit_distillation.parameters.models import (
-    Family,
     FineTuning,
     HeldOut,
     Machine,
+    ModelFamily,
     Pretraining,
     TeacherTuning,
 )
@@ -48,7 +48,7 @@ class Parameters(Strict):
     experiments: TwoNames | None
     data_root: DataRoot
     processes: Processes
-    family: Family
+    family: ModelFamily
     pretraining: Pretraining | None
     data_generation: DataGeneration
     teacher_tuning: TeacherTuning | None

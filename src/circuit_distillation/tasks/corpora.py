@@ -5,7 +5,6 @@ A new corpus is one class of settings, which draws and reads its items, and one 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -35,7 +34,11 @@ class CorpusSettings(Strict):
     max_digits: Annotated[int, Field(strict=True, ge=1, le=17)]  # of an operand
     source: DataFile | None = None
     tokens: ClassVar[tuple[float, float]]  # means of an item and of its response, with Llama-3's tokenizer
-    read: ClassVar[Callable[[str | Path], list[Instruction]]]  # a data file
+
+    @staticmethod
+    def read(path: str | Path) -> list[Instruction]:
+        """The items of a data file."""
+        raise NotImplementedError
 
     def draw(self, n: int, seed: int) -> list[Instruction]:
         """`n` items of the generator."""

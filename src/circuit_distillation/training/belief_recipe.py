@@ -26,16 +26,16 @@ from circuit_distillation.training.packed_instructions import instruction_sample
 from circuit_distillation.training.packing import PackedBatch, target_results
 from circuit_distillation.training.pretraining import StopRule, TrainSettings
 from circuit_distillation.training.recipe import Phase
-from circuit_distillation.training.recipe_settings import BeliefPretraining, BeliefTuning, in_domain_prompts
+from circuit_distillation.training.recipe_settings import RecipeSettings, in_domain_prompts
 
 TEST_TEMPLATES = MIXES["explicit"]  # the task's default mix
 BASE_SCAFFOLD = tuple(name for name in SCAFFOLD if name != "observer")
 
 
 class BeliefRecipe:
-    """The recipe of task ``tom``."""
+    """The recipe of task ``tom``, with the settings `BeliefPretraining` or `BeliefTuning`."""
 
-    def __init__(self, settings: BeliefPretraining | BeliefTuning) -> None:
+    def __init__(self, settings: RecipeSettings) -> None:
         self.settings = settings
         self.task = TheoryOfMind("all", instruction="none")
 

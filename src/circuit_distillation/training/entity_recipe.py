@@ -21,16 +21,16 @@ from circuit_distillation.training.packed_instructions import instruction_sample
 from circuit_distillation.training.packing import PackedBatch
 from circuit_distillation.training.pretraining import Sampler, StopRule, TrainSettings, answer_accuracy
 from circuit_distillation.training.recipe import Phase
-from circuit_distillation.training.recipe_settings import EntityPretraining, EntityTuning, in_domain_prompts
+from circuit_distillation.training.recipe_settings import RecipeSettings, in_domain_prompts
 
 FULL_SIZE = 7  # boxes of the task
 SMALL_SIZES = (2, 3)  # boxes of the scenes that the task is first learned on
 
 
 class EntityRecipe:
-    """The recipe of task ``entity``."""
+    """The recipe of task ``entity``, with the settings `EntityPretraining` or `EntityTuning`."""
 
-    def __init__(self, settings: EntityPretraining | EntityTuning) -> None:
+    def __init__(self, settings: RecipeSettings) -> None:
         self.settings = settings
 
     def words(self) -> list[str]:

@@ -22,21 +22,16 @@ from circuit_distillation.training.packed_instructions import (
 from circuit_distillation.training.packing import PackedBatch
 from circuit_distillation.training.pretraining import StopRule, TrainSettings, answer_accuracy
 from circuit_distillation.training.recipe import Phase
-from circuit_distillation.training.recipe_settings import (
-    PromptPretraining,
-    PromptRole,
-    PromptTuning,
-    in_domain_prompts,
-)
+from circuit_distillation.training.recipe_settings import Marked, RecipeSettings, in_domain_prompts
 
 LARGEST_SEED = 2**31
 ROWS = 200  # prompts in one forward pass of an evaluation
 
 
 class PromptRecipe:
-    """The recipe of any task."""
+    """The recipe of any task, with the settings `PromptPretraining` or `PromptTuning`."""
 
-    def __init__(self, task: str, settings: PromptPretraining | PromptTuning) -> None:
+    def __init__(self, task: str, settings: RecipeSettings) -> None:
         self.task, self.settings = get_task(task), settings
 
     def words(self) -> list[str]:
@@ -85,7 +80,7 @@ class PromptRecipe:
 
         return sample
 
-    def _mark(self, tokenizer, own: PromptRole, seed: int) -> StopRule:
+    def _mark(self, tokenizer, own: Marked, seed: int) -> StopRule:
         n_prompts = self.settings.common.validation_prompts
 
         @cache

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Generic, Literal, TypeVar
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from circuit_distillation.models.mini_sizes import MINI_SIZES
 from circuit_distillation.ranges import (
@@ -28,7 +28,16 @@ from circuit_distillation.tasks.visibility import TEMPLATES
 
 Common = TypeVar("Common")
 Own = TypeVar("Own")
-TemplateShares = dict[Literal[tuple(TEMPLATES)], Weight]
+
+
+def _some_drawn(shares: dict[str, float]) -> dict[str, float]:
+    """The same. ValueError unless some template is drawn."""
+    if not sum(shares.values()) > 0:
+        raise ValueError("must give at least one template a share above 0")
+    return shares
+
+
+TemplateShares = Annotated[dict[Literal[tuple(TEMPLATES)], Weight], AfterValidator(_some_drawn)]
 
 
 class RecipeSettings(OfRoles[Own], Generic[Common, Own]):
@@ -37,14 +46,39 @@ class RecipeSettings(OfRoles[Own], Generic[Common, Own]):
     common: Common
 
 
-class ScaffoldedRole(Strict):
-    """`scaffold_layer`: layers before the early exit."""
+class Marked(Strict):
+    """A model that is trained until a mark; one that must reach it is an error where it does not."""
+
+    learning_rate: Rate
+    target_accuracy: Accuracy
+    must_reach_target: Flag
+
+
+class Mixture(Strict):
+    """Instructions, and prompts of the task as a share of all examples."""
+
+    corpus_batch: Count  # instructions a step
+    in_domain_share: DomainShare
+    validation_prompts: Count
+
+
+class ScaffoldedTuningRole(Strict):
+    """`scaffold_layer`: layers before the early exit. `target_accuracy`: on seven boxes."""
 
     scaffold_layer: Annotated[int, Field(strict=True, ge=1)]
     target_accuracy: Accuracy
 
 
-class Scaffolded(RecipeSettings[Common, Own], Generic[Common, Own]):
+class ScaffoldedRole(ScaffoldedTuningRole):
+    """A base model of entity tracking."""
+
+    learning_rate: Rate
+
+
+HasScaffold = TypeVar("HasScaffold", bound=ScaffoldedTuningRole)
+
+
+class Scaffolded(RecipeSettings[Common, HasScaffold], Generic[Common, HasScaffold]):
     """A recipe with early exits."""
 
     @model_validator(mode="after")
@@ -57,13 +91,7 @@ class Scaffolded(RecipeSettings[Common, Own], Generic[Common, Own]):
         return self
 
 
-class EntityPretrainingRole(ScaffoldedRole):
-    """A base model of entity tracking."""
-
-    learning_rate: Rate
-
-
-class EntityPretrainingCommon(Strict):
+class SceneLearning(Strict):
     """Entity tracking from scratch: learn, consolidate, calibrate."""
 
     learned_accuracy: Accuracy  # on scenes of three boxes: ends the first phase
@@ -78,30 +106,19 @@ class EntityPretrainingCommon(Strict):
     validation_prompts: Count
 
 
-class EntityPretraining(Scaffolded[EntityPretrainingCommon, EntityPretrainingRole]):
-    """Base models of entity tracking."""
-
-
-class EntityTuningCommon(Strict):
-    """Arithmetic with a rehearsal, then a mixture; shares are those of entity-tracking prompts."""
+class SceneMixture(Mixture):
+    """Arithmetic with a rehearsal on small scenes, then a mixture with scenes of full size."""
 
     corpus_learning_rate: Rate
     corpus_steps: Count
-    corpus_batch: Count
     corpus_lasso: Weight
     rehearsal_share: DomainShare
     mixture_learning_rate: Rate
     max_mixture_steps: Count
-    in_domain_share: DomainShare
     lasso: Weight
-    validation_prompts: Count
 
 
-class EntityTuning(Scaffolded[EntityTuningCommon, ScaffoldedRole]):
-    """Tuned models of entity tracking."""
-
-
-class BeliefPretrainingRole(Strict):
+class BeliefRole(Strict):
     """A base model of theory of mind; without `consolidation_steps` there is no second phase."""
 
     learning_rate: Rate
@@ -109,7 +126,7 @@ class BeliefPretrainingRole(Strict):
     consolidation_steps: CountOrZero
 
 
-class BeliefPretrainingCommon(Strict):
+class StoryLearning(Strict):
     """Theory of mind from scratch; `learned_accuracy` is that of the worst cell."""
 
     base_templates: TemplateShares
@@ -117,46 +134,27 @@ class BeliefPretrainingCommon(Strict):
     lasso: Weight
     consolidation_lasso: Weight
     learned_accuracy: Accuracy
-    min_steps: CountOrZero
+    min_steps: CountOrZero  # before the first look
     max_steps: Count
     validation_prompts: Count
 
     @model_validator(mode="after")
-    def _fits(self) -> BeliefPretrainingCommon:
-        _check_shares("base_templates", self.base_templates)
+    def _fits(self) -> StoryLearning:
         _check_steps("max_steps", self.min_steps, self.max_steps)
         return self
 
 
-class BeliefPretraining(RecipeSettings[BeliefPretrainingCommon, BeliefPretrainingRole]):
-    """Base models of theory of mind."""
-
-
-class BeliefTuningRole(Strict):
-    """A tuned model of theory of mind; `target_accuracy` is that of the worst cell."""
-
-    learning_rate: Rate
-    lasso: Weight
-    target_accuracy: Accuracy
-    must_reach_target: Flag
-    max_steps: Count
-
-
-class BeliefTuningCommon(Strict):
-    """Instructions and stories in one mixture; the learning rate falls after `constant_steps`."""
+class StoryMixture(Mixture):
+    """Instructions and stories in one mixture."""
 
     tuning_templates: TemplateShares
-    corpus_batch: Count
     corpus_only_steps: Count
-    response_weight: Weight
-    in_domain_share: DomainShare
-    constant_steps: Count
-    min_steps: CountOrZero
-    validation_prompts: Count
+    response_weight: Weight  # of the instructions' loss
+    constant_steps: Count  # before the learning rate falls as 1 / step
+    min_steps: CountOrZero  # before the first look
 
     @model_validator(mode="after")
-    def _fits(self) -> BeliefTuningCommon:
-        _check_shares("tuning_templates", self.tuning_templates)
+    def _fits(self) -> StoryMixture:
         a_story = TheoryOfMind.prompts_a_group
         if in_domain_prompts(self.corpus_batch, self.in_domain_share) < a_story:
             raise ValueError(
@@ -166,7 +164,14 @@ class BeliefTuningCommon(Strict):
         return self
 
 
-class BeliefTuning(RecipeSettings[BeliefTuningCommon, BeliefTuningRole]):
+class BeliefTuningRole(Marked):
+    """A tuned model of theory of mind; `target_accuracy` is that of the worst cell."""
+
+    lasso: Weight
+    max_steps: Count
+
+
+class BeliefTuning(RecipeSettings[StoryMixture, BeliefTuningRole]):
     """Tuned models of theory of mind."""
 
     @model_validator(mode="after")
@@ -176,16 +181,8 @@ class BeliefTuning(RecipeSettings[BeliefTuningCommon, BeliefTuningRole]):
         return self
 
 
-class PromptRole(Strict):
-    """A model of a task without a recipe of its own."""
-
-    learning_rate: Rate
-    target_accuracy: Accuracy
-    must_reach_target: Flag
-
-
-class PromptPretrainingCommon(Strict):
-    """Base models: prompts of the task until a mark is reached."""
+class PromptLearning(Strict):
+    """Prompts of the task until a mark is reached."""
 
     prompts_per_step: Count
     lasso: Weight
@@ -193,34 +190,24 @@ class PromptPretrainingCommon(Strict):
     validation_prompts: Count
 
 
-class PromptPretraining(RecipeSettings[PromptPretrainingCommon, PromptRole]):
-    """Base models of a task without a recipe of its own."""
+class PromptMixture(Mixture):
+    """Instructions and prompts in one mixture."""
 
-
-class PromptTuningCommon(Strict):
-    """Tuned models: instructions and prompts in one mixture."""
-
-    corpus_batch: Count
     corpus_only_steps: Count
-    in_domain_share: DomainShare
     lasso: Weight
     max_steps: Count
-    validation_prompts: Count
 
 
-class PromptTuning(RecipeSettings[PromptTuningCommon, PromptRole]):
-    """Tuned models of a task without a recipe of its own."""
+EntityPretraining = Scaffolded[SceneLearning, ScaffoldedRole]
+EntityTuning = Scaffolded[SceneMixture, ScaffoldedTuningRole]
+BeliefPretraining = RecipeSettings[StoryLearning, BeliefRole]
+PromptPretraining = RecipeSettings[PromptLearning, Marked]
+PromptTuning = RecipeSettings[PromptMixture, Marked]
 
 
 def in_domain_prompts(n_instructions: int, share: float) -> float:
     """Prompts beside so many instructions: a share p of all means p / (1 - p) for every instruction."""
     return n_instructions * share / (1 - share)
-
-
-def _check_shares(name: str, shares: dict[str, float]) -> None:
-    """ValueError unless some template is drawn."""
-    if not sum(shares.values()) > 0:
-        raise ValueError(f"`{name}` must give at least one template a share above 0")
 
 
 def _check_steps(name: str, first: int, limit: int) -> None:
