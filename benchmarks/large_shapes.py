@@ -28,7 +28,8 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from benchmarks.setting import RESULTS, machine, random_prompts
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.cost import forward_macs
-from circuit_distillation.circuits.discovery import Discovery, Stage, discover
+from circuit_distillation.circuits.discovery import Discovery, discover
+from circuit_distillation.circuits.settings import Stage
 
 SHAPES = {
     "1b": {
@@ -57,12 +58,15 @@ SHAPES = {
     },
 }
 VOCABULARY, KV_HEADS, N_TOKENS = 128256, 8, 54
-# Numbers of receivers as in the published Llama-7B search.
+# As in conf/llama3.
 STAGES = [
-    Stage("value_fetcher", "last", n_heads=58, n_receivers=20),
-    Stage("position_transmitter", "last", ("value_fetcher",), "q", n_heads=10, n_receivers=5),
-    Stage("position_detector", "query_label", ("position_transmitter",), "v", n_heads=25, n_receivers=10),
-    Stage("structure_reader", "previous_label", ("position_detector",), "v", n_heads=5),
+    Stage(name=name, sender=sender, receivers=receivers, receiver_input=which, n_heads=n, min_drop=0.0, z=3.0)
+    for name, sender, receivers, which, n in (
+        ("value_fetcher", "last", (), None, 58),
+        ("position_transmitter", "last", ("value_fetcher",), "q", 10),
+        ("position_detector", "query_label", ("position_transmitter",), "v", 25),
+        ("structure_reader", "previous_label", ("position_detector",), "v", 5),
+    )
 ]
 
 

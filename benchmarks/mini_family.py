@@ -23,13 +23,14 @@ import yaml
 from torch import Tensor
 
 from benchmarks.setting import RESULTS, cpu_seconds, machine
-from circuit_distillation.circuits.discovery import Stage, select_heads
+from circuit_distillation.circuits.discovery import select_heads
 from circuit_distillation.circuits.effects import ablation_frames
 from circuit_distillation.circuits.evaluation import head_mask
 from circuit_distillation.circuits.minimality import prune
 from circuit_distillation.circuits.predictions import prediction_frame
 from circuit_distillation.circuits.random_circuits import random_circuits
 from circuit_distillation.circuits.search import find_circuit
+from circuit_distillation.circuits.settings import PathPatching
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import encode
 from circuit_distillation.models.loading import load_checkpoint
@@ -83,7 +84,9 @@ class _Case:
         return self._timed(
             "circuit engine",
             {
-                "search and pruning": lambda: find_circuit(self.checkpoint, *prompts, self.settings),
+                "search and pruning": lambda: find_circuit(
+                    self.checkpoint, *prompts, PathPatching(**self.settings)
+                ),
                 "ablation sweep": lambda: ablation_frames(self.checkpoint, self.mapping, self.means),
                 "circuit evaluation": lambda: prediction_frame(
                     self.checkpoint, self.test, self.means, self._heads(), self.n_random, 0
@@ -142,7 +145,7 @@ class _Case:
                 which=stage.get("receiver_input"),
                 kv_scope=self.settings["kv_scope"],
             )
-            kept[stage["name"]] = select_heads(scores, Stage(**stage)).heads
+            kept[stage["name"]] = select_heads(scores, stage["n_heads"], stage["min_drop"], stage["z"]).heads
         return self._naive_pruning({name: heads for name, heads in kept.items() if heads}, clean)
 
     def _naive_pruning(self, groups: dict[str, list], clean: Any) -> dict[str, list]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from kedro.config import OmegaConfigLoader
 from circuit_distillation.datasets import validators
 from circuit_distillation.hooks.parameters import _read
 from circuit_distillation.parameters import ParameterError, validate
+from circuit_distillation.tasks.example import Example
 
 PER_SCHEDULE = "must be one of constant_with_warmup, constant, linear, cosine"
 
@@ -128,12 +130,10 @@ def test_a_search_needs_a_draw_of_its_own(shipped):
         validate(shipped).check_search()
 
 
-EXAMPLES = pd.DataFrame(
-    {
-        "example_id": ["e1", "e2"], "group_id": "g", "task": "tom", "template": "t", "cell": "own",
-        "prompt": "p", "answer": ["tea", "milk"], "candidates": [["tea", "milk"]] * 2, "spans": "{}",
-    }
-)  # fmt: skip
+EXAMPLES = [
+    Example("e1", "g", "tom", "t", "own", "p", "tea", ("tea", "milk"), {}),
+    Example("e2", "g", "tom", "t", "own", "p", "milk", ("tea", "milk"), {}),
+]
 CORPUS = pd.DataFrame({"kind": ["add"], "prompt": ["1 + 1"], "response": [" 2"], "content": ["1 + 1"]})
 GRID = pd.DataFrame([(layer, head) for layer in range(2) for head in range(2)], columns=["layer", "head"])
 SCORES = GRID.assign(stage="value_fetcher", score=-0.1, stderr=0.01)
@@ -150,9 +150,12 @@ MAPPING = {
     "distinct_teacher_heads": 1, "hashes": {"student": "a", "teacher": "b"},
 }  # fmt: skip
 HISTORY = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.4], "seconds": [0.1, 0.2]})
-PREDICTIONS = EXAMPLES[["example_id", "group_id", "cell", "answer"]].assign(
-    full_predicted="tea", full_correct=[True, False]
-)
+PREDICTIONS = pd.DataFrame(
+    {
+        "example_id": ["e1", "e2"], "group_id": "g", "cell": "own", "answer": ["tea", "milk"],
+        "full_predicted": "tea", "full_correct": [True, False],
+    }
+)  # fmt: skip
 
 
 def put(frame: pd.DataFrame, column: str, row: int, value: Any) -> pd.DataFrame:
@@ -163,10 +166,13 @@ def put(frame: pd.DataFrame, column: str, row: int, value: Any) -> pd.DataFrame:
 
 
 ARTIFACTS: list[tuple[Any, Any, str]] = [
-    (validators.examples, EXAMPLES.drop(columns="spans"), "column spans is missing"),
-    (validators.examples, EXAMPLES[:0], "there are no rows"),
-    (validators.examples, put(EXAMPLES, "example_id", 1, "e1"), "row 1 repeats example_id of an earlier row"),
-    (validators.examples, put(EXAMPLES, "answer", 1, "beer"), "the answer of example e2 is not among its ca"),
+    (validators.examples, [], "there are no examples"),
+    (validators.examples, EXAMPLES[:1] * 2, "example e1 is there twice"),
+    (
+        validators.examples,
+        [replace(EXAMPLES[0], answer="beer")],
+        "the answer of example e1 is not amo",
+    ),
     (validators.corpus, CORPUS.drop(columns="kind"), "column kind is missing"),
     (validators.corpus, CORPUS.assign(response=""), "row 0 has an empty response"),
     (validators.head_scores, SCORES[:-1], "there are 3 rows, 2 layers of 2 heads need 4"),

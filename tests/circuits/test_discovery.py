@@ -7,19 +7,28 @@ import torch
 from naive.path_patching import naive_scores
 from naive.tiny_models import tiny_model, tiny_prompts
 
-from circuit_distillation.circuits.discovery import Stage, discover, select_heads
+from circuit_distillation.circuits.discovery import discover, select_heads
 from circuit_distillation.circuits.path_patching import new_record
 from circuit_distillation.circuits.progress import fingerprint, remove_records
 from circuit_distillation.circuits.receiver_suffix import ReceiverSuffix
+from circuit_distillation.circuits.settings import Stage
 
 N, T = 5, 9
 ANSWERS = torch.tensor([3, 17, 39, 0, 8])
 LABEL = torch.tensor([4, 2, 4, 3, 2])
+
+
+def stage(name: str, sender: str, receivers: tuple = (), which: str | None = None, **limits) -> Stage:
+    """A stage; without limits it keeps every head that matters."""
+    limits = {"n_heads": 99, "min_drop": 0.0, "z": 0.0} | limits
+    return Stage(name=name, sender=sender, receivers=receivers, receiver_input=which, **limits)
+
+
 STAGES = [
-    Stage("value_fetcher", "last", n_heads=5, n_receivers=3),
-    Stage("position_transmitter", "last", ("value_fetcher",), "q", n_heads=3),
-    Stage("position_detector", "query_label", ("position_transmitter",), "v", n_heads=3),
-    Stage("structure_reader", "previous_label", ("position_detector", "value_fetcher"), "v"),
+    stage("value_fetcher", "last", n_heads=3),
+    stage("position_transmitter", "last", ("value_fetcher",), "q", n_heads=3),
+    stage("position_detector", "query_label", ("position_transmitter",), "v", n_heads=3),
+    stage("structure_reader", "previous_label", ("position_detector", "value_fetcher"), "v"),
 ]
 POSITIONS = {"last": -1, "query_label": -3, "previous_label": LABEL}
 
@@ -31,10 +40,10 @@ def test_four_stages_equal_the_hooked_search() -> None:
         model, clean, corrupt, ANSWERS, STAGES, POSITIONS, corrupt_positions=there, score="log_prob"
     )
     lengths, receivers = torch.full((N,), T), {}
-    for stage in STAGES:
-        heads = sorted({head for name in stage.receivers for head in receivers[name]}) or None
-        position = torch.as_tensor(POSITIONS[stage.sender]).expand(N) % T
-        corrupted = torch.as_tensor(there[stage.sender]).expand(N) % T
+    for asked in STAGES:
+        heads = sorted({head for name in asked.receivers for head in receivers[name]}) or None
+        position = torch.as_tensor(POSITIONS[asked.sender]).expand(N) % T
+        corrupted = torch.as_tensor(there[asked.sender]).expand(N) % T
         expected = naive_scores(
             model,
             clean,
@@ -44,15 +53,15 @@ def test_four_stages_equal_the_hooked_search() -> None:
             corrupted,
             lengths,
             receivers=heads,
-            which=stage.receiver_input,
+            which=asked.receiver_input,
         )
-        result = found.stages[stage.name]
+        result = found.stages[asked.name]
         torch.testing.assert_close(result.effects, expected, rtol=0, atol=1e-9)
         torch.testing.assert_close(result.score, expected.mean(-1), rtol=0, atol=1e-9)
         mean = expected.mean(-1).flatten()
         ranked = [divmod(i, 4) for i in mean.argsort().tolist() if mean[i] < -1e-12]
-        assert result.heads == ranked[: stage.n_heads]
-        receivers[stage.name] = result.heads[: stage.n_receivers]
+        assert result.heads == ranked[: asked.n_heads]
+        receivers[asked.name] = result.heads
     assert found.heads == sorted({head for result in found.stages.values() for head in result.heads})
 
 
@@ -66,16 +75,16 @@ def test_the_cost_is_far_below_one_forward_a_head() -> None:
 
 def test_thresholds_and_standard_errors() -> None:
     effects = torch.tensor([[[-0.4, -0.2], [-0.1, -0.1], [-0.9, 0.5], [0.0, 0.0]]])
-    result = select_heads(effects, Stage("s", "last"))
+    result = select_heads(effects, 9)
     assert result.heads == [(0, 0), (0, 2), (0, 1)]
     assert result.stderr[0, 0] == pytest.approx(0.1)
-    assert select_heads(effects, Stage("s", "last", min_drop=0.15)).heads == [(0, 0), (0, 2)]
-    assert select_heads(effects, Stage("s", "last", z=2.0)).heads == [(0, 0), (0, 1)]
-    assert select_heads(effects, Stage("s", "last", n_heads=1)).heads == [(0, 0)]
+    assert select_heads(effects, 9, min_drop=0.15).heads == [(0, 0), (0, 2)]
+    assert select_heads(effects, 9, z=2.0).heads == [(0, 0), (0, 1)]
+    assert select_heads(effects, 1).heads == [(0, 0)]
 
 
 def test_a_stage_without_receivers_to_read_scores_zero() -> None:
-    stages = [Stage("a", "last", min_drop=1e9), Stage("b", "last", ("a",), "q")]
+    stages = [stage("a", "last", min_drop=1e9), stage("b", "last", ("a",), "q")]
     found = discover(tiny_model(), tiny_prompts(N, T, 1), tiny_prompts(N, T, 2), ANSWERS, stages, POSITIONS)
     assert found.heads == [] and (found.stages["b"].effects == 0).all()
 
@@ -114,8 +123,8 @@ def test_an_interrupted_search_goes_on_where_it_stopped(
     stop = 0
     found = discover(*search, **options)
     assert len(n_runs) < whole / 2
-    for name, stage in expected.stages.items():
-        torch.testing.assert_close(found.stages[name].effects, stage.effects, rtol=0, atol=1e-12)
+    for name, result in expected.stages.items():
+        torch.testing.assert_close(found.stages[name].effects, result.effects, rtol=0, atol=1e-12)
     remove_records(folder)
     assert not folder.exists()
 
@@ -142,10 +151,10 @@ def test_progress_counts_every_head(capsys: pytest.CaptureFixture) -> None:
 @pytest.mark.parametrize(
     ("stages", "message"),
     [
-        ([Stage("a", "middle")], "unknown position 'middle'"),
-        ([Stage("a", "last"), Stage("a", "last")], "twice"),
-        ([Stage("a", "last", ("b",), "q")], "not earlier stages"),
-        ([Stage("a", "last"), Stage("b", "last", ("a",))], "go together"),
+        ([stage("a", "box_9")], "unknown position 'box_9'"),
+        ([stage("a", "last"), stage("a", "last")], "twice"),
+        ([stage("a", "last", ("b",), "q")], "no stage before it"),
+        ([stage("a", "last"), stage("b", "last", ("a",))], "needs both"),
     ],
 )
 def test_stages_that_do_not_fit_are_refused(stages: list[Stage], message: str) -> None:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from naive.tiny_models import tiny_model, tiny_prompts
 
-from circuit_distillation.circuits.discovery import Stage, discover
+from circuit_distillation.circuits.discovery import discover
 from circuit_distillation.circuits.effects import layout_effects
 from circuit_distillation.circuits.in_processes import score_heads_in_processes
 from circuit_distillation.circuits.path_patching import score_heads
+from circuit_distillation.circuits.settings import Stage
 from circuit_distillation.models.encoding import Encoded
 
 
@@ -33,10 +34,10 @@ def test_path_patching_scores_are_the_same():
 
 @pytest.mark.slow
 def test_a_search_finds_the_same_circuit_and_counts_the_work_of_all_processes():
-    stages = [
-        Stage("fetcher", "last", n_heads=2),
-        Stage("transmitter", "last", ("fetcher",), "q", n_heads=2),
-    ]
+    limits = {"n_heads": 2, "min_drop": 0.0, "z": 0.0}
+    fetcher = Stage(name="fetcher", sender="last", **limits)
+    reads = {"receivers": ("fetcher",), "receiver_input": "q"}
+    stages = [fetcher, Stage(name="transmitter", sender="last", **reads, **limits)]
     prompts = (tiny_prompts(), tiny_prompts(seed=2), torch.arange(5), stages, {"last": -1})
     model = tiny_model()
     one, two = (discover(model, *prompts, n_processes=n) for n in (1, 2))

@@ -15,6 +15,7 @@ from torch import Tensor
 from circuit_distillation.circuits import discovery, path_patching
 from circuit_distillation.circuits.minimality import prune
 from circuit_distillation.circuits.search import find_circuit
+from circuit_distillation.circuits.settings import MeanAblation, PathPatching
 from circuit_distillation.models.encoding import encode
 from circuit_distillation.tasks import get_task
 
@@ -25,7 +26,7 @@ PATCHING = {
     "score": "log_prob",
     "kv_scope": "per_query_head",
     "stages": [
-        {"name": "value_fetcher", "sender": "last", "n_heads": 3, "min_drop": 0.0},
+        {"name": "value_fetcher", "sender": "last", "n_heads": 3, "min_drop": 0.0, "z": 0.0},
         {
             "name": "position_transmitter",
             "sender": "last",
@@ -33,6 +34,7 @@ PATCHING = {
             "receiver_input": "q",
             "n_heads": 2,
             "min_drop": 0.0,
+            "z": 0.0,
         },
         {
             "name": "structure_reader",
@@ -41,11 +43,13 @@ PATCHING = {
             "receiver_input": "v",
             "n_heads": 3,
             "min_drop": 0.0,
+            "z": 0.0,
         },
     ],
     "minimality": {"threshold": 0.01},
 }
 ABLATION = {"method": "mean_ablation", "n_examples": 12, "fraction": 0.3}
+SEARCH, RANKING = PathPatching(**PATCHING), MeanAblation(**ABLATION)
 FIELDS = {"method", "n_examples", "heads", "stages", "n_heads_total", "fraction", "parameters", "cost"}
 
 
@@ -72,7 +76,7 @@ def patched():
         examples,
         corrupted,
         means,
-        *find_circuit(checkpoint, examples, corrupted, means, PATCHING),
+        *find_circuit(checkpoint, examples, corrupted, means, SEARCH),
     )
 
 
@@ -152,13 +156,16 @@ def test_the_circuit_says_how_it_was_found(patched) -> None:
     assert set(circuit) == FIELDS and json.loads(json.dumps(circuit)) == circuit
     assert (circuit["method"], circuit["n_examples"], circuit["n_heads_total"]) == ("path_patching", 10, 8)
     assert circuit["fraction"] == len(circuit["heads"]) / 8
-    assert circuit["parameters"] == PATCHING
+    assert PathPatching(**circuit["parameters"]) == SEARCH
     assert 0 < circuit["cost"]["forward_equivalents"] < circuit["cost"]["naive_forward_equivalents"]
 
 
 def test_an_interrupted_search_goes_on_and_leaves_nothing(patched, tmp_path, monkeypatch, capsys) -> None:
     checkpoint, examples, corrupted, means, scores, circuit = patched
-    search, folder = [checkpoint, examples, corrupted, means, PATCHING], tmp_path / "unfinished"
+    search, folder = (
+        [checkpoint, examples, corrupted, means, SEARCH],
+        tmp_path / "unfinished",
+    )
     stages, score = [], discovery.score_heads
 
     def stopped_at_the_second(*args, **options) -> Tensor:
@@ -184,7 +191,7 @@ def test_an_interrupted_search_goes_on_and_leaves_nothing(patched, tmp_path, mon
 def test_heads_that_all_fall_short_leave_an_empty_circuit(patched) -> None:
     checkpoint, examples, corrupted, means, *_ = patched
     hard = PATCHING | {"stages": [stage | {"min_drop": 1e9} for stage in PATCHING["stages"]]}
-    scores, circuit = find_circuit(checkpoint, examples, corrupted, means, hard)
+    scores, circuit = find_circuit(checkpoint, examples, corrupted, means, PathPatching(**hard))
     assert circuit["heads"] == [] and circuit["fraction"] == 0.0
     assert scores["stage"].unique().tolist() == [stage["name"] for stage in PATCHING["stages"]]
 
@@ -193,9 +200,10 @@ def test_path_patching_of_two_layouts_at_once_is_refused() -> None:
     task = get_task("tom", instruction="none", templates=("no_visibility", "both_see"), corruption="binding")
     examples = task.generate(2, 0)
     corrupted, checkpoint = task.corrupt(examples, 1), tiny_checkpoint(task)
-    stages = [{"name": "reader", "sender": "last", "n_heads": 2, "min_drop": 0.0}]
+    stages = [{"name": "reader", "sender": "last", "n_heads": 2, "min_drop": 0.0, "z": 0.0}]
+    settings = PathPatching(**PATCHING | {"stages": stages})
     with pytest.raises(ValueError, match="one layout"):
-        find_circuit(checkpoint, examples, corrupted, examples, PATCHING | {"stages": stages})
+        find_circuit(checkpoint, examples, corrupted, examples, settings)
 
 
 @pytest.fixture(scope="module")
@@ -204,7 +212,12 @@ def ablated():
     task = get_task("tom", instruction="none", templates=("no_visibility", "both_see"))
     checkpoint, means = tiny_checkpoint(task), task.generate(4, 1)
     examples = shuffled(task.generate(4, 2))
-    return checkpoint, examples, means, *find_circuit(checkpoint, examples, [], means, ABLATION)
+    return (
+        checkpoint,
+        examples,
+        means,
+        *find_circuit(checkpoint, examples, [], means, RANKING),
+    )
 
 
 def changes(checkpoint, examples, means) -> Tensor:

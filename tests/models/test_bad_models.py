@@ -6,7 +6,6 @@ import errno
 import json
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from standins import train_bpe, write_checkpoint
 
 from circuit_distillation.models import hub
-from circuit_distillation.models.family import check_family, check_instruct
+from circuit_distillation.models.loaded_family import check_family, check_instruct
 from circuit_distillation.models.source import ModelSource
-from circuit_distillation.tasks.corpora import read_corpus
+from circuit_distillation.tasks.corpora import CORPORA, CorpusSettings, read_corpus
 
 COMMIT = "4e20de362430cd3b72f300e6b0f18e50e7166e08"
 
@@ -150,15 +149,12 @@ def test_a_tokenizer_that_is_larger_than_the_embeddings_is_refused(folders):
     [
         ({"device_map": "cuda:7"}, "family.models.small: device_map 'cuda:7': this machine has no GPU"),
         ({"attention": "flash_attention_2"}, "attention flash_attention_2 needs flash-attn and a GPU"),
-        ({"path": None}, "a model needs a path or a hub_id"),
-        ({"path": None, "hub_id": "a/b", "revision": "main"}, "a/b: revision 'main' is not pinned"),
-        ({"path": None, "hub_id": "a/b"}, "a/b: revision None is not pinned"),
     ],
 )
 def test_a_source_that_this_machine_cannot_use_is_refused(folders, change, message, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     spoiled = sources(folders)
-    spoiled["small"] = replace(spoiled["small"], **change)
+    spoiled["small"] = spoiled["small"].model_copy(update=change)
     with pytest.raises(ValueError, match=message):
         check_family(spoiled)
 
@@ -253,8 +249,14 @@ FILES: dict[str, tuple[str, str, str]] = {
         json.dumps([ROW | {"input": "a poem", "output": "Roses"}]),
         "holds no arithmetic",
     ),
-    "too few rows": ("entity", json.dumps([ROW]), "1 contents, 5 are to be held out: lower n_heldout"),
+    "too few rows": ("entity", json.dumps([ROW]), "1 contents, 10 are to be held out: lower n_heldout"),
 }
+
+
+def of_a_file(task: str, path: Path) -> CorpusSettings:
+    """All of a file but ten contents."""
+    where = {"source": {"path": str(path)}}
+    return CORPORA[task](n_train=None, n_heldout=10, max_digits=17, kinds=None, **where)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -264,11 +266,11 @@ def test_a_broken_data_file_is_named_with_its_row(tmp_path, name):
     if text:
         path.write_text(text)
     with pytest.raises(ValueError, match=message):
-        read_corpus(task, path, None, 5, seed=0)
+        read_corpus(of_a_file(task, path), path, seed=0)
     assert contents(tmp_path) == ({str(path): text.encode()} if text else {})
 
 
 def test_half_a_parquet_file_is_named(tmp_path):
     (tmp_path / "train.parquet").write_bytes(b"PAR1 and then nothing")
     with pytest.raises(ValueError, match="no Parquet file, or half of one"):
-        read_corpus("tom", tmp_path / "train.parquet", None, 5, seed=0)
+        read_corpus(of_a_file("tom", tmp_path / "train.parquet"), tmp_path / "train.parquet", seed=0)

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from circuit_distillation.models.loading import load_model
-from circuit_distillation.models.mini import MINI_SIZES, build_model, build_tokenizer
+from circuit_distillation.models.mini import build_model, build_tokenizer
+from circuit_distillation.models.mini_sizes import MINI_SIZES
 
 TEXT = "The apple is in Box F, 340 + 2. Box F contains the"
 

@@ -9,12 +9,12 @@ import pytest
 from naive.prompts import tiny_checkpoint
 
 from circuit_distillation.circuits import discovery
+from circuit_distillation.circuits.settings import PathPatching
 from circuit_distillation.pipelines.circuit_discovery.nodes import discover_circuit, measure_ablation
 from circuit_distillation.tasks import get_task
-from circuit_distillation.tasks.example import to_frame
 
-FETCHER = {"name": "value_fetcher", "sender": "last", "n_heads": 3, "min_drop": 0.0}
-READER = {"name": "structure_reader", "sender": "previous_label", "n_heads": 3, "min_drop": 0.0}
+FETCHER = {"name": "value_fetcher", "sender": "last", "n_heads": 3, "min_drop": 0.0, "z": 0.0}
+READER = {"name": "structure_reader", "sender": "previous_label", "n_heads": 3, "min_drop": 0.0, "z": 0.0}
 SETTINGS = {
     "method": "path_patching",
     "n_examples": 6,
@@ -23,7 +23,7 @@ SETTINGS = {
     "stages": [FETCHER, READER | {"receivers": ["value_fetcher"], "receiver_input": "v"}],
     "minimality": {"threshold": 0.0},
 }
-PARAMETERS = SimpleNamespace(processes=1, entity=SimpleNamespace(model_dump=lambda: SETTINGS))
+PARAMETERS = SimpleNamespace(processes=1, entity=PathPatching(**SETTINGS))
 ROLE = {"name": "small", "label": "S"}
 
 
@@ -33,7 +33,7 @@ def prompts():
     task = get_task("entity", n_boxes=2)
     questions = task.generate(3, 2)
     splits = (questions, task.corrupt(questions, 3), task.generate(4, 1))
-    return tiny_checkpoint(task, seed=2), *map(to_frame, splits)
+    return tiny_checkpoint(task, seed=2), *splits
 
 
 @pytest.fixture

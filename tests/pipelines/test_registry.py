@@ -10,8 +10,8 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from circuit_distillation import grid
-from circuit_distillation.pipelines.data_generation.nodes import SPLITS
 from circuit_distillation.pipelines.reporting.nodes import TABLES
+from circuit_distillation.tasks.splits import SPLITS
 
 from .conftest import ROOT
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from circuit_distillation.pipelines.data_generation.nodes import SPLITS
+from circuit_distillation.tasks.splits import SPLITS
 
 
 def test_its_data_are_made_like_any_task_s(tmp_path, run_kedro):

@@ -15,9 +15,9 @@ from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.planning.memory import Batch, training_bytes
 from circuit_distillation.planning.shapes import Shape
 from circuit_distillation.tasks.corpus import Instruction
-from circuit_distillation.training.adapters import LoraSettings
 from circuit_distillation.training.distill import distill
-from circuit_distillation.training.finetuning import FineTuneSettings, finetune
+from circuit_distillation.training.finetuning import finetune
+from circuit_distillation.training.finetuning_settings import FineTuneSettings, LoraSettings
 from circuit_distillation.training.teacher_cache import TeacherSignals, data_hash
 from circuit_distillation.training.tuning_tokens import tokenise
 
@@ -81,9 +81,15 @@ def test_tuning_holds_what_is_planned(method, recomputes):
         batch_size=N,
         max_tokens=200,
         warmup_steps=0,
+        learning_rate=2e-5,
+        schedule="cosine",
+        weight_decay=0.0,
+        clip_norm=1.0,
         micro_batch_size=N // 2,
+        precision="bf16",
         gradient_checkpointing=recomputes,
-        lora=LoraSettings(rank=8),
+        checkpoint_every=200,
+        lora=LoraSettings(rank=8, alpha=64.0, dropout=0.05, targets=("q_proj", "k_proj", "v_proj", "o_proj")),
     )
     measured = held(model, lambda: finetune(model, tokenizer, items, chosen))
     lora = SHAPE.lora_parameters(chosen.lora.rank, chosen.lora.targets)

@@ -225,8 +225,8 @@ def test_vocabulary_covers_every_sign():
     ("options", "message"),
     [
         ({"templates": "explicitt"}, "no mix of templates"),
-        ({"templates": ["neither_see"]}, "must name some of"),
-        ({"templates": []}, "must name some of"),
+        ({"templates": ["neither_see"]}, "no list of some of"),
+        ({"templates": []}, "no list of some of"),
         ({"instruction": "short"}, "full, none"),
         ({"corruption": "noise"}, "by_cell, visibility, binding"),
         ({"exclude_words": NAMES[5:]}, "exclude fewer"),

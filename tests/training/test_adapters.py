@@ -9,9 +9,11 @@ import torch
 from naive.tiny_models import tiny_model, tiny_prompts
 
 from circuit_distillation.circuits.path_patching import score_heads
-from circuit_distillation.training.adapters import LoraSettings, adapted
+from circuit_distillation.training.adapters import adapted
+from circuit_distillation.training.finetuning_settings import LoraSettings
 
-SETTINGS = LoraSettings(rank=4, alpha=8.0, dropout=0.0)
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
+SETTINGS = LoraSettings(rank=4, alpha=8.0, dropout=0.0, targets=TARGETS)
 
 
 def disturb(model: torch.nn.Module) -> None:
@@ -76,5 +78,5 @@ def test_the_same_seed_gives_the_same_adapters_and_leaves_the_global_state():
 
 def test_unknown_targets_are_named():
     with pytest.raises(ValueError, match="no c_attn to adapt: change lora.targets"):
-        with adapted(tiny_model(), LoraSettings(targets=("q_proj", "c_attn")), seed=0):
+        with adapted(tiny_model(), SETTINGS.model_copy(update={"targets": ("q_proj", "c_attn")}), seed=0):
             pass

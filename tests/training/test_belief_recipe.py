@@ -11,13 +11,12 @@ from circuit_distillation.training.belief_layout import CELLS
 from circuit_distillation.training.belief_recipe import BeliefRecipe, cell_accuracies, worst_cell_on
 from circuit_distillation.training.packed_beliefs import BeliefPacker
 from circuit_distillation.training.recipe import run_phases
+from circuit_distillation.training.recipe_settings import BeliefPretraining, BeliefTuning
 
 PRETRAINING = {
     "base_templates": {"neither_sees": 1.0, "first_sees_second": 1.0},
     "stories_per_step": 2,
     "lasso": 0.1,
-    "log_lasso": True,
-    "consolidation_steps": 0,
     "consolidation_lasso": 0.5,
     "learned_accuracy": 0.0,
     "min_steps": 10,
@@ -30,22 +29,24 @@ TUNING = {
     "corpus_only_steps": 2,
     "response_weight": 3.0,
     "in_domain_share": 0.5,
-    "lasso": 0.1,
-    "target_accuracy": 1.1,
-    "must_reach_target": False,
     "constant_steps": 150,
     "min_steps": 2,
-    "max_steps": 2,
     "validation_prompts": 40,
 }
 
 
-def base_recipe(**changes):
-    return BeliefRecipe({"common": PRETRAINING | changes, "small": {"learning_rate": 1e-3}})
+BASE = {"learning_rate": 1e-3, "log_lasso": True, "consolidation_steps": 0}
+TUNED = {"learning_rate": 1e-3, "lasso": 0.1, "max_steps": 2}
+TUNED |= {"target_accuracy": 1.0, "must_reach_target": False}
 
 
-def tuning_recipe(**changes):
-    return BeliefRecipe({"common": TUNING | changes, "small": {"learning_rate": 1e-3}})
+def base_recipe(consolidation_steps: int = 0, **changes) -> BeliefRecipe:
+    role = BASE | {"consolidation_steps": consolidation_steps}
+    return BeliefRecipe(BeliefPretraining(common=PRETRAINING | changes, small=role, medium=role, large=role))
+
+
+def tuning_recipe(**changes) -> BeliefRecipe:
+    return BeliefRecipe(BeliefTuning(common=TUNING | changes, small=TUNED, medium=TUNED, large=TUNED))
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +132,6 @@ def test_accuracy_is_balanced_over_cells(tokenizer):
     assert {"both_see.seen", "neither_sees.unseen"} <= scores.keys() and "both_see.unseen" not in scores
 
 
-def test_more_than_half_in_domain_is_refused(tokenizer):
-    with pytest.raises(ValueError, match="at most 0.5"):
-        tuning_recipe(in_domain_share=0.6).tuning(
-            tokenizer, "small", 0, instructions.generate(60, seed=0), False
-        )
+def test_more_than_half_in_domain_is_refused():
+    with pytest.raises(ValueError, match="less than or equal to 0.5"):
+        tuning_recipe(in_domain_share=0.6)

@@ -19,6 +19,7 @@ from circuit_distillation.training.family import (
     tune,
     tune_family,
 )
+from circuit_distillation.training.recipe_settings import EntityPretraining, EntityTuning
 
 COMMON = dict(
     learned_accuracy=0.0,
@@ -31,11 +32,10 @@ COMMON = dict(
     max_calibration_steps=2,
     tokens_per_step=100,
     validation_prompts=350,
-    learning_rate=1e-3,
-    scaffold_layer=1,
-    target_accuracy=0.0,
 )
-PRETRAINING = {"max_workers": 2, "entity": {"common": COMMON, "small": {}, "medium": {}, "large": {}}}
+SCAFFOLDED = {"scaffold_layer": 1, "target_accuracy": 0.0}
+ROLES = ("small", "medium", "large")
+PRETRAINING = EntityPretraining(common=COMMON, **dict.fromkeys(ROLES, SCAFFOLDED | {"learning_rate": 1e-3}))
 TUNING_COMMON = dict(
     corpus_learning_rate=1e-3,
     corpus_steps=2,
@@ -46,11 +46,9 @@ TUNING_COMMON = dict(
     max_mixture_steps=2,
     in_domain_share=0.5,
     lasso=0.1,
-    scaffold_layer=1,
-    target_accuracy=0.0,
     validation_prompts=350,
 )
-TUNING = {"max_workers": 2, "entity": {"common": TUNING_COMMON, "small": {}, "medium": {}, "large": {}}}
+TUNING = EntityTuning(common=TUNING_COMMON, **dict.fromkeys(ROLES, SCAFFOLDED))
 CORPUS, _PROBLEMS = hold_out(arithmetic.generate(200, seed=0, max_digits=1), 0.2)
 HELD_OUT = {"unseen_problems": _PROBLEMS}
 
@@ -69,11 +67,11 @@ def test_a_base_goes_through_its_phases_and_is_the_same_again(base):
 
 
 def test_every_role_and_seed_has_data_of_its_own():
-    assert len({role_seed(role, seed) for role in ("small", "medium", "large") for seed in range(20)}) == 60
+    assert len({role_seed(role, seed) for role in ROLES for seed in range(20)}) == 60
 
 
 def test_tuning_mixes_at_most_half_in_domain_prompts_and_reports_the_corpus(base):
-    phases = EntityRecipe(TUNING["entity"]).tuning(base[0].tokenizer, "small", 0, CORPUS, corpus_only=False)
+    phases = EntityRecipe(TUNING).tuning(base[0].tokenizer, "small", 0, CORPUS, corpus_only=False)
     for phase, most in zip(phases, (3, 14), strict=True):  # 0.2 and 0.5 beside 14 instructions
         instructions, scenes = phase.sample(np.random.default_rng(0))
         assert instructions.input_ids.shape[0] == 14
@@ -84,30 +82,24 @@ def test_tuning_mixes_at_most_half_in_domain_prompts_and_reports_the_corpus(base
     assert set(record["corpus"]["unseen_problems"]["corpus_exact_by_kind"]) <= set(arithmetic.PARTS)
 
 
-def test_more_than_half_in_domain_is_refused(base):
-    settings = {"entity": {"common": TUNING_COMMON | {"in_domain_share": 0.6}, "small": {}}}
-    with pytest.raises(ValueError, match="at most 0.5, got 0.6"):
-        tune(base[0], "entity", "small", 0, settings, CORPUS, HELD_OUT)
-
-
-def test_an_unknown_task_is_refused():
-    with pytest.raises(ValueError, match="there are some for"):
-        pretrain("chess", "small", 0, PRETRAINING)
+def test_more_than_half_in_domain_is_refused():
+    with pytest.raises(ValueError, match="less than or equal to 0.5"):
+        EntityTuning(common=TUNING_COMMON | {"in_domain_share": 0.6}, **dict.fromkeys(ROLES, SCAFFOLDED))
 
 
 def test_the_error_of_a_process_is_passed_on():
-    with pytest.raises(ValueError, match="no parameters for task 'chess'"):
+    with pytest.raises(ValueError, match="There is no task 'chess'"):
         side_by_side({"bad": partial(pretrain, "chess", "small", 0, PRETRAINING)}, max_workers=2)
 
 
 def test_a_family_is_three_bases_and_four_tuned_models():
-    *bases, record = pretrain_family("entity", 0, PRETRAINING)
+    *bases, record = pretrain_family("entity", 0, PRETRAINING, 2)
     assert [b.model.config.num_hidden_layers for b in bases] == [4, 6, 8]
-    assert set(record["roles"]) == {"small", "medium", "large"}
+    assert set(record["roles"]) == set(ROLES)
     direct, _ = pretrain("entity", "small", 0, PRETRAINING)  # processes change nothing
     assert torch.equal(bases[0].model.lm_head.weight, direct.model.lm_head.weight)
-    roles = dict(zip(("small", "medium", "large"), bases, strict=True))
-    *tuned, record = tune_family(roles, CORPUS, HELD_OUT, TUNING, "entity", 0)
+    roles = dict(zip(ROLES, bases, strict=True))
+    *tuned, record = tune_family(roles, CORPUS, HELD_OUT, TUNING, "entity", 0, 2)
     assert [t.model.config.num_hidden_layers for t in tuned] == [4, 6, 8, 8]
     assert not torch.equal(tuned[2].model.lm_head.weight, tuned[3].model.lm_head.weight)
     assert [len(record["models"][name]["phases"]) for name in ("small", "large", "corpus_only")] == [2, 2, 1]

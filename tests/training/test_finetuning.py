@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +12,9 @@ from standins import train_bpe
 
 from circuit_distillation.tasks import arithmetic
 from circuit_distillation.tasks.corpus import Instruction
-from circuit_distillation.training.adapters import LoraSettings
-from circuit_distillation.training.finetuning import FineTuneSettings, ResponseLoss, finetune
+from circuit_distillation.training.finetuning import ResponseLoss, finetune
 from circuit_distillation.training.finetuning_launch import finetune_in_processes
+from circuit_distillation.training.finetuning_settings import FineTuneSettings, LoraSettings
 from circuit_distillation.training.tuning_scores import tuning_scores
 from circuit_distillation.training.tuning_tokens import batch_of, micro_batches, step_items, tokenise
 
@@ -26,11 +25,16 @@ SETTINGS = FineTuneSettings(
     max_tokens=60,
     warmup_steps=1,
     learning_rate=1e-3,
+    schedule="cosine",
+    weight_decay=0.0,
+    clip_norm=1.0,
     micro_batch_size=3,
     precision="fp32",
+    gradient_checkpointing=False,
     checkpoint_every=2,
+    lora=LoraSettings(rank=2, alpha=4.0, dropout=0.1, targets=("q_proj", "k_proj", "v_proj", "o_proj")),
 )
-LORA = replace(SETTINGS, method="lora", lora=LoraSettings(rank=2, alpha=4.0, dropout=0.1))
+LORA = SETTINGS.model_copy(update={"method": "lora"})
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +89,7 @@ def naive_losses(model, tokenizer, items, settings) -> list[float]:
 
 def test_full_tuning_is_the_plain_loop(model, tokenizer, items):
     twin, padded = copy.deepcopy(model), copy.deepcopy(model)
-    tuning = finetune(model, tokenizer, items, replace(SETTINGS, micro_batch_size=1))
+    tuning = finetune(model, tokenizer, items, SETTINGS.model_copy(update={"micro_batch_size": 1}))
     losses = naive_losses(twin, tokenizer, items, SETTINGS)
     assert [row["loss"] for row in tuning.history] == pytest.approx(losses, abs=1e-6)
     assert same(weights(model), weights(twin), 1e-9)
@@ -131,13 +135,13 @@ def test_lora_moves_its_targets_alone(model, tokenizer, items):
 def test_half_precision_and_recomputing_change_little(model, tokenizer, items):
     twin = copy.deepcopy(model)
     exact = finetune(model.float(), tokenizer, items, SETTINGS).history
-    changed = replace(SETTINGS, precision="bf16", gradient_checkpointing=True)
+    changed = SETTINGS.model_copy(update={"precision": "bf16", "gradient_checkpointing": True})
     rough = finetune(twin.float(), tokenizer, items, changed).history
     assert [row["loss"] for row in rough] == pytest.approx([row["loss"] for row in exact], rel=0.05)
 
 
 def test_half_precision_weights_train_in_float32_and_are_rounded_at_the_end(model, tokenizer, items):
-    slow = replace(SETTINGS, learning_rate=2e-5)
+    slow = SETTINGS.model_copy(update={"learning_rate": 2e-5})
     half = model.to(torch.bfloat16)
     twin, start = copy.deepcopy(half).float(), weights(half)
     finetune(half, tokenizer, items, slow)
@@ -227,7 +231,7 @@ def test_two_processes_tune_like_one(model, tokenizer, items, shard):
 def test_out_of_memory_halves_the_items_at_once_and_ends_with_the_same_weights(
     model, tokenizer, items, monkeypatch, caplog
 ):
-    options, other = replace(SETTINGS, micro_batch_size=4), copy.deepcopy(model)
+    options, other = SETTINGS.model_copy(update={"micro_batch_size": 4}), copy.deepcopy(model)
     whole, sizes = finetune(other, tokenizer, items, options), []
     forward = ResponseLoss.forward
 

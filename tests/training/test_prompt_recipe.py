@@ -9,8 +9,10 @@ from circuit_distillation.models.mini import build_model, build_tokenizer
 from circuit_distillation.tasks import instructions
 from circuit_distillation.training.prompt_recipe import PromptRecipe
 from circuit_distillation.training.recipe import run_phases
+from circuit_distillation.training.recipe_settings import PromptPretraining, PromptTuning
 
 ROLE = {"learning_rate": 3e-3, "target_accuracy": 0.0, "must_reach_target": True}
+ROLES = {"small": ROLE, "medium": ROLE, "large": ROLE}
 COMMON = {"prompts_per_step": 6, "lasso": 0.1, "max_steps": 20, "validation_prompts": 20}
 TUNING = {"corpus_batch": 9, "corpus_only_steps": 2, "in_domain_share": 0.4, "lasso": 0.0}
 TUNING |= {"max_steps": 2, "validation_prompts": 20}
@@ -18,7 +20,7 @@ TUNING |= {"max_steps": 2, "validation_prompts": 20}
 
 @pytest.fixture(scope="module")
 def recipe() -> PromptRecipe:
-    return PromptRecipe("sally", {"common": COMMON, "small": ROLE})
+    return PromptRecipe("sally", PromptPretraining(common=COMMON, **ROLES))
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,7 @@ def test_training_goes_on_until_the_mark(recipe, tokenizer):
 
 
 def test_the_mixture_holds_the_share_of_prompts(tokenizer):
-    recipe = PromptRecipe("sally", {"common": TUNING, "small": ROLE})
+    recipe = PromptRecipe("sally", PromptTuning(common=TUNING, **ROLES))
     corpus = instructions.generate(30, 0)
     (phase,) = recipe.tuning(tokenizer, "small", 0, corpus, corpus_only=False)
     of_corpus, of_task = phase.sample(np.random.default_rng(0))

@@ -29,7 +29,7 @@ Streams = tuple[
 ]  # of beginnings [n, head, p, d] (None: not needed), of endings [n, head, s, t, d]
 
 
-class Sweep(ABC):
+class AblationSweep(ABC):
     """The loop that both kinds of sweep share: a batch of heads grows layer by layer, each head from its own
     layer on."""
 
@@ -99,7 +99,7 @@ class Sweep(ABC):
         """Runs layer `index`."""
 
 
-class ShareSweep(Sweep):
+class ShareSweep(AblationSweep):
     """Ablation at every position, of prompts that share beginnings: a beginning is run once per ablated
     head."""
 
@@ -139,7 +139,7 @@ class ShareSweep(Sweep):
         return beginning, after.unflatten(0, ending.shape[:2])
 
 
-class SuffixSweep(Sweep):
+class SuffixSweep(AblationSweep):
     """Ablation at some positions: the tokens before the first of them, `start`, stay clean and are not run
     again."""
 

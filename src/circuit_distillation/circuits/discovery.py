@@ -17,28 +17,9 @@ from circuit_distillation.circuits.in_processes import score_heads_in_processes
 from circuit_distillation.circuits.path_patching import SCORES, new_record, score_heads
 from circuit_distillation.circuits.progress import ScoreRecord, fingerprint
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
+from circuit_distillation.circuits.settings import Stage, check_order
 from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import architecture
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One step of the backward search: which heads at the sender position matter to the receivers, or to the
-    logits.
-
-    A head is kept if its mean score is below -min_drop and below -z standard errors over the examples; of
-    those the n_heads with the lowest scores stay. The first n_receivers of them are what later stages can
-    name as receivers.
-    """
-
-    name: str
-    sender: str  # role of the sender position
-    receivers: tuple[str, ...] = ()  # names of earlier stages, patched all at once; none: the logits
-    receiver_input: str | None = None  # "q", "k" or "v" of the receivers
-    n_heads: int | None = None  # None: all that pass the thresholds
-    n_receivers: int | None = None  # None: all that are kept
-    min_drop: float = 0.0  # in units of the score
-    z: float = 0.0  # standard errors
 
 
 @dataclass(frozen=True)
@@ -112,7 +93,7 @@ def discover(
         )
         key = "" if checkpoint is None else fingerprint(model, clean_ids, corrupt_ids, answer_ids, lengths)
         for stage in stages:
-            receivers = _receivers(stage, stages, results)
+            receivers = _receivers(stage, results)
             if receivers == []:
                 effects = torch.zeros(*_head_grid(model), len(clean_ids), device=clean_ids.device)
             else:
@@ -137,7 +118,7 @@ def discover(
                     effects = _in_processes(record, model, prompts, path, score, n_processes)
                 else:
                     effects = score_heads(model, *prompts, **path, score=score, runs=runs, record=record)
-            results[stage.name] = select_heads(effects, stage)
+            results[stage.name] = select_heads(effects, stage.n_heads, stage.min_drop, stage.z)
     n_forwards = 2 + sum(
         (2 if stage.receivers else 1) * architecture(model).n_total_heads for stage in stages
     )
@@ -163,50 +144,36 @@ def _in_processes(
     return SCORES[score](record.changes).view(*_head_grid(model), -1)
 
 
-def select_heads(effects: Tensor, stage: Stage) -> StageResult:
-    """Means, standard errors and the kept heads of effects [layer, head, example] under a stage's
-    thresholds."""
+def select_heads(effects: Tensor, n_heads: int, min_drop: float = 0.0, z: float = 0.0) -> StageResult:
+    """Means, standard errors and the kept heads of effects [layer, head, example]; limits as in `Stage`."""
     n = effects.shape[-1]
     mean = effects.double().mean(dim=-1)
     stderr = effects.double().std(dim=-1) / math.sqrt(n) if n > 1 else torch.full_like(mean, math.nan)
-    passing = mean < -stage.min_drop
-    if stage.z > 0:
-        passing &= mean < -stage.z * stderr
+    passing = mean < -min_drop
+    if z > 0:
+        passing &= mean < -z * stderr
     order = mean.flatten().argsort(stable=True).tolist()
     kept = [divmod(index, mean.shape[1]) for index in order if passing.flatten()[index]]
-    return StageResult(mean, stderr, effects, kept[: stage.n_heads])
+    return StageResult(mean, stderr, effects, kept[:n_heads])
 
 
 def check_stages(
     stages: Sequence[Stage], positions: Mapping[str, Position], corrupt_positions: Mapping[str, Position]
 ) -> None:
     """ValueError if a stage names an unknown role or stage, or lacks what its receivers need."""
-    seen: set[str] = set()
+    check_order(stages)
     for stage in stages:
-        if stage.name in seen:
-            raise ValueError(f"stage {stage.name!r} is defined twice")
         for known in (positions, corrupt_positions):
             if stage.sender not in known:
                 raise ValueError(
                     f"stage {stage.name!r}: unknown position {stage.sender!r}; known are {', '.join(known)}"
                 )
-        unknown = [name for name in stage.receivers if name not in seen]
-        if unknown:
-            raise ValueError(
-                f"stage {stage.name!r}: receivers {unknown} are not earlier stages ({sorted(seen)})"
-            )
-        if bool(stage.receivers) != (stage.receiver_input is not None):
-            raise ValueError(f"stage {stage.name!r}: receivers and receiver_input go together")
-        seen.add(stage.name)
 
 
-def _receivers(
-    stage: Stage, stages: Sequence[Stage], results: Mapping[str, StageResult]
-) -> list[Head] | None:
+def _receivers(stage: Stage, results: Mapping[str, StageResult]) -> list[Head] | None:
     if not stage.receivers:
         return None
-    limits = {other.name: other.n_receivers for other in stages}
-    return sorted({head for name in stage.receivers for head in results[name].heads[: limits[name]]})
+    return sorted({head for name in stage.receivers for head in results[name].heads})
 
 
 def _head_grid(model: nn.Module) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.circuits.ablation_sweep import ShareSweep, SuffixSweep, Sweep
+from circuit_distillation.circuits.ablation_sweep import AblationSweep, ShareSweep, SuffixSweep
 from circuit_distillation.circuits.block import last_logits
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, RecordedRuns
 from circuit_distillation.circuits.layers import layer_states
@@ -138,14 +138,16 @@ def check_means(model: nn.Module, means: Tensor, n_tokens: int) -> None:
 
 def _everywhere(
     model: nn.Module, ids: Tensor, lengths: Tensor, means: Tensor, budget: int
-) -> Iterator[Sweep]:
+) -> Iterator[AblationSweep]:
     """One sweep per batch of prompts of equal length that share beginnings."""
     for batch in share_beginnings(ids, lengths):
-        for part in batch.split(max(1, budget // 8 // Sweep.clean_bytes(model))):
+        for part in batch.split(max(1, budget // 8 // AblationSweep.clean_bytes(model))):
             yield ShareSweep(model, part, means, budget)
 
 
-def _at_positions(runs: RecordedRuns, means: Tensor, ablated: Tensor, starts: Tensor) -> Iterator[Sweep]:
+def _at_positions(
+    runs: RecordedRuns, means: Tensor, ablated: Tensor, starts: Tensor
+) -> Iterator[AblationSweep]:
     """One sweep per prompts of one chunk with equal length and first ablated position, [example]."""
     for index, examples in enumerate(runs.chunks):
         clean, _ = runs.chunk(index)

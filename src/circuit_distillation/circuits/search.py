@@ -12,12 +12,13 @@ import torch
 
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.cost import SearchCost, counted
-from circuit_distillation.circuits.discovery import Stage, StageResult, discover, select_heads
+from circuit_distillation.circuits.discovery import StageResult, discover, select_heads
 from circuit_distillation.circuits.effects import layout_effects, sweep_cost
 from circuit_distillation.circuits.evaluation import circuits_outputs
 from circuit_distillation.circuits.mean_ablation import head_means
 from circuit_distillation.circuits.minimality import prune
 from circuit_distillation.circuits.progress import Bar, remove_records
+from circuit_distillation.circuits.settings import MeanAblation, PathPatching
 from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import architecture
@@ -41,7 +42,7 @@ def find_circuit(
     examples: Sequence[Example],
     corrupted: Sequence[Example],
     means: Sequence[Example],
-    settings: Mapping[str, Any],
+    settings: PathPatching | MeanAblation,
     *,
     n_processes: int = 1,
     work_folder: Path | None = None,
@@ -49,36 +50,34 @@ def find_circuit(
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """(scores, circuit): a frame with layer, head, stage, score, stderr, and the circuit in JSON types.
 
-    `settings["method"]` is "path_patching" (stages, then minimality pruning; the corrupted prompts are used)
-    or "mean_ablation" (the `fraction` of all heads whose ablation moves the answer's log-probability most).
-    The examples are shared out over `n_processes`; the scores do not depend on how many. `work_folder` is a
-    folder of its own that is there only while the search runs: one that was interrupted goes on from it.
-    progress shows bars. The circuit's "cost" is that of the whole search.
-    ValueError for path patching of prompts that differ in length.
+    The corrupted prompts are used by path patching alone. The examples are shared out over `n_processes`; the
+    scores do not depend on how many. `work_folder` is a folder of its own that is there only while the search
+    runs: one that was interrupted goes on from it. progress shows bars. The circuit's "cost" is that of the
+    whole search. ValueError for path patching of prompts that differ in length.
     """
-    n = settings["n_examples"]
+    n = settings.n_examples
     device = checkpoint.model.device
     encoded = encode(checkpoint.tokenizer, examples[:n]).to(device)
     reference = encode(checkpoint.tokenizer, means).to(device)
     options = {"n_processes": n_processes, "progress": progress}
-    if settings["method"] == "path_patching":
+    if isinstance(settings, PathPatching):
         there = encode(checkpoint.tokenizer, corrupted[:n]).to(device)
         options["checkpoint"] = work_folder  # type: ignore[assignment]
         found = _by_patching(checkpoint.model, encoded, there, reference, settings, options)
     else:
-        found = _by_ablation(checkpoint.model, encoded, reference, settings["fraction"], options)
+        found = _by_ablation(checkpoint.model, encoded, reference, settings.fraction, options)
     if work_folder is not None:
         remove_records(work_folder)
     heads = sorted({head for kept in found.stages.values() for head in kept})
-    total = architecture(checkpoint.model).n_total_heads
+    total, parameters = architecture(checkpoint.model).n_total_heads, settings.model_dump(mode="json")
     circuit = {
-        "method": settings["method"],
+        "method": settings.method,
         "n_examples": len(encoded.input_ids),
         "heads": [list(head) for head in heads],
         "stages": {name: [list(head) for head in kept] for name, kept in found.stages.items()},
         "n_heads_total": total,
         "fraction": len(heads) / total,
-        "parameters": {**settings, "stages": [dict(stage) for stage in settings.get("stages", ())]},
+        "parameters": parameters | {"stages": parameters.get("stages", [])},
         "cost": asdict(found.cost),
     }
     return _score_frame(found.scores), circuit
@@ -89,7 +88,7 @@ def _by_patching(
     encoded: Encoded,
     corrupted: Encoded,
     reference: Encoded,
-    settings: Mapping[str, Any],
+    settings: PathPatching,
     options: dict[str, Any],
 ) -> _Found:
     _check_one_layout(encoded, corrupted, reference)
@@ -104,11 +103,11 @@ def _by_patching(
                 encoded.input_ids,
                 corrupted.input_ids,
                 encoded.answer_ids,
-                [Stage(**stage) for stage in settings["stages"]],
+                settings.stages,
                 encoded.positions,
                 corrupt_positions=corrupted.positions,
-                kv_scope=settings["kv_scope"],
-                score=settings["score"],
+                kv_scope=settings.kv_scope,
+                score=settings.score,
                 memory_budget_mb=megabytes,
                 **options,
             ),
@@ -126,7 +125,7 @@ def _pruned(
     model: torch.nn.Module,
     encoded: Encoded,
     reference: Encoded,
-    settings: Mapping[str, Any],
+    settings: PathPatching,
     progress: bool,
 ) -> tuple[dict[str, list[Head]], int]:
     """(heads of each stage that minimality keeps by accuracy, number of circuits measured).
@@ -134,7 +133,7 @@ def _pruned(
     Later stages are pruned first. A head is kept at its stage's position alone (Prakash et al. 2024).
     """
     means = head_means(model, reference.input_ids)
-    roles = {stage["name"]: stage["sender"] for stage in settings["stages"]}
+    roles = {stage.name: stage.sender for stage in settings.stages}
     ids, positions, n_circuits = encoded.input_ids, encoded.positions, 0
 
     def accuracy(circuits: list[dict[str, list[Head]]]) -> list[float]:
@@ -145,7 +144,7 @@ def _pruned(
             outputs = circuits_outputs(model, ids, kept, means, positions=positions, progress=bar)
         return (outputs.predictions == encoded.answer_ids).double().mean(dim=1).tolist()
 
-    threshold = settings["minimality"]["threshold"]
+    threshold = settings.minimality.threshold
     return prune(groups, accuracy, threshold=threshold, order=list(groups)[::-1]), n_circuits
 
 
@@ -178,9 +177,7 @@ def _by_ablation(
     n_heads = math.ceil(round(fraction * architecture(model).n_total_heads, 9))
     with counted() as cost:
         effects = layout_effects(model, encoded, reference, **options)
-    result = select_heads(
-        -(effects.log_prob - effects.base_log_prob).abs(), Stage("mean_ablation", "", n_heads=n_heads)
-    )
+    result = select_heads(-(effects.log_prob - effects.base_log_prob).abs(), n_heads)
     return _Found(
         {"mean_ablation": result}, {"mean_ablation": result.heads}, sweep_cost(cost, model, encoded)
     )

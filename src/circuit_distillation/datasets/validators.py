@@ -8,14 +8,17 @@ import numpy as np
 import pandas as pd
 
 from circuit_distillation.heads import Head
+from circuit_distillation.tasks.example import Example
 
 
-def examples(frame: pd.DataFrame) -> None:
+def examples(prompts: list[Example]) -> None:
     """Prompts of a split: each once, its answer among its candidates."""
-    _columns(frame, "example_id", "group_id", "template", "cell", "prompt", "answer", "candidates", "spans")
-    _unique(frame, "example_id")
-    pairs = zip(frame["example_id"], frame["answer"], frame["candidates"], strict=True)
-    strays = [name for name, answer, candidates in pairs if answer not in list(candidates)]
+    if not prompts:
+        raise ValueError("there are no examples")
+    names = [example.example_id for example in prompts]
+    if len(set(names)) < len(names):
+        raise ValueError(f"example {next(name for name in names if names.count(name) > 1)} is there twice")
+    strays = [example.example_id for example in prompts if example.answer not in example.candidates]
     if strays:
         raise ValueError(f"the answer of example {strays[0]} is not among its candidates")
 

@@ -11,7 +11,7 @@ from kedro.framework.hooks import hook_impl
 from circuit_distillation.grid import INSTRUCT, ROLES
 from circuit_distillation.hooks.waiting import waiting_nodes
 from circuit_distillation.parameters import plain
-from circuit_distillation.parameters.family import Family
+from circuit_distillation.parameters.models import ModelFamily
 
 
 class UnusableModelError(KedroCliError):
@@ -28,11 +28,11 @@ class ModelHooks:
         names = {f"{kind}.{role}" for kind in ("base", INSTRUCT) for role in ROLES}
         if not names & read or "params:family" not in catalog:
             return
-        family = Family.model_validate(plain(catalog.load("params:family")))
+        family = ModelFamily.model_validate(plain(catalog.load("params:family")))
         if family.models is None:
             return
         from circuit_distillation.compute.processes import check_processes
-        from circuit_distillation.models.family import (
+        from circuit_distillation.models.loaded_family import (
             allow_tf32,
             check_family,
             check_instruct,
@@ -43,12 +43,11 @@ class ModelHooks:
             allow_tf32()
         try:
             check_processes(catalog.load("params:processes"))
-            loading = family.loading.model_dump()
-            bases = family_sources(family.models.model_dump(), loading)
+            bases = family_sources(family.models, family.loading)
             folders = check_family(bases)
             _check_recorded("models", "base", bases, catalog)
             if any(name in read for name in names if name.startswith(INSTRUCT)):
-                instruct = family_sources(family.instruct.model_dump(), loading)
+                instruct = family_sources(family.instruct, family.loading)
                 check_instruct(instruct, folders)
                 _check_recorded("instruct", INSTRUCT, instruct, catalog)
             if "params:held_out" in pipeline.inputs():

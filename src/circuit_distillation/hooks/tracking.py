@@ -12,6 +12,7 @@ from typing import Any
 from kedro.framework.hooks import hook_impl
 
 from circuit_distillation.hooks.live_runs import remove_leftovers
+from circuit_distillation.parameters import plain
 from circuit_distillation.storage.atomic import locked, write_atomically
 from circuit_distillation.storage.errors import first_line, without_secrets
 
@@ -71,7 +72,8 @@ class TrackingHooks:
     @hook_impl
     def before_node_run(self, node, catalog, inputs, is_async) -> None:
         """Log the parameters of the node."""
-        self._call("before_node_run", node=node, catalog=catalog, inputs=inputs, is_async=is_async)
+        logged = {name: plain(value) for name, value in inputs.items()}  # kedro-mlflow flattens dicts alone
+        self._call("before_node_run", node=node, catalog=catalog, inputs=logged, is_async=is_async)
 
     @hook_impl
     def after_pipeline_run(self, run_params, pipeline, catalog) -> None:

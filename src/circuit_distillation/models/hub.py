@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 import errno
-import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-
-COMMIT = re.compile(r"[0-9a-f]{40}")
-
-
-def check_revision(hub_id: str, revision: str | None) -> None:
-    """ValueError unless the revision is a full commit hash: a branch moves, and its results with it."""
-    if revision is None or not COMMIT.fullmatch(revision):
-        raise ValueError(
-            f"{hub_id}: revision {revision!r} is not pinned; give the 40 hexadecimal digits of a commit"
-        )
 
 
 def cached(hub_id: str, revision: str, patterns: Sequence[str], repo_type: str = "model") -> Path | None:
@@ -39,7 +28,6 @@ def download(hub_id: str, revision: str, patterns: Sequence[str], repo_type: str
     """
     from huggingface_hub import errors, snapshot_download
 
-    check_revision(hub_id, revision)
     options = {"repo_type": repo_type, "allow_patterns": list(patterns)}
     try:
         _check_disk(hub_id, snapshot_download(hub_id, revision=revision, dry_run=True, **options))

@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
+
+from circuit_distillation.models.mini_sizes import MINI_SIZES
 
 SPECIAL_TOKENS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
 # A newline, one digit, a run of letters, or one other sign; every other white space only separates.
 WORD_PATTERN = r"\n|\d|[^\W\d]+|[^\w\s]"
 EMBEDDING_STD = 0.3
-
-
-@dataclass(frozen=True)
-class MiniSize:
-    """Shape of one model; the MLP is twice as wide as the residual stream."""
-
-    n_layers: int
-    d_model: int
-    n_heads: int = 8
-    n_kv_heads: int = 4
-    d_head: int = 32
-
-
-MINI_SIZES = {
-    "small": MiniSize(n_layers=4, d_model=64),
-    "medium": MiniSize(n_layers=6, d_model=80),
-    "large": MiniSize(n_layers=8, d_model=96),
-}
 
 
 def build_tokenizer(words: Iterable[str], model_max_length: int = 512):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,6 +9,8 @@ import torch
 from circuit_distillation.models import hub
 from circuit_distillation.models.checkpoint_files import check_config, check_weights, sampled_digest
 from circuit_distillation.models.loading import Checkpoint, load_checkpoint
+from circuit_distillation.models.settings import Loading
+from circuit_distillation.storage.sources import Files
 
 SMALL_FILES = (
     "config.json",
@@ -21,20 +22,8 @@ SMALL_FILES = (
 WEIGHTS = ("*.safetensors",)
 
 
-@dataclass(frozen=True)
-class ModelSource:
-    """`path`, a folder of `save_pretrained` form, goes before `hub_id` at `revision` (a commit).
-
-    dtype: of the weights in memory. device_map: the one device that holds the model; None: the first GPU if
-    there is one. attention: an implementation of transformers.
-    """
-
-    hub_id: str | None = None
-    revision: str | None = None
-    path: str | None = None
-    dtype: str = "float32"
-    device_map: str | None = None
-    attention: str = "sdpa"
+class ModelSource(Files, Loading):
+    """A folder of `save_pretrained` form, or a repository of the hub at a commit, and how it is held."""
 
     @property
     def name(self) -> str:
@@ -46,15 +35,13 @@ class ModelSource:
 
         Without `weights` only configuration and tokenizer are fetched; weights that are there are checked.
         """
-        if self.path is None and self.hub_id is None:
-            raise ValueError("a model needs a path or a hub_id: set one in family.models")
         if self.path is not None:
             folder = Path(self.path).expanduser()
             if not folder.is_dir():
                 raise ValueError(f"there is no folder {folder}: give the path of a checkpoint, or a hub_id")
         else:
-            hub.check_revision(self.hub_id, self.revision)
-            folder = hub.download(self.hub_id, self.revision, SMALL_FILES + (WEIGHTS if weights else ()))
+            patterns = SMALL_FILES + WEIGHTS if weights else SMALL_FILES
+            folder = hub.download(self.hub_id, self.revision, patterns)
         check_config(folder)
         if weights or self.path is not None:
             check_weights(folder)

@@ -1,6 +1,6 @@
 """Typed parameters: every key of `conf/*/parameters*.yml` and `--params`, with its range and choices."""
 
-from .circuits import CircuitDiscovery, Evaluation
+from .circuits import CircuitDiscovery
 from .data import DataGeneration
 from .distillation import Distillation, HeadMapping
 from .faults import ParameterError, nearest, plain, validate
@@ -10,7 +10,6 @@ __all__ = [
     "CircuitDiscovery",
     "DataGeneration",
     "Distillation",
-    "Evaluation",
     "HeadMapping",
     "ParameterError",
     "Parameters",

@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS, INSTRUCT, KINDS, PAPER_ARMS
-from circuit_distillation.parameters.fields import (
+from circuit_distillation.parameters.tasks import by_task
+from circuit_distillation.ranges import (
     Count,
     CountOrZero,
     Flag,
@@ -18,7 +19,6 @@ from circuit_distillation.parameters.fields import (
     Strict,
     Weight,
 )
-from circuit_distillation.parameters.tasks import by_task
 
 # Of transformers.SchedulerType those that need nothing but the number of steps.
 Schedule = Literal[

@@ -41,7 +41,9 @@ def validate(raw: dict[str, Any]) -> Parameters:
 
 
 def plain(block: Any) -> Any:
-    """A block of parameters as plain data, whether or not it has been made a model."""
+    """A block of parameters as plain data, whether or not it, or a part of it, has been made a model."""
+    if isinstance(block, dict):
+        return {name: plain(value) for name, value in block.items()}
     return block.model_dump() if isinstance(block, BaseModel) else block
 
 

@@ -6,14 +6,21 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from circuit_distillation.parameters.circuits import CircuitDiscovery, Evaluation
+from circuit_distillation.circuits.settings import Evaluation
+from circuit_distillation.parameters.circuits import CircuitDiscovery
 from circuit_distillation.parameters.data import DataGeneration
 from circuit_distillation.parameters.distillation import ARMS, Distillation, HeadMapping
-from circuit_distillation.parameters.family import Family, Pretraining, TeacherTuning
-from circuit_distillation.parameters.fields import CountOrZero, Name, Processes, Strict
-from circuit_distillation.parameters.loaded import FineTuning, HeldOut, Machine
+from circuit_distillation.parameters.models import (
+    FineTuning,
+    HeldOut,
+    Machine,
+    ModelFamily,
+    Pretraining,
+    TeacherTuning,
+)
 from circuit_distillation.parameters.study import ChosenSettings, Search, Sweeps
 from circuit_distillation.parameters.tasks import TaskName
+from circuit_distillation.ranges import CountOrZero, Name, Processes, Strict
 
 DataRoot = Annotated[
     str,
@@ -41,7 +48,7 @@ class Parameters(Strict):
     experiments: TwoNames | None
     data_root: DataRoot
     processes: Processes
-    family: Family
+    family: ModelFamily
     pretraining: Pretraining | None
     data_generation: DataGeneration
     teacher_tuning: TeacherTuning | None

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from circuit_distillation.grid import EXTRA_ARMS, ONE_RATE_ARMS, PAPER_ARMS
-from circuit_distillation.parameters.fields import Count, CountOrZero, Fraction, Name, Rate, Strict, Weight
+from circuit_distillation.ranges import Count, CountOrZero, Fraction, Name, Rate, Strict, Weight
 from circuit_distillation.study.names import SWEEPS
 
 Task = Literal["entity", "tom"]

@@ -6,14 +6,14 @@ from typing import Any, Literal, Optional
 
 from pydantic import create_model
 
-from circuit_distillation.parameters.fields import Strict
+from circuit_distillation.ranges import Strict
 from circuit_distillation.tasks.task import TASKS
 
 OF_THE_PAPER = ("entity", "tom")
 TaskName = Literal[tuple(TASKS)]
 
 
-def by_task(name: str, doc: str, *, others: Any, **kinds: Any) -> type[Strict]:
+def by_task(name: str, doc: str, *, others: Any = None, **kinds: Any) -> type[Strict]:
     """A block with an entry under the name of each task, of the kind given for it or else of `others`.
 
     Tasks that the paper does not have may lack an entry; they cannot be run then.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from circuit_distillation import grid
 from circuit_distillation.parameters.distillation import Distillation
-from circuit_distillation.parameters.loaded import FineTuning
+from circuit_distillation.parameters.models import FineTuning
 from circuit_distillation.parameters.run import Parameters
 from circuit_distillation.planning.memory import BYTES, Batch, inference_bytes, training_bytes
 from circuit_distillation.planning.shapes import Shape
@@ -24,9 +24,6 @@ PEAKS = {
     "H100": {"bf16": 989e12, "tf32": 494e12, "fp32": 67e12},
     "H200": {"bf16": 989e12, "tf32": 494e12, "fp32": 67e12},
 }
-# Tokens of an item and of its response: GOAT 115 million tokens for 1,746,300 items, Alpaca measured on 5,000
-# rows with Llama-3's tokenizer.
-CORPUS_TOKENS = {"entity": (66.0, 45.0), "tom": (104.0, 60.0)}
 # Tokens from the position of a stage to the end of the prompt; elsewhere half of the prompt.
 SUFFIX = {"last": 1, "query_label": 3}
 HALVE = (
@@ -101,7 +98,7 @@ def _n_prompts(run: Parameters, split: str) -> int:
 
 
 def _corpus_tokens(run: Parameters) -> tuple[float, float]:
-    return CORPUS_TOKENS.get(run.task, CORPUS_TOKENS["tom"])  # others: instructions too
+    return getattr(run.data_generation.corpus, run.task).tokens
 
 
 def _download(name: str, shape: Shape) -> Row:
@@ -154,7 +151,7 @@ def _tuning(run: Parameters, shapes: Mapping[str, Shape]) -> Iterator[Row]:
     batch = Batch(shared.micro_batch_size, own.max_tokens, n_unembedded)
     n_tokens = n_items(run) * own.epochs * tokens
     for role, shape in shapes.items():
-        method = getattr(shared.method, role)
+        method = shared.method.of(role)
         trained = shape.lora_parameters(shared.lora.rank, shared.lora.targets)
         remedy = "finetuning.micro_batch_size down, finetuning.gradient_checkpointing=true"
         if method == "full":

@@ -9,12 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from random import Random
+from typing import Annotated
+
+from pydantic import Field
 
 from .example import Content, Example, Piece, lay_out
 from .fresh import draw_fresh
 from .words import LETTERS, OBJECTS, signs, without
 
 TEMPLATE = "reordered"
+MOST_BOXES = len(LETTERS) - 2
+Boxes = Annotated[int, Field(strict=True, ge=2, le=MOST_BOXES)]
 
 
 def _scene_pieces(objects: Sequence[str], letters: Sequence[str]) -> list[Piece]:
@@ -35,11 +40,11 @@ class EntityTracking:
     name = "entity"
     title = "Entity tracking"
 
-    def __init__(self, n_boxes: int = 7, exclude_words: Sequence[str] = ()):
+    def __init__(self, n_boxes: Boxes = 7, exclude_words: tuple[str, ...] = ()):
         self.objects = without(OBJECTS, exclude_words)
         self.letters = without(LETTERS, exclude_words)
-        if not 2 <= n_boxes <= len(LETTERS) - 2:
-            raise ValueError(f"n_boxes must lie between 2 and {len(LETTERS) - 2}, not {n_boxes}.")
+        if not 2 <= n_boxes <= MOST_BOXES:
+            raise ValueError(f"n_boxes must lie between 2 and {MOST_BOXES}, not {n_boxes}.")
         if len(self.objects) < 2 * n_boxes or len(self.letters) < n_boxes + 2:
             raise ValueError(
                 f"{n_boxes} boxes need {2 * n_boxes} objects and {n_boxes + 2} letters, "

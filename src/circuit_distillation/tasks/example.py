@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 Piece = str | tuple[str, str]  # plain text, or (role, text)
 Content = tuple[str, ...]  # what a scene or story states, sorted: equal for two tellings of the same
@@ -51,6 +53,8 @@ def lay_out(pieces: Iterable[Piece], offset: int = 0) -> tuple[str, dict[str, tu
 
 def to_frame(examples: Sequence[Example]) -> pd.DataFrame:
     """One row an example; candidates as a list column, spans as JSON, so that Parquet can hold it."""
+    import pandas as pd
+
     rows = [
         vars(example) | {"candidates": list(example.candidates), "spans": json.dumps(example.spans)}
         for example in examples
@@ -58,8 +62,10 @@ def to_frame(examples: Sequence[Example]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[field.name for field in fields(Example)])
 
 
-def from_frame(frame: pd.DataFrame) -> list[Example]:
-    """The inverse of `to_frame`. ValueError names the columns that are missing."""
+def from_frame(frame: pd.DataFrame | list[Example]) -> list[Example]:
+    """The inverse of `to_frame`; examples stay. ValueError names the columns that are missing."""
+    if isinstance(frame, list):
+        return frame
     names = [field.name for field in fields(Example)]
     missing = [name for name in names if name not in frame.columns]
     if missing:

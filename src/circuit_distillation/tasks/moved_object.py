@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 from .example import Content, Example, Piece, lay_out
@@ -21,7 +22,7 @@ LEAST = {"names": 4, "containers": 4, "objects": 2}  # words that a story and it
 
 
 @dataclass(frozen=True)
-class Story:
+class MoveStory:
     """The owner and the mover, the object, its first and its second place."""
 
     template: str
@@ -68,7 +69,7 @@ class MovedObject:
     title = "False belief"
     prompts_a_group = 2
 
-    def __init__(self, exclude_words: Sequence[str] = ()):
+    def __init__(self, exclude_words: tuple[str, ...] = ()):
         lists = {"names": NAMES, "containers": CONTAINERS, "objects": OBJECTS}
         left = {kind: without(words, exclude_words) for kind, words in lists.items()}
         for kind, words in left.items():
@@ -82,22 +83,20 @@ class MovedObject:
         """`n_groups` stories of different content, owners away and present in turn, two questions each."""
         rng, used = Random(f"sally {seed}"), set(taken)
         templates = [list(VERBS)[index % len(VERBS)] for index in range(n_groups)]
-        stories = [
-            draw_fresh(lambda t=template: self._draw(rng, t), Story.content, used) for template in templates
-        ]
+        stories = [draw_fresh(partial(self._draw, rng, name), MoveStory.content, used) for name in templates]
         return [self._question(story, who) for story in stories for who in (0, 1)]
 
-    def _draw(self, rng: Random, template: str, avoid: Sequence[str] = ()) -> Story:
+    def _draw(self, rng: Random, template: str, avoid: Sequence[str] = ()) -> MoveStory:
         owner, mover = rng.sample(without(self.names, avoid), 2)
         first, second = rng.sample(without(self.containers, avoid), 2)
-        return Story(template, (owner, mover), rng.choice(without(self.objects, avoid)), (first, second))
+        return MoveStory(template, (owner, mover), rng.choice(without(self.objects, avoid)), (first, second))
 
-    def _question(self, story: Story, who: int) -> Example:
+    def _question(self, story: MoveStory, who: int) -> Example:
         text, _ = lay_out(story.pieces(0))
         group_id = "sally-" + hashlib.sha1(text.encode()).hexdigest()[:12]
         return self._example(story, who, group_id, f"{group_id}-{who + 1}")
 
-    def _example(self, story: Story, who: int, group_id: str, example_id: str) -> Example:
+    def _example(self, story: MoveStory, who: int, group_id: str, example_id: str) -> Example:
         prompt, spans = lay_out(story.pieces(who))
         cell, belief, places = story.cell(who), story.belief(who), story.containers
         return Example(example_id, group_id, self.name, story.template, cell, prompt, belief, places, spans)
@@ -134,8 +133,8 @@ class MovedObject:
         return signs([frame, *VERBS.values(), *self.words()])
 
 
-def _read_story(example: Example) -> Story:
+def _read_story(example: Example) -> MoveStory:
     names = example.text("name_1"), example.text("name_2")
-    return Story(
+    return MoveStory(
         example.template, names, example.text("object"), (example.candidates[0], example.candidates[1])
     )

@@ -5,8 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+from circuit_distillation.ranges import Count, Strict
+
 from .example import Content, Example
 from .task import Task
+
+
+class SplitSizes(Strict):
+    """Scenes or stories a split."""
+
+    train: Count
+    discovery: Count
+    means: Count
+    mapping: Count
+    validation: Count
+    test: Count
+
+
+SPLITS = tuple(SplitSizes.model_fields)
 
 
 def make_splits(task: Task, sizes: Mapping[str, int], seed: int) -> dict[str, list[Example]]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, get_type_hints
+
+from pydantic import create_model
+
+from circuit_distillation.ranges import Strict
 
 from .entity_tracking import EntityTracking
 from .example import Content, Example
@@ -37,6 +41,14 @@ class Task(Protocol):
 
 
 TASKS: dict[str, Any] = {"entity": EntityTracking, "tom": TheoryOfMind, "sally": MovedObject}
+
+
+def options_of(name: str) -> type[Strict]:
+    """The options of a task as settings: the arguments of its class with types, ranges and defaults."""
+    hints = get_type_hints(TASKS[name].__init__, include_extras=True)
+    arguments = inspect.signature(TASKS[name]).parameters.values()
+    fields: dict[str, Any] = {option.name: (hints[option.name], option.default) for option in arguments}
+    return create_model(f"{TASKS[name].__name__}Options", __base__=Strict, __doc__="Options.", **fields)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

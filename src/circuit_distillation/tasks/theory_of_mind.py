@@ -12,6 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator
 
 from .example import Content, Example, Piece, lay_out
 from .fresh import draw_fresh
@@ -97,6 +100,21 @@ def _read_story(example: Example) -> tuple[Story, int, int]:
     return story, names.index(example.text("query_name")), which
 
 
+def known_templates(templates: str | Sequence[str]) -> str | Sequence[str]:
+    """The same. ValueError for what is neither a mix of templates nor a list of some."""
+    known = MIXES if isinstance(templates, str) else TEMPLATES
+    names = [templates] if isinstance(templates, str) else list(templates)
+    if names and set(names) <= set(known):
+        return templates
+    raise ValueError(
+        f"{templates!r} is no mix of templates ({', '.join(MIXES)}) and no list of some of "
+        f"{', '.join(TEMPLATES)}"
+    )
+
+
+Templates = Annotated[Any, AfterValidator(known_templates)]  # as in `TheoryOfMind`
+
+
 class TheoryOfMind:
     """Belief stories with four questions each, every character about every container.
 
@@ -113,12 +131,13 @@ class TheoryOfMind:
 
     def __init__(
         self,
-        templates: str | Sequence[str] = "explicit",
-        instruction: str = "full",
-        corruption: str = "by_cell",
-        exclude_words: Sequence[str] = (),
+        templates: Templates = "explicit",
+        instruction: Literal[tuple(INSTRUCTIONS)] = "full",
+        corruption: Literal[CORRUPTIONS] = "by_cell",
+        exclude_words: tuple[str, ...] = (),
     ):
-        self.templates = self._checked_templates(templates)
+        known = known_templates(templates)
+        self.templates = MIXES[known] if isinstance(known, str) else tuple(known)
         if instruction not in INSTRUCTIONS:
             raise ValueError(f"instruction must be one of {', '.join(INSTRUCTIONS)}, not '{instruction}'.")
         if corruption not in CORRUPTIONS:
@@ -129,17 +148,6 @@ class TheoryOfMind:
         self.drinks = without(DRINKS, exclude_words)
         if len(self.names) < 8 or len(self.containers) < 4 or len(self.drinks) < 4:
             raise ValueError("Too few names, containers or drinks are left: exclude fewer words.")
-
-    @staticmethod
-    def _checked_templates(templates: str | Sequence[str]) -> tuple[str, ...]:
-        if isinstance(templates, str):
-            if templates not in MIXES:
-                raise ValueError(f"There is no mix of templates '{templates}': {', '.join(MIXES)}.")
-            return MIXES[templates]
-        unknown = [name for name in templates if name not in TEMPLATES]
-        if unknown or not templates:
-            raise ValueError(f"templates must name some of {', '.join(TEMPLATES)}, not {list(templates)}.")
-        return tuple(templates)
 
     def generate(self, n_groups: int, seed: int | str, taken: Iterable[Content] = ()) -> list[Example]:
         """`n_groups` stories, the templates in turn, four questions each: n_groups x 4 examples.

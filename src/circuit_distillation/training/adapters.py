@@ -4,20 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
-
-@dataclass(frozen=True)
-class LoraSettings:
-    """Low-rank adapters as Goat has them (Liu & Low, 2023)."""
-
-    rank: int = 64
-    alpha: float = 64.0
-    dropout: float = 0.05
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+from circuit_distillation.training.finetuning_settings import LoraSettings
 
 
 @contextmanager

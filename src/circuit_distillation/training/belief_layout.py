@@ -28,7 +28,7 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Layout:
+class StoryLayout:
     """Token ids of a template and the places of its slots, which hold the words of some example story."""
 
     story: np.ndarray  # [story position]
@@ -74,8 +74,8 @@ def word_ids(tokenizer, words: Sequence[str]) -> np.ndarray:
     return np.array([pieces[0] for pieces in ids])
 
 
-def read_layout(task: TheoryOfMind, tokenizer, template: str) -> Layout:
-    """Layout of a template from one example of the task; its spans give the slots."""
+def read_layout(task: TheoryOfMind, tokenizer, template: str) -> StoryLayout:
+    """StoryLayout of a template from one example of the task; its spans give the slots."""
     example = type(task)([template], instruction="full" if task.preamble else "none").generate(1, 0)[0]
     encoding = tokenizer(example.prompt, return_offsets_mapping=True)
     offsets = encoding["offset_mapping"]
@@ -98,7 +98,7 @@ def read_layout(task: TheoryOfMind, tokenizer, template: str) -> Layout:
             Slot(column(f"observed_{k}"), "name", seen.observed),
         ]
     ids = np.array(encoding["input_ids"])
-    return Layout(
+    return StoryLayout(
         story=ids[:n_story],
         question=ids[n_story:],
         slots=tuple(slots),

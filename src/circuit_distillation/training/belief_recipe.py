@@ -11,7 +11,6 @@ every visibility and order, with the ``observer`` label.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,55 +26,16 @@ from circuit_distillation.training.packed_instructions import instruction_sample
 from circuit_distillation.training.packing import PackedBatch, target_results
 from circuit_distillation.training.pretraining import StopRule, TrainSettings
 from circuit_distillation.training.recipe import Phase
+from circuit_distillation.training.recipe_settings import RecipeSettings, in_domain_prompts
 
 TEST_TEMPLATES = MIXES["explicit"]  # the task's default mix
 BASE_SCAFFOLD = tuple(name for name in SCAFFOLD if name != "observer")
 
 
-@dataclass(frozen=True)
-class BeliefPretraining:
-    """Settings of one role's base model; the parameter file says where each number is from."""
-
-    base_templates: dict[str, float]
-    learning_rate: float
-    stories_per_step: int
-    lasso: float
-    log_lasso: bool
-    consolidation_steps: int
-    consolidation_lasso: float
-    learned_accuracy: float
-    min_steps: int
-    max_steps: int
-    validation_prompts: int
-
-
-@dataclass(frozen=True)
-class BeliefTuning:
-    """Settings of one role's tuned model."""
-
-    tuning_templates: dict[str, float]
-    learning_rate: float
-    corpus_batch: int
-    corpus_only_steps: int
-    response_weight: float
-    in_domain_share: float
-    lasso: float
-    target_accuracy: float
-    must_reach_target: bool
-    constant_steps: int
-    min_steps: int
-    max_steps: int
-    validation_prompts: int
-
-    def __post_init__(self) -> None:
-        if not 0 < self.in_domain_share <= 0.5:
-            raise ValueError(f"in_domain_share must be above 0 and at most 0.5, got {self.in_domain_share}")
-
-
 class BeliefRecipe:
-    """The recipe of task ``tom``; ``settings`` holds a block ``common`` and one block a role."""
+    """The recipe of task ``tom``, with the settings `BeliefPretraining` or `BeliefTuning`."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: RecipeSettings) -> None:
         self.settings = settings
         self.task = TheoryOfMind("all", instruction="none")
 
@@ -85,7 +45,7 @@ class BeliefRecipe:
 
     def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
         """*Learn* every cell of the base templates; *consolidate* where few heads must carry that."""
-        s = BeliefPretraining(**self.settings["common"], **self.settings[role])
+        s, own = self.settings.common, self.settings.of(role)
         packer = BeliefPacker(self.task, tokenizer, s.base_templates, BASE_SCAFFOLD)
         learned = StopRule(
             worst_cell_on(BeliefPacker(self.task, tokenizer, s.base_templates), seed),
@@ -96,11 +56,11 @@ class BeliefRecipe:
             n_final=s.validation_prompts,
         )
         stories = belief_sampler(packer, s.stories_per_step)
-        learning = TrainSettings(s.learning_rate, s.max_steps, s.lasso, seed, log_lasso=s.log_lasso)
+        learning = TrainSettings(own.learning_rate, s.max_steps, s.lasso, seed, log_lasso=own.log_lasso)
         phases = [Phase("learn", stories, learning, learned)]
-        if s.consolidation_steps:
-            rate, steps, gamma = s.learning_rate, s.consolidation_steps, s.consolidation_lasso
-            settings = TrainSettings(rate, steps, gamma, seed + 1, log_lasso=s.log_lasso)
+        if own.consolidation_steps:
+            rate, steps, gamma = own.learning_rate, own.consolidation_steps, s.consolidation_lasso
+            settings = TrainSettings(rate, steps, gamma, seed + 1, log_lasso=own.log_lasso)
             phases.append(Phase("consolidate", stories, settings))
         return phases
 
@@ -108,14 +68,13 @@ class BeliefRecipe:
         self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
     ) -> list[Phase]:
         """Instructions and stories in one mixture; with ``corpus_only`` instructions alone."""
-        s = BeliefTuning(**self.settings["common"], **self.settings[role])
+        s, own = self.settings.common, self.settings.of(role)
         instruction_batch = instruction_sampler(tokenizer, corpus, s.corpus_batch, s.response_weight)
         if corpus_only:
-            settings = TrainSettings(s.learning_rate, s.corpus_only_steps, s.lasso, seed + 3)
+            settings = TrainSettings(own.learning_rate, s.corpus_only_steps, own.lasso, seed + 3)
             return [Phase("instructions", instruction_batch, settings)]
         packer = BeliefPacker(self.task, tokenizer, s.tuning_templates, SCAFFOLD)
-        # an in-domain share of p means p / (1 - p) prompts for every instruction; a story holds four prompts
-        n_stories = int(s.corpus_batch * s.in_domain_share / (1 - s.in_domain_share) / len(QUESTIONS))
+        n_stories = int(in_domain_prompts(s.corpus_batch, s.in_domain_share) / len(QUESTIONS))
         belief_batch = belief_sampler(packer, n_stories)
 
         def mixture(rng: np.random.Generator) -> list[PackedBatch]:
@@ -123,15 +82,15 @@ class BeliefRecipe:
 
         reached = StopRule(
             worst_cell_on(BeliefPacker(self.task, tokenizer, equal_shares(TEST_TEMPLATES)), seed),
-            s.target_accuracy,
+            own.target_accuracy,
             every=20,
             first_step=s.min_steps,
             n_coarse=400,
             n_final=s.validation_prompts,
-            required=s.must_reach_target,
+            required=own.must_reach_target,
         )
-        rate, steps = s.learning_rate, s.max_steps
-        settings = TrainSettings(rate, steps, s.lasso, seed + 4, constant_steps=s.constant_steps)
+        rate, steps = own.learning_rate, own.max_steps
+        settings = TrainSettings(rate, steps, own.lasso, seed + 4, constant_steps=s.constant_steps)
         return [Phase("mixture", mixture, settings, reached)]
 
     def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
@@ -139,7 +98,7 @@ class BeliefRecipe:
 
         720 stories, and 100 of each template; fewer where the parameters ask for few validation prompts.
         """
-        n_prompts = self.settings["common"]["validation_prompts"]
+        n_prompts = self.settings.common.validation_prompts
         packer = BeliefPacker(self.task, tokenizer, equal_shares(TEST_TEMPLATES))
         by_cell = cell_accuracies(model, packer, min(720, n_prompts), seed + 7)
         scores = {"accuracy": float(np.mean(list(by_cell.values()))), **by_cell}

@@ -9,7 +9,6 @@ of 0.76 is left); then a *mixture* with scenes of full size, until the wanted ac
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,58 +21,16 @@ from circuit_distillation.training.packed_instructions import instruction_sample
 from circuit_distillation.training.packing import PackedBatch
 from circuit_distillation.training.pretraining import Sampler, StopRule, TrainSettings, answer_accuracy
 from circuit_distillation.training.recipe import Phase
+from circuit_distillation.training.recipe_settings import RecipeSettings, in_domain_prompts
 
 FULL_SIZE = 7  # boxes of the task
 SMALL_SIZES = (2, 3)  # boxes of the scenes that the task is first learned on
 
 
-@dataclass(frozen=True)
-class EntityPretraining:
-    """Settings of one role's base model; the parameter file says where each number is from."""
-
-    learning_rate: float
-    scaffold_layer: int
-    target_accuracy: float
-    learned_accuracy: float
-    max_learning_steps: int
-    learning_lasso: float
-    consolidation_steps: int
-    consolidation_boxes: int
-    lasso: float
-    calibration_learning_rate: float
-    max_calibration_steps: int
-    tokens_per_step: int
-    validation_prompts: int
-
-
-@dataclass(frozen=True)
-class EntityTuning:
-    """Settings of one role's tuned model."""
-
-    corpus_learning_rate: float
-    corpus_steps: int
-    corpus_batch: int
-    corpus_lasso: float
-    rehearsal_share: float
-    mixture_learning_rate: float
-    max_mixture_steps: int
-    in_domain_share: float
-    lasso: float
-    scaffold_layer: int
-    target_accuracy: float
-    validation_prompts: int
-
-    def __post_init__(self) -> None:
-        for name in ("rehearsal_share", "in_domain_share"):
-            share = getattr(self, name)
-            if not 0 < share <= 0.5:
-                raise ValueError(f"{name} must be above 0 and at most 0.5, got {share}")
-
-
 class EntityRecipe:
-    """The recipe of task ``entity``; ``settings``: parameters, ``common`` and a block a role."""
+    """The recipe of task ``entity``, with the settings `EntityPretraining` or `EntityTuning`."""
 
-    def __init__(self, settings: dict[str, Any]) -> None:
+    def __init__(self, settings: RecipeSettings) -> None:
         self.settings = settings
 
     def words(self) -> list[str]:
@@ -82,21 +39,21 @@ class EntityRecipe:
 
     def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
         """Learn, consolidate, calibrate."""
-        s = EntityPretraining(**self.settings["common"], **self.settings[role])
+        s, own = self.settings.common, self.settings.of(role)
         packer = EntityPacker(tokenizer, FULL_SIZE)
 
         def scenes(largest: int) -> Sampler:
             sizes = range(2, largest + 1)
             return scene_sampler(
-                packer, sizes, s.scaffold_layer, lambda k: s.tokens_per_step // packer.packed_length(k)
+                packer, sizes, own.scaffold_layer, lambda k: s.tokens_per_step // packer.packed_length(k)
             )
 
         at_small_size = accuracy_on(packer, SMALL_SIZES[-1], seed)
         learned = StopRule(at_small_size, s.learned_accuracy, every=25, n_final=1000)
         at_full_size = accuracy_on(packer, FULL_SIZE, seed)
-        calibrated = full_size_stop(at_full_size, s)
-        learning = TrainSettings(s.learning_rate, s.max_learning_steps, s.learning_lasso, seed)
-        consolidation = TrainSettings(s.learning_rate, s.consolidation_steps, s.lasso, seed + 1)
+        calibrated = full_size_stop(at_full_size, own.target_accuracy, s.validation_prompts)
+        learning = TrainSettings(own.learning_rate, s.max_learning_steps, s.learning_lasso, seed)
+        consolidation = TrainSettings(own.learning_rate, s.consolidation_steps, s.lasso, seed + 1)
         rate, steps = s.calibration_learning_rate, s.max_calibration_steps
         calibration = TrainSettings(rate, steps, s.lasso, seed + 2, warmup_steps=10)
         return [
@@ -109,7 +66,7 @@ class EntityRecipe:
         self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
     ) -> list[Phase]:
         """Arithmetic with a rehearsal, then the mixture; with ``corpus_only`` arithmetic and nothing else."""
-        s = EntityTuning(**self.settings["common"], **self.settings[role])
+        s, own = self.settings.common, self.settings.of(role)
         packer = EntityPacker(tokenizer, FULL_SIZE)
         arithmetic_batch = instruction_sampler(tokenizer, corpus, s.corpus_batch)
         settings = TrainSettings(s.corpus_learning_rate, s.corpus_steps, s.corpus_lasso, seed + 3)
@@ -117,14 +74,14 @@ class EntityRecipe:
             return [Phase("arithmetic", arithmetic_batch, settings)]
 
         def mixed(share: float, sizes: Sequence[int]) -> Sampler:
-            n_prompts = s.corpus_batch * share / (1 - share)  # a share p: p / (1 - p) for an instruction
-            scenes = scene_sampler(packer, sizes, s.scaffold_layer, lambda k: int(n_prompts / k))
+            n_prompts = in_domain_prompts(s.corpus_batch, share)
+            scenes = scene_sampler(packer, sizes, own.scaffold_layer, lambda k: int(n_prompts / k))
             return lambda rng: [*arithmetic_batch(rng), *scenes(rng)]
 
         rate, steps = s.mixture_learning_rate, s.max_mixture_steps
         mixture = TrainSettings(rate, steps, s.lasso, seed + 4, warmup_steps=10)
         at_full_size = accuracy_on(packer, FULL_SIZE, seed)
-        reached = full_size_stop(at_full_size, s)
+        reached = full_size_stop(at_full_size, own.target_accuracy, s.validation_prompts)
         return [
             Phase("arithmetic", mixed(s.rehearsal_share, SMALL_SIZES), settings),
             Phase("mixture", mixed(s.in_domain_share, [FULL_SIZE]), mixture, reached),
@@ -132,15 +89,13 @@ class EntityRecipe:
 
     def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
         """Accuracy on fresh scenes of full size, as many prompts as decide the stop."""
-        packer, n_prompts = EntityPacker(tokenizer, FULL_SIZE), self.settings["common"]["validation_prompts"]
+        packer, n_prompts = EntityPacker(tokenizer, FULL_SIZE), self.settings.common.validation_prompts
         return {"accuracy": accuracy_on(packer, FULL_SIZE, seed + 7)(model, n_prompts)}
 
 
-def full_size_stop(accuracy: Callable[[Any, int], float], s: EntityPretraining | EntityTuning) -> StopRule:
+def full_size_stop(accuracy: Callable[[Any, int], float], target: float, n_final: int) -> StopRule:
     """Stops close to the target: a look every two steps once it is near."""
-    return StopRule(
-        accuracy, s.target_accuracy, every=2, n_final=s.validation_prompts, coarse_margin=0.015, far=0.1
-    )
+    return StopRule(accuracy, target, every=2, n_final=n_final, coarse_margin=0.015, far=0.1)
 
 
 def scene_sampler(

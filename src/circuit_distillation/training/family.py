@@ -15,13 +15,15 @@ from typing import Any
 import torch
 
 from circuit_distillation.models.loading import Checkpoint, load_checkpoint, save_checkpoint
-from circuit_distillation.models.mini import MINI_SIZES, build_model, build_tokenizer
+from circuit_distillation.models.mini import build_model, build_tokenizer
+from circuit_distillation.models.mini_sizes import MINI_SIZES
 from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.training.belief_recipe import BeliefRecipe
 from circuit_distillation.training.corpus_scores import corpus_scores
 from circuit_distillation.training.entity_recipe import EntityRecipe
 from circuit_distillation.training.prompt_recipe import PromptRecipe
 from circuit_distillation.training.recipe import Recipe, run_phases
+from circuit_distillation.training.recipe_settings import RecipeSettings
 
 Record = dict[str, Any]
 # What is tuned: name -> (role, corpus alone); the longest first, so that no worker is left alone at the end.
@@ -31,19 +33,17 @@ TUNED = {
     "medium": ("medium", False),
     "small": ("small", False),
 }
-RECIPES: dict[str, Callable[[dict[str, Any]], Recipe]] = {"entity": EntityRecipe, "tom": BeliefRecipe}
+RECIPES: dict[str, Callable[..., Recipe]] = {"entity": EntityRecipe, "tom": BeliefRecipe}
 
 
-def recipe_of(task: str, parameters: dict[str, Any]) -> Recipe:
-    """The recipe of a task, its own or that for any prompts, from its block of the parameters."""
-    if task not in parameters:
-        raise ValueError(f"no parameters for task {task!r}: there are some for {', '.join(parameters)}")
-    return RECIPES[task](parameters[task]) if task in RECIPES else PromptRecipe(task, parameters[task])
+def recipe_of(task: str, settings: RecipeSettings) -> Recipe:
+    """The recipe of a task, its own or that for any prompts."""
+    return RECIPES[task](settings) if task in RECIPES else PromptRecipe(task, settings)
 
 
-def pretrain(task: str, role: str, seed: int, parameters: dict[str, Any]) -> tuple[Checkpoint, Record]:
+def pretrain(task: str, role: str, seed: int, settings: RecipeSettings) -> tuple[Checkpoint, Record]:
     """One base model from scratch, with its accuracies on fresh prompts and a summary of every phase."""
-    recipe = recipe_of(task, parameters)
+    recipe = recipe_of(task, settings)
     tokenizer = build_tokenizer(recipe.words())
     model = build_model(role, tokenizer, role_seed(role, seed))
     started = time.perf_counter()
@@ -57,13 +57,13 @@ def tune(
     task: str,
     role: str,
     seed: int,
-    parameters: dict[str, Any],
+    settings: RecipeSettings,
     corpus: Sequence[Instruction],
     held_out: Mapping[str, Sequence[Instruction]],
     corpus_only: bool = False,
 ) -> tuple[Checkpoint, Record]:
     """Tune a base in place on the corpus and (unless ``corpus_only``) at most half in-domain prompts."""
-    recipe = recipe_of(task, parameters)
+    recipe = recipe_of(task, settings)
     model, tokenizer = base.model, base.tokenizer
     started = time.perf_counter()
     label = f"tuned {role}{' (corpus alone)' if corpus_only else ''}"
@@ -79,10 +79,10 @@ def role_seed(role: str, seed: int) -> int:
     return 1000 * seed + list(MINI_SIZES).index(role)
 
 
-def pretrain_family(task: str, seed: int, parameters: dict[str, Any]) -> tuple:
+def pretrain_family(task: str, seed: int, settings: RecipeSettings, max_workers: int) -> tuple:
     """Base models small, medium and large, and the record of all three, one process a role."""
-    jobs = {role: partial(pretrain, task, role, seed, parameters) for role in reversed(MINI_SIZES)}
-    results = side_by_side(jobs, parameters["max_workers"])
+    jobs = {role: partial(pretrain, task, role, seed, settings) for role in reversed(MINI_SIZES)}
+    results = side_by_side(jobs, max_workers)
     record = {"task": task, "seed": seed, "roles": {role: results[role][1] for role in MINI_SIZES}}
     return *(results[role][0] for role in MINI_SIZES), record
 
@@ -91,9 +91,10 @@ def tune_family(
     bases: dict[str, Checkpoint],
     corpus: Sequence[Instruction],
     held_out: Mapping[str, Sequence[Instruction]],
-    parameters: dict[str, Any],
+    settings: RecipeSettings,
     task: str,
     seed: int,
+    max_workers: int,
 ) -> tuple:
     """Tuned small, medium and large, the large one tuned on the corpus alone, and the record of all four."""
     with tempfile.TemporaryDirectory() as folder:
@@ -101,9 +102,9 @@ def tune_family(
         for name, (role, corpus_only) in TUNED.items():
             path = Path(folder) / name
             save_checkpoint(bases[role], path)
-            common = (task, role, seed, parameters, corpus, held_out)
+            common = (task, role, seed, settings, corpus, held_out)
             jobs[name] = partial(_tune_stored, path, *common, corpus_only)
-        results = side_by_side(jobs, parameters["max_workers"])
+        results = side_by_side(jobs, max_workers)
     record = {"task": task, "seed": seed, "models": {name: results[name][1] for name in TUNED}}
     return *(results[name][0] for name in (*MINI_SIZES, "corpus_only")), record
 

@@ -8,9 +8,9 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +18,8 @@ from tqdm.auto import tqdm
 
 from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.models.loading import model_hash
-from circuit_distillation.training.adapters import LoraSettings, adapted
+from circuit_distillation.training.adapters import adapted
+from circuit_distillation.training.finetuning_settings import FineTuneSettings
 from circuit_distillation.training.float_weights import trained_in_float32
 from circuit_distillation.training.packed_instructions import PromptAndResponse
 from circuit_distillation.training.run_checkpoint import Progress, RunCheckpoint
@@ -34,27 +35,6 @@ from circuit_distillation.training.tuning_tokens import (
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
-
-
-@dataclass(frozen=True)
-class FineTuneSettings:
-    """Recipe of one model; the parameter file says where each number is from."""
-
-    method: Literal["full", "lora"]
-    epochs: int  # passes over the corpus
-    batch_size: int  # items a step
-    max_tokens: int  # longer items are left out
-    warmup_steps: int
-    learning_rate: float = 2e-5
-    schedule: str = "cosine"  # a name of transformers.SchedulerType
-    weight_decay: float = 0.0
-    clip_norm: float = 1.0
-    micro_batch_size: int = 16  # items in one forward
-    precision: Literal["fp32", "bf16"] = "bf16"  # bf16: autocast
-    gradient_checkpointing: bool = False
-    checkpoint_every: int = 200  # steps
-    lora: LoraSettings = field(default_factory=LoraSettings)
-    seed: int = 0  # order of the items, adapters, dropout
 
 
 @dataclass(frozen=True)
@@ -259,5 +239,5 @@ class _Run:
 
 def _fingerprint(model: nn.Module, corpus: TuningTokens, settings: FineTuneSettings) -> str:
     """SHA-256 over all that determines a run."""
-    text = json.dumps([model_hash(model), corpus.digest(), asdict(settings)], sort_keys=True)
+    text = json.dumps([model_hash(model), corpus.digest(), settings.model_dump()], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]

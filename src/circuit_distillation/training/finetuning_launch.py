@@ -12,7 +12,8 @@ from torch import nn
 
 from circuit_distillation.compute.processes import ModelOnDisk, run_in_processes
 from circuit_distillation.storage.tensors import read_tensors, write_tensors
-from circuit_distillation.training.finetuning import FineTuneSettings, Tuning, finetune
+from circuit_distillation.training.finetuning import Tuning, finetune
+from circuit_distillation.training.finetuning_settings import FineTuneSettings
 from circuit_distillation.training.packed_instructions import PromptAndResponse
 from circuit_distillation.training.sharding import whole_state_dict
 

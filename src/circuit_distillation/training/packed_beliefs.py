@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from circuit_distillation.tasks.theory_of_mind import UNKNOWN, TheoryOfMind
-from circuit_distillation.training.belief_layout import CELLS, QUESTIONS, Layout, read_layout, word_ids
+from circuit_distillation.training.belief_layout import CELLS, QUESTIONS, StoryLayout, read_layout, word_ids
 from circuit_distillation.training.packing import PADDING_BLOCK, PackedBatch, Target
 
 # Target → (layers before its early exit, the words its softmax is restricted to).
@@ -121,7 +121,7 @@ class BeliefPacker:
         arrays = (torch.from_numpy(array) for array in (page.input_ids, page.position_ids, page.block))
         return PackedBatch(*arrays, self._targets(page.labels()))
 
-    def _write_story(self, page: Page, layout: Layout, stories: Stories, rows: np.ndarray) -> None:
+    def _write_story(self, page: Page, layout: StoryLayout, stories: Stories, rows: np.ndarray) -> None:
         page.write(rows, 0, layout.story, 0, block=0)
         for slot in layout.slots:
             page.input_ids[rows, slot.column] = getattr(stories, slot.kind)[rows, slot.index]
@@ -133,7 +133,9 @@ class BeliefPacker:
         for column, seen in zip(layout.verbs, layout.observations, strict=True):
             page.label("observer", rows, column, stories.name[rows, seen.observer])
 
-    def _write_question(self, page: Page, layout: Layout, stories: Stories, rows: np.ndarray, k: int) -> None:
+    def _write_question(
+        self, page: Page, layout: StoryLayout, stories: Stories, rows: np.ndarray, k: int
+    ) -> None:
         who, which = QUESTIONS[k]
         start = len(layout.story) + k * len(layout.question)
         at_name, at_container = start + layout.query_name, start + layout.query_container

@@ -19,7 +19,7 @@ from circuit_distillation.training.packing import PackedBatch, Target
 
 
 @dataclass(frozen=True)
-class Layout:
+class SceneLayout:
     """Where things are in a prompt of n boxes."""
 
     prompt: Tensor  # [position] token ids of some prompt
@@ -28,12 +28,12 @@ class Layout:
     scene_length: int  # tokens before the letter in question
 
 
-def prompt_layout(tokenizer, n_boxes: int) -> Layout:
-    """Layout of the task's prompts of ``n_boxes`` boxes under a fast tokenizer."""
+def prompt_layout(tokenizer, n_boxes: int) -> SceneLayout:
+    """SceneLayout of the task's prompts of ``n_boxes`` boxes under a fast tokenizer."""
     example = EntityTracking(n_boxes).generate(1, seed=0)[0]
     encoding = tokenizer(example.prompt)
     column = {role: encoding.char_to_token(start) for role, (start, _) in example.spans.items()}
-    return Layout(
+    return SceneLayout(
         prompt=torch.tensor(encoding.input_ids),
         object_cols=torch.tensor([column[f"object_{slot + 1}"] for slot in range(n_boxes)]),
         letter_cols=torch.tensor([column[f"box_{slot + 1}"] for slot in range(n_boxes)]),

@@ -7,9 +7,7 @@ Tuned models see instructions, and at most half prompts of the task.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -24,43 +22,16 @@ from circuit_distillation.training.packed_instructions import (
 from circuit_distillation.training.packing import PackedBatch
 from circuit_distillation.training.pretraining import StopRule, TrainSettings, answer_accuracy
 from circuit_distillation.training.recipe import Phase
+from circuit_distillation.training.recipe_settings import Marked, RecipeSettings, in_domain_prompts
 
 LARGEST_SEED = 2**31
 ROWS = 200  # prompts in one forward pass of an evaluation
 
 
-@dataclass(frozen=True)
-class PromptPretraining:
-    """Settings of one role's base model; accuracies are over the whole vocabulary."""
-
-    learning_rate: float
-    target_accuracy: float
-    must_reach_target: bool
-    prompts_per_step: int
-    lasso: float
-    max_steps: int
-    validation_prompts: int
-
-
-@dataclass(frozen=True)
-class PromptTuning:
-    """Settings of one role's tuned model; `in_domain_share` is that of the task's prompts in the mixture."""
-
-    learning_rate: float
-    target_accuracy: float
-    must_reach_target: bool
-    corpus_batch: int
-    corpus_only_steps: int
-    in_domain_share: float
-    lasso: float
-    max_steps: int
-    validation_prompts: int
-
-
 class PromptRecipe:
-    """The recipe of any task; ``settings`` holds a block ``common`` and one block a role."""
+    """The recipe of any task, with the settings `PromptPretraining` or `PromptTuning`."""
 
-    def __init__(self, task: str, settings: dict[str, Any]) -> None:
+    def __init__(self, task: str, settings: RecipeSettings) -> None:
         self.task, self.settings = get_task(task), settings
 
     def words(self) -> list[str]:
@@ -69,32 +40,31 @@ class PromptRecipe:
 
     def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
         """Prompts until the mark of the role is reached."""
-        s = PromptPretraining(**self.settings["common"], **self.settings[role])
-        settings = TrainSettings(s.learning_rate, s.max_steps, s.lasso, seed)
+        s, own = self.settings.common, self.settings.of(role)
+        settings = TrainSettings(own.learning_rate, s.max_steps, s.lasso, seed)
         sample = self._sampler(tokenizer, s.prompts_per_step)
-        return [Phase("prompts", sample, settings, self._mark(tokenizer, s, seed))]
+        return [Phase("prompts", sample, settings, self._mark(tokenizer, own, seed))]
 
     def tuning(
         self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
     ) -> list[Phase]:
         """Instructions and prompts in one mixture; with ``corpus_only`` instructions alone."""
-        s = PromptTuning(**self.settings["common"], **self.settings[role])
+        s, own = self.settings.common, self.settings.of(role)
         of_corpus = instruction_sampler(tokenizer, corpus, s.corpus_batch)
         if corpus_only:
-            settings = TrainSettings(s.learning_rate, s.corpus_only_steps, s.lasso, seed + 3)
+            settings = TrainSettings(own.learning_rate, s.corpus_only_steps, s.lasso, seed + 3)
             return [Phase("instructions", of_corpus, settings)]
-        # an in-domain share of p means p / (1 - p) prompts for every instruction
-        of_task = self._sampler(tokenizer, int(s.corpus_batch * s.in_domain_share / (1 - s.in_domain_share)))
+        of_task = self._sampler(tokenizer, int(in_domain_prompts(s.corpus_batch, s.in_domain_share)))
 
         def mixture(rng: np.random.Generator) -> list[PackedBatch]:
             return [*of_corpus(rng), *of_task(rng)]
 
-        settings = TrainSettings(s.learning_rate, s.max_steps, s.lasso, seed + 4)
-        return [Phase("mixture", mixture, settings, self._mark(tokenizer, s, seed))]
+        settings = TrainSettings(own.learning_rate, s.max_steps, s.lasso, seed + 4)
+        return [Phase("mixture", mixture, settings, self._mark(tokenizer, own, seed))]
 
     def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
         """Full-vocabulary accuracy on fresh prompts, overall and by cell."""
-        examples = self._draw(self.settings["common"]["validation_prompts"], f"fresh {seed}")
+        examples = self._draw(self.settings.common.validation_prompts, f"fresh {seed}")
         scores = {"accuracy": answer_accuracy(model, _batches(tokenizer, examples))}
         for cell in sorted({example.cell for example in examples}):
             of_cell = [example for example in examples if example.cell == cell]
@@ -110,18 +80,20 @@ class PromptRecipe:
 
         return sample
 
-    def _mark(self, tokenizer, s: PromptPretraining | PromptTuning, seed: int) -> StopRule:
+    def _mark(self, tokenizer, own: Marked, seed: int) -> StopRule:
+        n_prompts = self.settings.common.validation_prompts
+
         @cache
         def validation() -> list[PackedBatch]:
-            return _batches(tokenizer, self._draw(s.validation_prompts, f"validation {seed}"))
+            return _batches(tokenizer, self._draw(n_prompts, f"validation {seed}"))
 
         return StopRule(
             lambda model, n: answer_accuracy(model, validation(), n),
-            s.target_accuracy,
+            own.target_accuracy,
             every=20,
-            n_coarse=min(400, s.validation_prompts),
-            n_final=s.validation_prompts,
-            required=s.must_reach_target,
+            n_coarse=min(400, n_prompts),
+            n_final=n_prompts,
+            required=own.must_reach_target,
         )
 
 

@@ -20,10 +20,8 @@ def discover_circuit(
     """Head scores by stage and the circuit, by path patching (entity tracking) or mean ablation (beliefs)."""
     from circuit_distillation.circuits.search import find_circuit
     from circuit_distillation.models.loading import model_hash
-    from circuit_distillation.tasks.example import from_frame
 
-    settings = getattr(parameters, task).model_dump()
-    prompts = (from_frame(split) for split in (discovery, corrupted, means))
+    prompts, settings = (discovery, corrupted, means), getattr(parameters, task)
     options = {"n_processes": parameters.processes, "work_folder": unfinished, "progress": True}
     scores, circuit = find_circuit(checkpoint, *prompts, settings, **options)
     track_cost("discovery", role, arm, circuit["cost"])
@@ -34,11 +32,8 @@ def discover_circuit(
 def measure_ablation(checkpoint, mapping, means, processes: int, role: dict, arm: str) -> tuple:
     """Effect of ablating each head on every mapping prompt, and every head's output at the last token."""
     from circuit_distillation.circuits.effects import ablation_frames
-    from circuit_distillation.tasks.example import from_frame
 
-    prompts = (from_frame(split) for split in (mapping, means))
-    options = {"n_processes": processes, "progress": True}
-    effects, features = ablation_frames(checkpoint, *prompts, **options)
+    effects, features = ablation_frames(checkpoint, mapping, means, n_processes=processes, progress=True)
     track_cost("ablation", role, arm, effects.attrs["cost"])
     return effects, features
 
@@ -47,9 +42,7 @@ def evaluate_circuit(checkpoint, circuit: dict, test, means, n_random: int, seed
     """Test predictions of the full model, the discovered circuit and random circuits of its size."""
     from circuit_distillation.circuits.predictions import prediction_frame
     from circuit_distillation.models.loading import check_same_model
-    from circuit_distillation.tasks.example import from_frame
 
     check_same_model(checkpoint.model, circuit["model_hash"], "the circuit", "circuit_discovery")
     heads = [tuple(head) for head in circuit["heads"]]
-    prompts = from_frame(test), from_frame(means)
-    return prediction_frame(checkpoint, *prompts, heads, n_random, seed, progress=True)
+    return prediction_frame(checkpoint, test, means, heads, n_random, seed, progress=True)

@@ -4,11 +4,11 @@ from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation import grid
 from circuit_distillation.pipelines.data_generation.nodes import (
-    SPLITS,
     generate_corpus,
     generate_examples,
     generate_examples_for_models,
 )
+from circuit_distillation.tasks.splits import SPLITS
 
 
 def create_pipeline() -> Pipeline:

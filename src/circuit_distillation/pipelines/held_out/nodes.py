@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuit_distillation.parameters.loaded import HeldOut
+from circuit_distillation.parameters import plain
+from circuit_distillation.parameters.models import HeldOut
+from circuit_distillation.tasks.held_out import read_held_out
+from circuit_distillation.tasks.state_changes import state_change_scenes
 
 FILES = ("bigtom", "tomi", "hitom")
 
@@ -14,8 +17,6 @@ def score_held_out(checkpoint, parameters: HeldOut, seed: int):
     import pandas as pd
 
     from circuit_distillation.models.likelihood import choice_frame
-    from circuit_distillation.tasks.held_out import read_held_out
-    from circuit_distillation.tasks.state_changes import state_change_scenes
 
     paths = {name: getattr(parameters, name) for name in FILES}
     sets = {name: read_held_out(path, seed) for name, path in paths.items() if path is not None}
@@ -32,7 +33,6 @@ def tabulate_held_out(parameters: dict[str, Any], **stored):
     """Accuracy of every model by set and condition, by item and by whole group, beside guessing."""
     import pandas as pd
 
-    from circuit_distillation.parameters import plain
     from circuit_distillation.reporting.arms import row_name
 
     labels = {name: role["label"] for name, role in plain(parameters["family"])["roles"].items()}

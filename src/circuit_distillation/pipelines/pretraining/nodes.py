@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from circuit_distillation.parameters.models import Pretraining
 
 
-def pretrain_bases(parameters: dict[str, Any], task: str, seed: int) -> tuple:
+def pretrain_bases(parameters: Pretraining, task: str, seed: int) -> tuple:
     """Base models small, medium, large, and the record of their training."""
     from circuit_distillation.training.family import pretrain_family
 
-    return pretrain_family(task, seed, parameters)
+    return pretrain_family(task, seed, getattr(parameters, task), parameters.max_workers)

@@ -8,6 +8,7 @@ from typing import Any
 from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters import plain
 from circuit_distillation.pipelines.tracking import going_on
+from circuit_distillation.tasks.example import to_frame
 from circuit_distillation.tasks.task import TASKS
 from circuit_distillation.training.draws import draw_name
 
@@ -48,7 +49,7 @@ def collect_results(test, task: str, seed: int, experiment: str, training_seed: 
                 experiment=draw_name(experiment, training_seed),
                 model=role,
                 arm=arm,
-                examples=test,
+                examples=to_frame(test),
                 measured=_trained_shares(history),
             )
         )

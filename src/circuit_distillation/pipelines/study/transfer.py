@@ -63,7 +63,7 @@ def measure_transfer(
     task = run["task"]
     prompts = (from_frame(split) for split in (discovery, corrupted, means))
     how = {"n_processes": parameters.processes, "progress": True}
-    _, circuit = find_circuit(student, *prompts, getattr(parameters, task).model_dump(), **how)
+    _, circuit = find_circuit(student, *prompts, getattr(parameters, task), **how)
     of_task = getattr(data.task_options, task).model_dump(), getattr(data.groups, task).validation
     familiar = prompts_of(FAMILIAR, task, *of_task, f"{run['seed']} familiar")
     novel = prompts_of(NOVEL, task, *of_task, f"{run['seed']} novel")

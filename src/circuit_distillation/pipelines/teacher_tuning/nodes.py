@@ -5,12 +5,12 @@ from __future__ import annotations
 import shutil
 from typing import Any
 
-from circuit_distillation.parameters.loaded import FineTuning
-from circuit_distillation.tasks.task import TASKS
+from circuit_distillation.parameters.models import FineTuning, TeacherTuning
+from circuit_distillation.tasks.corpus import Instruction
 
 
 def tune_models(
-    small, medium, large, corpus_train, corpus_heldout, parameters: dict[str, Any], task: str, seed: int
+    small, medium, large, corpus_train, corpus_heldout, parameters: TeacherTuning, task: str, seed: int
 ) -> tuple:
     """Tuned small, medium, large; the large one tuned on the corpus alone; the record of their tuning."""
     from circuit_distillation.training.family import tune_family
@@ -19,7 +19,8 @@ def tune_models(
     held_out = {
         kind: _items(rows.drop(columns="held_out")) for kind, rows in corpus_heldout.groupby("held_out")
     }
-    return tune_family(bases, _items(corpus_train), held_out, parameters, task, seed)
+    settings, run = getattr(parameters, task), (task, seed, parameters.max_workers)
+    return tune_family(bases, _items(corpus_train), held_out, settings, *run)
 
 
 def tune_loaded_model(
@@ -28,7 +29,7 @@ def tune_loaded_model(
     """One loaded model tuned on the corpus alone, adapters merged, and the record of its tuning."""
     from circuit_distillation.training.finetuning_launch import finetune_in_processes
 
-    settings = finetune_settings(parameters, task, role["name"], seed)
+    settings = parameters.of_model(task, role["name"], seed)
     before = _held_out_scores(base, corpus_heldout, settings.max_tokens)
     tuning = finetune_in_processes(
         base.model,
@@ -60,21 +61,6 @@ def join_records(task: str, seed: int, small: dict, medium: dict, large: dict) -
     return {"task": task, "seed": seed, "models": {"small": small, "medium": medium, "large": large}}
 
 
-def finetune_settings(parameters: FineTuning, task: str, role: str, seed: int):
-    """The library's settings of one role."""
-    from circuit_distillation.training.adapters import LoraSettings
-    from circuit_distillation.training.finetuning import FineTuneSettings
-
-    chosen = parameters.model_dump(exclude={"method", *TASKS, "lora", "processes", "sharded"})
-    return FineTuneSettings(
-        method=getattr(parameters.method, role),
-        **chosen,
-        **getattr(parameters, task).model_dump(),
-        lora=LoraSettings(**parameters.lora.model_dump()),
-        seed=seed,
-    )
-
-
 def _held_out_scores(checkpoint, corpus_heldout, max_tokens: int) -> dict[str, Any]:
     """Scores by the sort of held-out items."""
     from circuit_distillation.training.tuning_scores import tuning_scores
@@ -86,7 +72,5 @@ def _held_out_scores(checkpoint, corpus_heldout, max_tokens: int) -> dict[str, A
     return scores
 
 
-def _items(frame) -> list:
-    from circuit_distillation.tasks.corpus import Instruction
-
+def _items(frame) -> list[Instruction]:
     return [Instruction(**row) for row in frame.to_dict("records")]

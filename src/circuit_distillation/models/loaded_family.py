@@ -10,17 +10,17 @@ from typing import Any
 import torch
 
 from circuit_distillation.models.checkpoint_files import empty_model
+from circuit_distillation.models.settings import Loading
 from circuit_distillation.models.source import ModelSource, check_loading
+from circuit_distillation.ranges import OfRoles
+from circuit_distillation.storage.sources import Files
 
 PROBE = "The apple is in Box Q, 1234 + 56 = 1290.\nAnswer: unknown"
 
 
-def family_sources(
-    files: Mapping[str, Mapping[str, Any]], loading: Mapping[str, Any]
-) -> dict[str, ModelSource]:
+def family_sources(files: OfRoles[Files], loading: Loading) -> dict[str, ModelSource]:
     """Role -> source, from where each role's files are and how all models are held."""
-    held = {name: loading[name] for name in ("dtype", "device_map", "attention")}
-    return {role: ModelSource(**where, **held) for role, where in files.items()}
+    return {role: ModelSource(**vars(where), **vars(loading)) for role, where in files}
 
 
 def allow_tf32() -> None:

@@ -1,8 +1,12 @@
-"""What the blocks of parameters are made of: strict models, and numbers with a range."""
+"""What settings are declared with: a strict base class, and types that carry their range.
+
+Each setting is declared once, in the library that uses it; `parameters/` composes these declarations. So this
+module stands below all others, and modules of settings import nothing that is slow to import.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -13,7 +17,22 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-# Strict numbers: `"3"`, `true` and `2.0` are no whole numbers. Nodes are told the raw value, unconverted.
+Setting = TypeVar("Setting")
+
+
+class OfRoles(Strict, Generic[Setting]):
+    """One setting for each role of a family."""
+
+    small: Setting
+    medium: Setting
+    large: Setting
+
+    def of(self, role: str) -> Setting:
+        """The setting of a role."""
+        return getattr(self, role)
+
+
+# Strict numbers: `"3"`, `true` and `2.0` are no whole numbers.
 Count = Annotated[int, Field(strict=True, ge=1)]
 CountOrZero = Annotated[int, Field(strict=True, ge=0)]  # zero is allowed
 Fraction = Annotated[float, Field(strict=True, gt=0, le=1)]

@@ -1,0 +1,135 @@
+"""The family of models, and how its models are trained or loaded, tuned, planned for and tested."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from circuit_distillation.models.settings import Loading
+from circuit_distillation.parameters.tasks import by_task
+from circuit_distillation.ranges import (
+    Count,
+    CountOrZero,
+    Flag,
+    Label,
+    Name,
+    OfRoles,
+    Positive,
+    Processes,
+    Strict,
+)
+from circuit_distillation.storage.sources import Files
+from circuit_distillation.training.finetuning_settings import (
+    CorpusPasses,
+    FineTuneSettings,
+    Method,
+    TuningSettings,
+)
+from circuit_distillation.training.recipe_settings import (
+    BeliefPretraining,
+    BeliefTuning,
+    EntityPretraining,
+    EntityTuning,
+    PromptPretraining,
+    PromptTuning,
+)
+
+Models = OfRoles[Files]
+
+
+class Role(Strict):
+    """A model of the family: its role and its name in tables."""
+
+    name: Literal["small", "medium", "large"]
+    label: Label
+
+
+class Roles(OfRoles[Role]):
+    """The three models of a family; `large` is the teacher."""
+
+    @model_validator(mode="after")
+    def _named_as_their_keys(self) -> Roles:
+        for key, role in self:
+            if role.name != key:
+                raise ValueError(f"`{key}.name` must be `{key}`, the name of its role")
+        labels = [role.label for _, role in self]
+        if len(set(labels)) < len(labels):
+            raise ValueError(f"the labels {', '.join(labels)} must differ, to tell the roles apart")
+        return self
+
+
+class ModelFamily(Strict):
+    """Which models play the roles, and their names in tables. Without `models` they are trained here."""
+
+    name: Name
+    roles: Roles
+    scaffolded: Flag
+    models: Models | None = None
+    instruct: Models | None = None
+    loading: Loading | None = None
+
+    @model_validator(mode="after")
+    def _loading_with_models(self) -> ModelFamily:
+        if (self.models is None) != (self.loading is None):
+            raise ValueError("a loaded family has both `models` and `loading`, the mini family neither")
+        if self.models is None and self.instruct is not None:
+            raise ValueError("`instruct` names models to load: only a loaded family has them")
+        return self
+
+
+_Pretrainings = by_task(
+    "_Pretrainings", "", entity=EntityPretraining, tom=BeliefPretraining, others=PromptPretraining
+)
+_Tunings = by_task("_Tunings", "", entity=EntityTuning, tom=BeliefTuning, others=PromptTuning)
+_Passes = by_task("_Passes", "", others=CorpusPasses)
+
+
+class Pretraining(_Pretrainings):
+    """The bases of the mini family, side by side in `max_workers` processes."""
+
+    max_workers: Count
+
+
+class TeacherTuning(_Tunings):
+    """The tuned models of the mini family, side by side in `max_workers` processes."""
+
+    max_workers: Count
+
+
+class FineTuning(_Passes, TuningSettings):
+    """How loaded models are tuned on the corpus of a task."""
+
+    method: OfRoles[Method]
+    processes: Processes
+    sharded: Flag
+
+    def of_model(self, task: str, role: str, seed: int = 0) -> FineTuneSettings:
+        """All settings of one model."""
+        shared = {name: getattr(self, name) for name in TuningSettings.model_fields}
+        of_task = dict(getattr(self, task))
+        return FineTuneSettings(method=self.method.of(role), seed=seed, **shared, **of_task)
+
+    @model_validator(mode="after")
+    def _shared_with_somebody(self) -> FineTuning:
+        if self.sharded and self.processes == 1:
+            raise ValueError("`sharded` spreads a model over processes: set `processes` to 2 or more")
+        return self
+
+
+class HeldOut(Strict):
+    """Questions of other forms, for evaluation alone: generated scenes, and files of other authors."""
+
+    scenes: CountOrZero
+    max_operations: Annotated[int, Field(strict=True, ge=0, le=50)]
+    bigtom: str | None
+    tomi: str | None
+    hitom: str | None
+
+
+class Machine(Strict):
+    """What the plan has to fit into."""
+
+    gpu_memory_gb: Positive
+    n_gpus: Count
+    utilisation: Annotated[float, Field(strict=True, gt=0, le=1)]
