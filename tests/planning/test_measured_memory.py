@@ -15,9 +15,9 @@ from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.planning.memory import Batch, training_bytes
 from circuit_distillation.planning.shapes import Shape
 from circuit_distillation.tasks.corpus import Instruction
-from circuit_distillation.training.adapters import LoraSettings
 from circuit_distillation.training.distill import distill
-from circuit_distillation.training.finetuning import FineTuneSettings, finetune
+from circuit_distillation.training.finetuning import finetune
+from circuit_distillation.training.finetuning_settings import FineTuneSettings, LoraSettings
 from circuit_distillation.training.teacher_cache import TeacherSignals, data_hash
 from circuit_distillation.training.tuning_tokens import tokenise
 
@@ -88,7 +88,7 @@ def test_tuning_holds_what_is_planned(method, recomputes):
     measured = held(model, lambda: finetune(model, tokenizer, items, chosen))
     lora = SHAPE.lora_parameters(chosen.lora.rank, chosen.lora.targets)
     longest = int(corpus.lengths.max())
-    batch = Batch(N // 2, longest, corpus.n_responses(torch.arange(N).numpy()) // 2)
+    batch = Batch(N // 2, longest, int((corpus.lengths - corpus.prompt_lengths).sum()) // 2)
     told = {"dtype": "float32", "bf16": True, "recomputes": recomputes, "accumulates": True, "device": "cpu"}
     planned = training_bytes(SHAPE, SHAPE.parameters if method == "full" else lora, batch, **told)
     assert planned == pytest.approx(measured, rel=0.15)

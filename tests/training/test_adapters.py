@@ -9,7 +9,8 @@ import torch
 from naive.tiny_models import tiny_model, tiny_prompts
 
 from circuit_distillation.circuits.path_patching import score_heads
-from circuit_distillation.training.adapters import LoraSettings, adapted
+from circuit_distillation.training.adapters import adapted, check_targets
+from circuit_distillation.training.finetuning_settings import LoraSettings
 
 SETTINGS = LoraSettings(rank=4, alpha=8.0, dropout=0.0)
 
@@ -78,3 +79,12 @@ def test_unknown_targets_are_named():
     with pytest.raises(ValueError, match="no c_attn to adapt: change lora.targets"):
         with adapted(tiny_model(), LoraSettings(targets=("q_proj", "c_attn")), seed=0):
             pass
+
+
+def test_adapters_of_tied_weights_are_refused():
+    tied = tiny_model()
+    tied.config.tie_word_embeddings = True
+    with pytest.raises(ValueError, match="ties embed_tokens and lm_head: leave lm_head out of lora.targets"):
+        with adapted(tied, LoraSettings(targets=("q_proj", "lm_head")), seed=0):
+            pass
+    check_targets(("q_proj", "lm_head"), ties=False)

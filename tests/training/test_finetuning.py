@@ -8,16 +8,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from naive.tiny_models import tiny_model
 from standins import train_bpe
 
 from circuit_distillation.tasks import arithmetic
 from circuit_distillation.tasks.corpus import Instruction
-from circuit_distillation.training.adapters import LoraSettings
-from circuit_distillation.training.finetuning import FineTuneSettings, ResponseLoss, finetune
-from circuit_distillation.training.finetuning_launch import finetune_in_processes
+from circuit_distillation.training.finetuning import finetune
+from circuit_distillation.training.finetuning_settings import FineTuneSettings, LoraSettings
 from circuit_distillation.training.tuning_scores import tuning_scores
-from circuit_distillation.training.tuning_tokens import batch_of, micro_batches, step_items, tokenise
+from circuit_distillation.training.tuning_tokens import tokenise
+from circuit_distillation.training.tuning_trainer import Journal, ResponseLoss, Steps
 
 SETTINGS = FineTuneSettings(
     method="full",
@@ -67,7 +68,7 @@ def naive_losses(model, tokenizer, items, settings) -> list[float]:
     losses = []
     for step in range(total):
         sums, n_tokens = [], 0
-        for item in step_items(len(corpus), settings.batch_size, step, settings.seed):
+        for item in Steps(corpus, settings, 0, 1).items(step):
             ids = torch.tensor(corpus.tokens[corpus.starts[item] : corpus.starts[item + 1]]).long()
             log_p = model(input_ids=ids[None]).logits[0].log_softmax(-1)
             places = range(int(corpus.prompt_lengths[item]), len(ids))
@@ -96,27 +97,47 @@ def test_full_tuning_is_the_plain_loop(model, tokenizer, items):
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, LORA], ids=["full", "lora"])
-def test_a_killed_run_ends_with_the_same_weights(model, tokenizer, items, settings, tmp_path):
+def test_a_killed_run_ends_with_the_same_weights(
+    model, tokenizer, items, settings, tmp_path, monkeypatch
+):
     start = weights(model)
-    finetune(model, tokenizer, items, settings)
-    whole = weights(model)
-
-    class Killed(Exception):
-        pass
-
-    def kill(row):
-        if row["step"] == 3:
-            raise Killed
-
+    whole, after = finetune(model, tokenizer, items, settings), weights(model)
+    monkeypatch.setattr(Journal, "on_pre_optimizer_step", killed_at(5))
     model.load_state_dict(start)
-    with pytest.raises(Killed):
-        finetune(model, tokenizer, items, settings, checkpoint_folder=tmp_path, on_step=kill)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(model, tokenizer, items, settings, checkpoint_folder=tmp_path)
+    monkeypatch.undo()
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
     model.load_state_dict(start)
-    steps = []
-    tuning = finetune(model, tokenizer, items, settings, checkpoint_folder=tmp_path, on_step=steps.append)
-    assert [row["step"] for row in steps] == [3, 4, 5, 6] and len(tuning.history) == 6
-    assert same(weights(model), whole, 1e-12) and not list(tmp_path.iterdir())
+    tuning = finetune(model, tokenizer, items, settings, checkpoint_folder=tmp_path)
+    assert [row["loss"] for row in tuning.history] == [row["loss"] for row in whole.history]
+    assert same(weights(model), after) and not list(tmp_path.iterdir())
+
+
+def test_a_broken_checkpoint_begins_anew(model, tokenizer, items, tmp_path, monkeypatch, caplog):
+    start, twin = weights(model), copy.deepcopy(model)
+    monkeypatch.setattr(Journal, "on_pre_optimizer_step", killed_at(5))
+    with pytest.raises(KeyboardInterrupt):
+        finetune(model, tokenizer, items, SETTINGS, checkpoint_folder=tmp_path)
+    monkeypatch.undo()
+    (checkpoint,) = tmp_path.glob("*.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    model.load_state_dict(start)
+    finetune(model, tokenizer, items, SETTINGS, checkpoint_folder=tmp_path)
+    finetune(twin, tokenizer, items, SETTINGS)
+    assert same(weights(model), weights(twin)) and "this work begins anew" in caplog.text
+
+
+def killed_at(step: int):
+    """A run's journal that is interrupted before the update of a step."""
+    hook = Journal.on_pre_optimizer_step
+
+    def killed(self, args, state, control, **others):
+        if state.global_step + 1 == step:
+            raise KeyboardInterrupt
+        hook(self, args, state, control, **others)
+
+    return killed
 
 
 def test_lora_moves_its_targets_alone(model, tokenizer, items):
@@ -146,32 +167,33 @@ def test_half_precision_weights_train_in_float32_and_are_rounded_at_the_end(mode
     assert not same(weights(half), start)
 
 
-def test_padding_is_masked_by_position_also_where_it_is_the_end_of_sequence(tokenizer, items):
+def test_padding_is_masked_by_position_and_responses_alone_are_learned(tokenizer, items):
     corpus = tokenise(tokenizer, items, 60)
-    batch = batch_of(corpus, np.arange(4), tokenizer.eos_token_id)
+    batch = corpus.batch(np.arange(4))
     for row in range(4):
         length = int(corpus.lengths[row])
-        labelled = (batch.labels[row] != -100).nonzero().flatten().tolist()
-        assert labelled == list(range(int(corpus.prompt_lengths[row]) - 1, length - 1))
-        assert batch.labels[row, length - 2] == tokenizer.eos_token_id
-        assert batch.attention_mask[row].sum() == length
+        labelled = (batch["labels"][row] != -100).nonzero().flatten().tolist()
+        assert labelled == list(range(int(corpus.prompt_lengths[row]), length))
+        assert batch["labels"][row, length - 1] == tokenizer.eos_token_id
+        assert batch["attention_mask"][row].tolist() == [k < length for k in range(batch["labels"].shape[1])]
 
 
-def test_every_item_comes_once_a_pass_in_an_order_of_its_own():
-    passes = [np.concatenate([step_items(12, 4, 3 * k + j, seed=1) for j in range(3)]) for k in range(2)]
-    assert all(sorted(order) == list(range(12)) for order in passes)
-    assert list(passes[0]) != list(passes[1])
-
-
-def test_micro_batches_hold_a_step_by_length(tokenizer, items):
+@pytest.mark.parametrize(("batch_size", "size", "n_ranks"), [(4, 3, 1), (7, 3, 2), (5, 1, 2), (4, 8, 4)])
+def test_every_item_comes_once_a_pass_in_parts_of_like_length(tokenizer, items, batch_size, size, n_ranks):
     corpus = tokenise(tokenizer, items, 60)
-    parts = micro_batches(corpus, np.arange(7), 3)
-    assert [len(part) for part in parts] == [3, 2, 2] and sorted(np.concatenate(parts)) == list(range(7))
-    lengths = corpus.lengths[np.concatenate(parts)]
-    assert (np.diff(lengths) >= 0).all()
-    for n_items, size, n_processes in ((7, 3, 2), (5, 1, 2), (4, 8, 4)):
-        parts = micro_batches(corpus, np.arange(n_items), size, n_processes)
-        assert len(parts) % n_processes == 0 and min(map(len, parts)) > 0
+    settings = replace(SETTINGS, batch_size=batch_size, epochs=2)
+    ranks = [Steps(corpus, settings, rank, n_ranks) for rank in range(n_ranks)]
+    n_parts = [steps.cut(size) for steps in ranks]
+    assert len(set(n_parts)) == 1 and all(len(list(steps)) == len(steps) for steps in ranks)
+    orders = [
+        np.concatenate([ranks[0].items(step) for step in range(k, k + ranks[0].per_epoch)])
+        for k in (0, ranks[0].per_epoch)
+    ]
+    assert all(len(set(order)) == len(order) for order in orders) and list(orders[0]) != list(orders[1])
+    first = [list(steps)[: n_parts[0]] for steps in ranks]
+    lengths = [[int(n) for part in parts for n in part["attention_mask"].sum(1)] for parts in first]
+    assert all(rank == sorted(rank) and len(rank) >= n_parts[0] for rank in lengths)
+    assert sorted(sum(lengths, [])) == sorted(corpus.lengths[ranks[0].items(0)])
 
 
 def test_long_items_are_left_out_with_a_count_and_too_few_are_refused(model, tokenizer, items):
@@ -183,7 +205,23 @@ def test_long_items_are_left_out_with_a_count_and_too_few_are_refused(model, tok
     with pytest.raises(ValueError, match="lower batch_size"):
         finetune(model, tokenizer, items[:3], SETTINGS)
     with pytest.raises(ValueError, match="adapters fit on one GPU"):
-        finetune(model, tokenizer, items, LORA, shard=True)
+        finetune(model, tokenizer, items, LORA, n_processes=2, sharded=True)
+    with pytest.raises(ValueError, match="batch_size 4 is below 5 processes"):
+        finetune(model, tokenizer, items, SETTINGS, n_processes=5)
+
+
+def test_an_item_that_the_tokenizer_calls_too_long_is_left_out_too(tokenizer, items):
+    short, limit = copy.deepcopy(tokenizer), int(np.median(tokenise(tokenizer, items, 1000).lengths))
+    short.model_max_length = limit
+    assert tokenise(short, items, 1000).lengths.max() <= limit
+    assert tokenise(short, items, 1000).n_long == tokenise(tokenizer, items, limit).n_long > 0
+
+
+def test_one_id_for_all_special_tokens_is_no_unknown_word(tokenizer, items):
+    shared = copy.deepcopy(tokenizer)
+    shared.unk_token = shared.bos_token = shared.eos_token
+    assert shared.unk_token_id == shared.eos_token_id
+    assert len(tokenise(shared, items, 1000)) == len(items)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run(model, tokenizer, items):
@@ -214,11 +252,11 @@ def test_guessing_is_over_the_items_that_are_scored(model, tokenizer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shard", [False, True])
-def test_two_processes_tune_like_one(model, tokenizer, items, shard):
+@pytest.mark.parametrize("sharded", [False, True])
+def test_two_processes_tune_like_one(model, tokenizer, items, sharded):
     twin = copy.deepcopy(model.float())
     one = finetune(model.float(), tokenizer, items, SETTINGS)
-    two = finetune_in_processes(twin, tokenizer, items, SETTINGS, n_processes=2, shard=shard)
+    two = finetune(twin, tokenizer, items, SETTINGS, n_processes=2, sharded=sharded)
     losses = [row["loss"] for row in one.history]
     assert [row["loss"] for row in two.history] == pytest.approx(losses, rel=1e-3)
     assert same(weights(model), weights(twin), 1e-3)
@@ -242,3 +280,21 @@ def test_out_of_memory_halves_the_items_at_once_and_ends_with_the_same_weights(
     assert sizes.count(4) == 1 and "out of memory in tuning: going on with 2 items at a time" in caplog.text
     assert [row["loss"] for row in found.history] == pytest.approx([row["loss"] for row in whole.history])
     assert same(weights(model), weights(other), 1e-5)
+
+
+def test_an_update_that_memory_has_cut_short_is_not_made_twice(model, tokenizer, items, monkeypatch):
+    def end(self, *arguments, **others):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", end)
+    with pytest.raises(ValueError, match="out of memory in the update of step 1"):
+        finetune(model, tokenizer, items, SETTINGS)
+
+
+def test_tuning_leaves_configuration_and_random_state(model, tokenizer, items, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before, state = model.config.to_dict(), torch.get_rng_state()
+    finetune(model, tokenizer, items, replace(SETTINGS, precision="bf16", gradient_checkpointing=True))
+    assert model.config.to_dict() == before and torch.equal(torch.get_rng_state(), state)
+    assert "forward" not in vars(model) and not list(tmp_path.iterdir())
+    assert AcceleratorState().mixed_precision == "no"  # which the next student would inherit

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from circuit_distillation.training.finetuning_settings import LoraSettings
 
-@dataclass(frozen=True)
-class LoraSettings:
-    """Low-rank adapters as Goat has them (Liu & Low, 2023)."""
+ENDS = {"embed_tokens", "lm_head"}  # may share their weights
 
-    rank: int = 64
-    alpha: float = 64.0
-    dropout: float = 0.05
-    targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj")
+
+def check_targets(targets: Sequence[str], ties: bool) -> None:
+    """ValueError for adapters of weights that two modules share: a merge into one would change both."""
+    shared = sorted(ENDS & set(targets))
+    if ties and shared:
+        raise ValueError(
+            f"the model ties embed_tokens and lm_head: leave {', '.join(shared)} out of lora.targets"
+        )
 
 
 @contextmanager
@@ -26,10 +28,11 @@ def adapted(model: nn.Module, settings: LoraSettings, seed: int) -> Iterator[nn.
 
     At the end each adapter is added to its matrix, whatever ended the block: o_proj is read by hand elsewhere
     and would leave an adapter out. Adapters are float32 also where the model is of half precision. ValueError
-    if no module has the name of a target.
+    if no module has the name of a target, or the target is tied.
     """
     from peft import LoraConfig, get_peft_model
 
+    check_targets(settings.targets, model.config.tie_word_embeddings)
     names = {name.rsplit(".", 1)[-1] for name, _ in model.named_modules()}
     unknown = [target for target in settings.targets if target not in names]
     if unknown:

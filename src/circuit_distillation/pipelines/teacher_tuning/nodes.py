@@ -26,17 +26,17 @@ def tune_loaded_model(
     base, corpus_train, corpus_heldout, parameters: FineTuning, task: str, role: dict, seed: int, unfinished
 ) -> tuple:
     """One loaded model tuned on the corpus alone, adapters merged, and the record of its tuning."""
-    from circuit_distillation.training.finetuning_launch import finetune_in_processes
+    from circuit_distillation.training.finetuning import finetune
 
     settings = finetune_settings(parameters, task, role["name"], seed)
     before = _held_out_scores(base, corpus_heldout, settings.max_tokens)
-    tuning = finetune_in_processes(
+    tuning = finetune(
         base.model,
         base.tokenizer,
         _items(corpus_train),
         settings,
         n_processes=parameters.processes,
-        shard=parameters.sharded and settings.method == "full",
+        sharded=parameters.sharded and settings.method == "full",
         checkpoint_folder=unfinished,
         label=f"tuned {role['name']}",
     )
@@ -62,8 +62,7 @@ def join_records(task: str, seed: int, small: dict, medium: dict, large: dict) -
 
 def finetune_settings(parameters: FineTuning, task: str, role: str, seed: int):
     """The library's settings of one role."""
-    from circuit_distillation.training.adapters import LoraSettings
-    from circuit_distillation.training.finetuning import FineTuneSettings
+    from circuit_distillation.training.finetuning_settings import FineTuneSettings, LoraSettings
 
     chosen = parameters.model_dump(exclude={"method", *TASKS, "lora", "processes", "sharded"})
     return FineTuneSettings(
