@@ -12,7 +12,8 @@ from circuit_distillation.circuits.path_patching import score_heads
 from circuit_distillation.training.adapters import adapted, check_targets
 from circuit_distillation.training.finetuning_settings import LoraSettings
 
-SETTINGS = LoraSettings(rank=4, alpha=8.0, dropout=0.0)
+TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
+SETTINGS = LoraSettings(rank=4, alpha=8.0, dropout=0.0, targets=TARGETS)
 
 
 def disturb(model: torch.nn.Module) -> None:
@@ -77,7 +78,7 @@ def test_the_same_seed_gives_the_same_adapters_and_leaves_the_global_state():
 
 def test_unknown_targets_are_named():
     with pytest.raises(ValueError, match="no c_attn to adapt: change lora.targets"):
-        with adapted(tiny_model(), LoraSettings(targets=("q_proj", "c_attn")), seed=0):
+        with adapted(tiny_model(), SETTINGS.model_copy(update={"targets": ("q_proj", "c_attn")}), seed=0):
             pass
 
 
@@ -85,6 +86,6 @@ def test_adapters_of_tied_weights_are_refused():
     tied = tiny_model()
     tied.config.tie_word_embeddings = True
     with pytest.raises(ValueError, match="ties embed_tokens and lm_head: leave lm_head out of lora.targets"):
-        with adapted(tied, LoraSettings(targets=("q_proj", "lm_head")), seed=0):
+        with adapted(tied, SETTINGS.model_copy(update={"targets": ("q_proj", "lm_head")}), seed=0):
             pass
     check_targets(("q_proj", "lm_head"), ties=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -27,11 +26,20 @@ SETTINGS = FineTuneSettings(
     max_tokens=60,
     warmup_steps=1,
     learning_rate=1e-3,
+    schedule="cosine",
+    weight_decay=0.1,
+    clip_norm=1.0,
     micro_batch_size=3,
     precision="fp32",
+    gradient_checkpointing=False,
     checkpoint_every=2,
+    lora=LoraSettings(rank=2, alpha=4.0, dropout=0.1, targets=("q_proj", "k_proj", "v_proj", "o_proj")),
 )
-LORA = replace(SETTINGS, method="lora", lora=LoraSettings(rank=2, alpha=4.0, dropout=0.1))
+LORA = SETTINGS.model_copy(update={"method": "lora"})
+
+
+def but(**changes) -> FineTuneSettings:
+    return SETTINGS.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +71,9 @@ def naive_losses(model, tokenizer, items, settings) -> list[float]:
 
     corpus = tokenise(tokenizer, items, settings.max_tokens)
     total = settings.epochs * (len(corpus) // settings.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     schedule = get_cosine_schedule_with_warmup(optimizer, settings.warmup_steps, total)
     losses = []
     for step in range(total):
@@ -84,32 +94,30 @@ def naive_losses(model, tokenizer, items, settings) -> list[float]:
     return losses
 
 
-def test_full_tuning_is_the_plain_loop(model, tokenizer, items):
+def test_full_tuning_is_the_plain_loop(model, tokenizer, items, tmp_path):
     twin, padded = copy.deepcopy(model), copy.deepcopy(model)
-    tuning = finetune(model, tokenizer, items, replace(SETTINGS, micro_batch_size=1))
+    tuning = finetune(model, tokenizer, items, but(micro_batch_size=1), tmp_path)
     losses = naive_losses(twin, tokenizer, items, SETTINGS)
     assert [row["loss"] for row in tuning.history] == pytest.approx(losses, abs=1e-6)
     assert same(weights(model), weights(twin), 1e-9)
     assert not model.training and tuning.n_items == len(items) - tuning.n_long
     # Attention has its softmax in float32, so that padding changes a little.
-    several = finetune(padded, tokenizer, items, SETTINGS)
+    several = finetune(padded, tokenizer, items, SETTINGS, tmp_path)
     assert [row["loss"] for row in several.history] == pytest.approx(losses, abs=1e-5)
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, LORA], ids=["full", "lora"])
-def test_a_killed_run_ends_with_the_same_weights(
-    model, tokenizer, items, settings, tmp_path, monkeypatch
-):
+def test_a_killed_run_ends_with_the_same_weights(model, tokenizer, items, settings, tmp_path, monkeypatch):
     start = weights(model)
-    whole, after = finetune(model, tokenizer, items, settings), weights(model)
+    whole, after = finetune(model, tokenizer, items, settings, tmp_path), weights(model)
     monkeypatch.setattr(Journal, "on_pre_optimizer_step", killed_at(5))
     model.load_state_dict(start)
     with pytest.raises(KeyboardInterrupt):
-        finetune(model, tokenizer, items, settings, checkpoint_folder=tmp_path)
+        finetune(model, tokenizer, items, settings, tmp_path)
     monkeypatch.undo()
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
     model.load_state_dict(start)
-    tuning = finetune(model, tokenizer, items, settings, checkpoint_folder=tmp_path)
+    tuning = finetune(model, tokenizer, items, settings, tmp_path)
     assert [row["loss"] for row in tuning.history] == [row["loss"] for row in whole.history]
     assert same(weights(model), after) and not list(tmp_path.iterdir())
 
@@ -118,13 +126,13 @@ def test_a_broken_checkpoint_begins_anew(model, tokenizer, items, tmp_path, monk
     start, twin = weights(model), copy.deepcopy(model)
     monkeypatch.setattr(Journal, "on_pre_optimizer_step", killed_at(5))
     with pytest.raises(KeyboardInterrupt):
-        finetune(model, tokenizer, items, SETTINGS, checkpoint_folder=tmp_path)
+        finetune(model, tokenizer, items, SETTINGS, tmp_path)
     monkeypatch.undo()
     (checkpoint,) = tmp_path.glob("*.safetensors")
     checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
     model.load_state_dict(start)
-    finetune(model, tokenizer, items, SETTINGS, checkpoint_folder=tmp_path)
-    finetune(twin, tokenizer, items, SETTINGS)
+    finetune(model, tokenizer, items, SETTINGS, tmp_path)
+    finetune(twin, tokenizer, items, SETTINGS, tmp_path)
     assert same(weights(model), weights(twin)) and "this work begins anew" in caplog.text
 
 
@@ -140,29 +148,31 @@ def killed_at(step: int):
     return killed
 
 
-def test_lora_moves_its_targets_alone(model, tokenizer, items):
+def test_lora_moves_its_targets_alone(model, tokenizer, items, tmp_path):
     start = weights(model)
-    finetune(model, tokenizer, items, LORA)
+    finetune(model, tokenizer, items, LORA, tmp_path)
     moved = {
         name.split(".")[-2] for name, tensor in weights(model).items() if not torch.equal(tensor, start[name])
     }
     assert moved == set(LORA.lora.targets)
 
 
-def test_half_precision_and_recomputing_change_little(model, tokenizer, items):
+def test_half_precision_and_recomputing_change_little(model, tokenizer, items, tmp_path):
     twin = copy.deepcopy(model)
-    exact = finetune(model.float(), tokenizer, items, SETTINGS).history
-    changed = replace(SETTINGS, precision="bf16", gradient_checkpointing=True)
-    rough = finetune(twin.float(), tokenizer, items, changed).history
+    exact = finetune(model.float(), tokenizer, items, SETTINGS, tmp_path).history
+    changed = but(precision="bf16", gradient_checkpointing=True)
+    rough = finetune(twin.float(), tokenizer, items, changed, tmp_path).history
     assert [row["loss"] for row in rough] == pytest.approx([row["loss"] for row in exact], rel=0.05)
 
 
-def test_half_precision_weights_train_in_float32_and_are_rounded_at_the_end(model, tokenizer, items):
-    slow = replace(SETTINGS, learning_rate=2e-5)
+def test_half_precision_weights_train_in_float32_and_are_rounded_at_the_end(
+    model, tokenizer, items, tmp_path
+):
+    slow = but(learning_rate=2e-5)
     half = model.to(torch.bfloat16)
     twin, start = copy.deepcopy(half).float(), weights(half)
-    finetune(half, tokenizer, items, slow)
-    finetune(twin, tokenizer, items, slow)
+    finetune(half, tokenizer, items, slow, tmp_path)
+    finetune(twin, tokenizer, items, slow, tmp_path)
     assert half.dtype == torch.bfloat16 and same(weights(half), weights(twin.to(torch.bfloat16)))
     assert not same(weights(half), start)
 
@@ -181,7 +191,7 @@ def test_padding_is_masked_by_position_and_responses_alone_are_learned(tokenizer
 @pytest.mark.parametrize(("batch_size", "size", "n_ranks"), [(4, 3, 1), (7, 3, 2), (5, 1, 2), (4, 8, 4)])
 def test_every_item_comes_once_a_pass_in_parts_of_like_length(tokenizer, items, batch_size, size, n_ranks):
     corpus = tokenise(tokenizer, items, 60)
-    settings = replace(SETTINGS, batch_size=batch_size, epochs=2)
+    settings = but(batch_size=batch_size, epochs=2)
     ranks = [Steps(corpus, settings, rank, n_ranks) for rank in range(n_ranks)]
     n_parts = [steps.cut(size) for steps in ranks]
     assert len(set(n_parts)) == 1 and all(len(list(steps)) == len(steps) for steps in ranks)
@@ -196,18 +206,18 @@ def test_every_item_comes_once_a_pass_in_parts_of_like_length(tokenizer, items, 
     assert sorted(sum(lengths, [])) == sorted(corpus.lengths[ranks[0].items(0)])
 
 
-def test_long_items_are_left_out_with_a_count_and_too_few_are_refused(model, tokenizer, items):
+def test_long_items_are_left_out_with_a_count_and_too_few_are_refused(model, tokenizer, items, tmp_path):
     lengths = tokenise(tokenizer, items, 1000).lengths
     limit = int(np.median(lengths))
     assert tokenise(tokenizer, items, limit).n_long == int((lengths > limit).sum())
     with pytest.raises(ValueError, match="raise max_tokens"):
         tokenise(tokenizer, items, 3)
     with pytest.raises(ValueError, match="lower batch_size"):
-        finetune(model, tokenizer, items[:3], SETTINGS)
+        finetune(model, tokenizer, items[:3], SETTINGS, tmp_path)
     with pytest.raises(ValueError, match="adapters fit on one GPU"):
-        finetune(model, tokenizer, items, LORA, n_processes=2, sharded=True)
+        finetune(model, tokenizer, items, LORA, tmp_path, n_processes=2, sharded=True)
     with pytest.raises(ValueError, match="batch_size 4 is below 5 processes"):
-        finetune(model, tokenizer, items, SETTINGS, n_processes=5)
+        finetune(model, tokenizer, items, SETTINGS, tmp_path, n_processes=5)
 
 
 def test_an_item_that_the_tokenizer_calls_too_long_is_left_out_too(tokenizer, items):
@@ -224,11 +234,11 @@ def test_one_id_for_all_special_tokens_is_no_unknown_word(tokenizer, items):
     assert len(tokenise(shared, items, 1000)) == len(items)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(model, tokenizer, items):
+def test_a_loss_that_is_not_finite_stops_the_run(model, tokenizer, items, tmp_path):
     with torch.no_grad():
         model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="at step 1"):
-        finetune(model, tokenizer, items, SETTINGS)
+        finetune(model, tokenizer, items, SETTINGS, tmp_path)
 
 
 def test_scores_of_held_out_items_by_hand(model, tokenizer, items):
@@ -253,20 +263,20 @@ def test_guessing_is_over_the_items_that_are_scored(model, tokenizer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sharded", [False, True])
-def test_two_processes_tune_like_one(model, tokenizer, items, sharded):
+def test_two_processes_tune_like_one(model, tokenizer, items, sharded, tmp_path):
     twin = copy.deepcopy(model.float())
-    one = finetune(model.float(), tokenizer, items, SETTINGS)
-    two = finetune(twin, tokenizer, items, SETTINGS, n_processes=2, sharded=sharded)
+    one = finetune(model.float(), tokenizer, items, SETTINGS, tmp_path)
+    two = finetune(twin, tokenizer, items, SETTINGS, tmp_path, n_processes=2, sharded=sharded)
     losses = [row["loss"] for row in one.history]
     assert [row["loss"] for row in two.history] == pytest.approx(losses, rel=1e-3)
     assert same(weights(model), weights(twin), 1e-3)
 
 
 def test_out_of_memory_halves_the_items_at_once_and_ends_with_the_same_weights(
-    model, tokenizer, items, monkeypatch, caplog
+    model, tokenizer, items, monkeypatch, caplog, tmp_path
 ):
-    options, other = replace(SETTINGS, micro_batch_size=4), copy.deepcopy(model)
-    whole, sizes = finetune(other, tokenizer, items, options), []
+    options, other = but(micro_batch_size=4), copy.deepcopy(model)
+    whole, sizes = finetune(other, tokenizer, items, options, tmp_path), []
     forward = ResponseLoss.forward
 
     def small(self, input_ids, attention_mask, labels):
@@ -276,25 +286,27 @@ def test_out_of_memory_halves_the_items_at_once_and_ends_with_the_same_weights(
         return forward(self, input_ids, attention_mask, labels)
 
     monkeypatch.setattr(ResponseLoss, "forward", small)
-    found = finetune(model, tokenizer, items, options)
+    found = finetune(model, tokenizer, items, options, tmp_path)
     assert sizes.count(4) == 1 and "out of memory in tuning: going on with 2 items at a time" in caplog.text
     assert [row["loss"] for row in found.history] == pytest.approx([row["loss"] for row in whole.history])
     assert same(weights(model), weights(other), 1e-5)
 
 
-def test_an_update_that_memory_has_cut_short_is_not_made_twice(model, tokenizer, items, monkeypatch):
+def test_an_update_that_memory_has_cut_short_is_not_made_twice(
+    model, tokenizer, items, monkeypatch, tmp_path
+):
     def end(self, *arguments, **others):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(torch.optim.AdamW, "step", end)
     with pytest.raises(ValueError, match="out of memory in the update of step 1"):
-        finetune(model, tokenizer, items, SETTINGS)
+        finetune(model, tokenizer, items, SETTINGS, tmp_path)
 
 
 def test_tuning_leaves_configuration_and_random_state(model, tokenizer, items, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, state = model.config.to_dict(), torch.get_rng_state()
-    finetune(model, tokenizer, items, replace(SETTINGS, precision="bf16", gradient_checkpointing=True))
+    finetune(model, tokenizer, items, but(precision="bf16", gradient_checkpointing=True), tmp_path)
     assert model.config.to_dict() == before and torch.equal(torch.get_rng_state(), state)
     assert "forward" not in vars(model) and not list(tmp_path.iterdir())
     assert AcceleratorState().mixed_precision == "no"  # which the next student would inherit

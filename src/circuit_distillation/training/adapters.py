@@ -37,7 +37,6 @@ def adapted(model: nn.Module, settings: LoraSettings, seed: int) -> Iterator[nn.
     unknown = [target for target in settings.targets if target not in names]
     if unknown:
         raise ValueError(f"the model has no {', '.join(unknown)} to adapt: change lora.targets")
-    trainable = [parameter.requires_grad for parameter in model.parameters()]
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,
@@ -52,5 +51,4 @@ def adapted(model: nn.Module, settings: LoraSettings, seed: int) -> Iterator[nn.
         yield model
     finally:
         wrapped.merge_and_unload()
-        for parameter, was in zip(model.parameters(), trainable, strict=True):
-            parameter.requires_grad_(was)
+        model.requires_grad_(True)

@@ -8,7 +8,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,15 +44,15 @@ def finetune(
     tokenizer: Any,
     items: Sequence[PromptAndResponse],
     settings: FineTuneSettings,
+    scratch: Path,
     *,
     n_processes: int = 1,
     sharded: bool = False,
-    checkpoint_folder: str | Path | None = None,
     label: str = "tuning",
 ) -> Tuning:
     """Tune `model` in place; it is left plain, adapters merged, in evaluation mode, where it was.
 
-    The same call goes on from `checkpoint_folder` after a kill and ends with the same weights. `n_processes`
+    The same call goes on from the folder `scratch` after a kill and ends with the same weights. `n_processes`
     (GPUs, or CPU processes) share the items of a step; sharded: also model and optimizer (FSDP2). ValueError
     for a corpus that is smaller than a step, and for adapters of a sharded model; FloatingPointError for a
     loss that is not finite.
@@ -64,75 +64,67 @@ def finetune(
     corpus = tokenise(tokenizer, items, settings.max_tokens)
     if len(corpus) < settings.batch_size:
         raise ValueError(f"{len(corpus)} items make no step of {settings.batch_size}: lower batch_size")
-    path = None
-    if checkpoint_folder is not None:
-        Path(checkpoint_folder).mkdir(parents=True, exist_ok=True)
-        path = Path(checkpoint_folder) / f"{_fingerprint(model, corpus, settings)}.safetensors"
+    scratch.mkdir(parents=True, exist_ok=True)
+    path = scratch / f"{_fingerprint(model, corpus, settings)}.safetensors"
+    arguments = (corpus, settings, path, label)
     if n_processes == 1:
-        history = _tune(model, corpus, settings, path, False, label)
+        history = _tune(model, *arguments)
     else:
-        with tempfile.TemporaryDirectory(dir=checkpoint_folder) as name:
-            stored = ModelOnDisk(model, Path(name) / "model")
-            arguments = (stored, corpus, settings, path, sharded, label)
-            history = run_in_processes(_tune_stored, *arguments, n_processes=n_processes)[0]
-            model.load_state_dict(read_tensors(_tuned(stored))[0])
+        with tempfile.TemporaryDirectory(dir=scratch) as name:
+            tuned, stored = Path(name) / "tuned.safetensors", ModelOnDisk(model, Path(name) / "model")
+            ranks = run_in_processes(
+                _tune_stored, stored, tuned, *arguments, sharded, n_processes=n_processes
+            )
+            history = ranks[0]
+            model.load_state_dict(read_tensors(tuned)[0])
         model.eval()
     return Tuning(history, len(corpus), corpus.n_long)
 
 
-def _tune_stored(stored: ModelOnDisk, *arguments: Any) -> list[dict[str, float]]:
+def _tune_stored(stored: ModelOnDisk, tuned: Path, *arguments: Any) -> list[dict[str, float]]:
     """One rank: the model from disk, tuned with the others; the first writes the outcome."""
     model = stored.load()
     history = _tune(model, *arguments)
-    tuned = whole_state_dict(model)
+    weights = whole_state_dict(model)
     if os.environ["RANK"] == "0":
-        write_tensors(_tuned(stored), tuned)
+        write_tensors(tuned, weights)
     return history
-
-
-def _tuned(stored: ModelOnDisk) -> Path:
-    return stored.folder.with_name("tuned.safetensors")
 
 
 def _tune(
     model: nn.Module,
     corpus: TuningTokens,
     settings: FineTuneSettings,
-    path: Path | None,
-    sharded: bool,
+    path: Path,
     label: str,
+    sharded: bool = False,
 ) -> list[dict[str, float]]:
     """All steps that are left, with the other processes if there are any; the history of all there were."""
-    arguments = _arguments(path.parent if path else Path(tempfile.gettempdir()), settings)
-    with torch.random.fork_rng(), _prepared(model, arguments.device, sharded, settings):
+    given = _arguments(path.parent, settings)
+    with torch.random.fork_rng(), _prepared(model, None if sharded else given.device, settings):
         forward = ResponseLoss(model)
         if sharded:
-            shard(forward, model, arguments.device, kept=set())
+            shard(forward, model, given.device, kept=set())
         trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        rate, decay = settings.learning_rate, settings.weight_decay
-        optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=decay)
-        steps = Steps(corpus, settings, arguments.process_index, arguments.world_size)
+        optimizer = torch.optim.AdamW(trained, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        steps = Steps(corpus, settings, given.process_index, given.world_size)
         scheduler = get_scheduler(settings.schedule, optimizer, settings.warmup_steps, steps.total)
-        writes = arguments.process_index == 0
-        checkpoint = path and RunCheckpoint(path, trained, optimizer, scheduler, writes)
-        found = checkpoint.load() if checkpoint else None
+        checkpoint = RunCheckpoint(path, trained, optimizer, scheduler, writes=steps.rank == 0)
+        found = checkpoint.load()
         steps.progress = found[0] if found else Progress()
-        journal = Journal(steps, checkpoint, label)
+        options = {"callbacks": [Journal(steps, checkpoint, label)], "optimizers": (optimizer, scheduler)}
 
         def run(size: float) -> None:
-            arguments.gradient_accumulation_steps = steps.cut(size)
-            optimizers = (optimizer, scheduler)
-            TuningTrainer(
-                forward, arguments, steps, sharded, callbacks=[journal], optimizers=optimizers
-            ).train()
+            given.gradient_accumulation_steps = steps.cut(size)
+            TuningTrainer(forward, given, steps, sharded, **options).train()
 
-        if arguments.world_size > 1:  # the others would wait for what this one does again
+        if steps.n_ranks > 1:  # the others would wait for what this one does again
             run(settings.micro_batch_size)
         else:
             within_memory("tuning", settings.micro_batch_size, "items", run)
         reshard(forward)
-        if checkpoint and writes:
-            checkpoint.remove()
+    if steps.rank == 0:
+        checkpoint.remove()
     return steps.progress.history
 
 
@@ -141,7 +133,7 @@ def _arguments(folder: Path, settings: FineTuneSettings) -> TrainingArguments:
 
     Not the precision, which Accelerate would keep for whatever else runs in this process.
     """
-    arguments = TrainingArguments(
+    given = TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=1,  # steps are counted over all passes
         max_grad_norm=settings.clip_norm,
@@ -153,44 +145,37 @@ def _arguments(folder: Path, settings: FineTuneSettings) -> TrainingArguments:
         use_cpu=not torch.cuda.is_available(),
         ddp_find_unused_parameters=False,
     )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # several GPUs take a process each, never DataParallel
-    return arguments
+    given._n_gpu = min(given.n_gpu, 1)  # several GPUs take a process each, never DataParallel
+    return given
 
 
 @contextmanager
-def _prepared(
-    model: nn.Module, device: torch.device, sharded: bool, settings: FineTuneSettings
-) -> Iterator[None]:
+def _prepared(model: nn.Module, device: torch.device | None, settings: FineTuneSettings) -> Iterator[None]:
     """On the device, with what trains marked or adapters added; a plain model at its place at the end.
 
-    A sharded one stays: sharding moves it layer by layer.
+    Without a device it stays: sharding moves it layer by layer.
     """
     home, caches = next(model.parameters()).device, model.config.use_cache
-    if not sharded:
-        model.to(device)
+    model.requires_grad_(True).to(device or home)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
-    if settings.method == "full":
-        model.requires_grad_(True)
-        trained = trained_in_float32(model)
-    else:
-        trained = adapted(model, settings.lora, settings.seed)
+    lora = settings.method == "lora"
     try:
-        with trained:
+        with adapted(model, settings.lora, settings.seed) if lora else trained_in_float32(model):
             yield
     finally:
         if settings.gradient_checkpointing:
             model.gradient_checkpointing_disable()
         model.config.use_cache = caches  # which the Trainer sets
         model.zero_grad(set_to_none=True)
-        if not sharded:
+        if device is not None:
             model.to(home)
         model.eval()
 
 
 def _fingerprint(model: nn.Module, corpus: TuningTokens, settings: FineTuneSettings) -> str:
     """SHA-256 over all that determines a run."""
-    digest = hashlib.sha256(json.dumps([model_hash(model), asdict(settings)], sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps([model_hash(model), settings.model_dump()], sort_keys=True).encode())
     for array in (corpus.tokens, corpus.starts, corpus.prompt_lengths):
         digest.update(array.tobytes())
     return digest.hexdigest()[:32]

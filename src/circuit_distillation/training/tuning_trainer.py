@@ -80,6 +80,7 @@ class TuningTrainer(Trainer):
         super().__init__(forward.model, arguments, **others)
         self.remove_callback(PrinterCallback)
         self.forward, self.steps, self.sharded = forward, steps, sharded
+        self.model_accepts_loss_kwargs = True  # count a step's response tokens, by which compute_loss divides
 
     def get_train_dataloader(self) -> Any:
         return self.steps
@@ -102,7 +103,7 @@ class TuningTrainer(Trainer):
 class Journal(TrainerCallback):
     """The history of a run, its bar and its checkpoint."""
 
-    def __init__(self, steps: Steps, checkpoint: RunCheckpoint | None, label: str) -> None:
+    def __init__(self, steps: Steps, checkpoint: RunCheckpoint, label: str) -> None:
         self.steps, self.progress, self.checkpoint = steps, steps.progress, checkpoint
         done, hidden = steps.progress.step, steps.rank > 0
         self.bar = tqdm(total=steps.total, initial=done, desc=label, unit="step", disable=hidden)
@@ -136,5 +137,8 @@ class Journal(TrainerCallback):
         history.append({"step": state.global_step, "loss": self.loss, "lr": self.rate, "seconds": seconds})
         self.bar.set_postfix(loss=f"{self.loss:.3f}", refresh=False)
         self.bar.update()
-        if self.checkpoint and state.global_step % self.steps.settings.checkpoint_every == 0:
+        if state.global_step % self.steps.settings.checkpoint_every == 0:
             self.checkpoint.save(self.progress, None)
+
+    def on_train_end(self, args, state, control, **others):
+        self.bar.close()

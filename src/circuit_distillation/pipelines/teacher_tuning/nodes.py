@@ -35,9 +35,9 @@ def tune_loaded_model(
         base.tokenizer,
         _items(corpus_train),
         settings,
+        unfinished,
         n_processes=parameters.processes,
         sharded=parameters.sharded and settings.method == "full",
-        checkpoint_folder=unfinished,
         label=f"tuned {role['name']}",
     )
     shutil.rmtree(unfinished, ignore_errors=True)
@@ -62,14 +62,13 @@ def join_records(task: str, seed: int, small: dict, medium: dict, large: dict) -
 
 def finetune_settings(parameters: FineTuning, task: str, role: str, seed: int):
     """The library's settings of one role."""
-    from circuit_distillation.training.finetuning_settings import FineTuneSettings, LoraSettings
+    from circuit_distillation.training.finetuning_settings import FineTuneSettings
 
-    chosen = parameters.model_dump(exclude={"method", *TASKS, "lora", "processes", "sharded"})
+    chosen = parameters.model_dump(exclude={"method", *TASKS, "processes", "sharded"})
     return FineTuneSettings(
         method=getattr(parameters.method, role),
         **chosen,
         **getattr(parameters, task).model_dump(),
-        lora=LoraSettings(**parameters.lora.model_dump()),
         seed=seed,
     )
 
