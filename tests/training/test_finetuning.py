@@ -11,9 +11,10 @@ from accelerate.state import AcceleratorState
 from naive.tiny_models import tiny_model
 from standins import train_bpe
 
+from circuit_distillation.compute.processes import ModelOnDisk, run_in_processes
 from circuit_distillation.tasks import arithmetic
 from circuit_distillation.tasks.corpus import Instruction
-from circuit_distillation.training.finetuning import finetune
+from circuit_distillation.training.finetuning import _fingerprint, _tune, finetune
 from circuit_distillation.training.finetuning_settings import FineTuneSettings, LoraSettings
 from circuit_distillation.training.tuning_scores import tuning_scores
 from circuit_distillation.training.tuning_tokens import tokenise
@@ -112,7 +113,7 @@ def test_a_killed_run_ends_with_the_same_weights(model, tokenizer, items, settin
     whole, after = finetune(model, tokenizer, items, settings, tmp_path), weights(model)
     monkeypatch.setattr(Journal, "on_pre_optimizer_step", killed_at(5))
     model.load_state_dict(start)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedError):
         finetune(model, tokenizer, items, settings, tmp_path)
     monkeypatch.undo()
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
@@ -125,7 +126,7 @@ def test_a_killed_run_ends_with_the_same_weights(model, tokenizer, items, settin
 def test_a_broken_checkpoint_begins_anew(model, tokenizer, items, tmp_path, monkeypatch, caplog):
     start, twin = weights(model), copy.deepcopy(model)
     monkeypatch.setattr(Journal, "on_pre_optimizer_step", killed_at(5))
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(InterruptedError):
         finetune(model, tokenizer, items, SETTINGS, tmp_path)
     monkeypatch.undo()
     (checkpoint,) = tmp_path.glob("*.safetensors")
@@ -142,7 +143,7 @@ def killed_at(step: int):
 
     def killed(self, args, state, control, **others):
         if state.global_step + 1 == step:
-            raise KeyboardInterrupt
+            raise InterruptedError
         hook(self, args, state, control, **others)
 
     return killed
@@ -263,13 +264,25 @@ def test_guessing_is_over_the_items_that_are_scored(model, tokenizer):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sharded", [False, True])
-def test_two_processes_tune_like_one(model, tokenizer, items, sharded, tmp_path):
-    twin = copy.deepcopy(model.float())
-    one = finetune(model.float(), tokenizer, items, SETTINGS, tmp_path)
-    two = finetune(twin, tokenizer, items, SETTINGS, tmp_path, n_processes=2, sharded=sharded)
+def test_two_processes_tune_like_one_also_after_a_kill(model, tokenizer, items, sharded, tmp_path):
+    model.float()
+    twin, corpus = copy.deepcopy(model), tokenise(tokenizer, items, SETTINGS.max_tokens)
+    path = tmp_path / f"{_fingerprint(model, corpus, SETTINGS)}.safetensors"
+    stored = ModelOnDisk(model, tmp_path / "model")
+    with pytest.raises(RuntimeError, match="InterruptedError"):
+        run_in_processes(tuned_until_killed, stored, corpus, SETTINGS, path, "", sharded, n_processes=2)
+    assert path.is_file()
+    one = finetune(twin, tokenizer, items, SETTINGS, tmp_path / "one")
+    two = finetune(model, tokenizer, items, SETTINGS, tmp_path, n_processes=2, sharded=sharded)
     losses = [row["loss"] for row in one.history]
     assert [row["loss"] for row in two.history] == pytest.approx(losses, rel=1e-3)
-    assert same(weights(model), weights(twin), 1e-3)
+    assert same(weights(model), weights(twin), 1e-3) and not path.exists()
+
+
+def tuned_until_killed(stored, *arguments):
+    """A rank that ends before its fifth update."""
+    Journal.on_pre_optimizer_step = killed_at(5)
+    _tune(stored.load(), *arguments)
 
 
 def test_out_of_memory_halves_the_items_at_once_and_ends_with_the_same_weights(
