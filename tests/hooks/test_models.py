@@ -8,9 +8,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 from naive.tiny_models import tiny_model
+from transformers import LlamaConfig
 
 from circuit_distillation.datasets.base_model import BaseModelDataset
-from circuit_distillation.hooks.models import _check_recorded
+from circuit_distillation.hooks.models import _check_adapters, _check_recorded
 from circuit_distillation.models.checkpoint_files import sampled_digest
 from circuit_distillation.models.source import ModelSource
 
@@ -49,3 +50,14 @@ def test_one_head_that_differs_in_a_large_file_is_noticed(tmp_path) -> None:
         file.seek(2**29 + 5000)
         file.write(b"\1" * 2**18)  # the query rows of a head of a model of 1B parameters
     assert sampled_digest(tmp_path) != before
+
+
+def test_adapters_of_tied_weights_are_refused_before_any_work(tmp_path) -> None:
+    folders = {role: tmp_path / role for role in ("small", "large")}
+    for role, ties in (("small", False), ("large", True)):
+        LlamaConfig(tie_word_embeddings=ties).save_pretrained(folders[role])
+    lora = {"method": {"small": "lora", "large": "lora"}, "lora": {"targets": ["q_proj", "lm_head"]}}
+    with pytest.raises(ValueError, match=r"family\.models\.large: the model ties .*: leave lm_head out of"):
+        _check_adapters(folders, lora)
+    _check_adapters({"small": folders["small"]}, lora)
+    _check_adapters(folders, lora | {"method": {"small": "lora", "large": "full"}})

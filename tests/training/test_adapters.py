@@ -9,7 +9,7 @@ import torch
 from naive.tiny_models import tiny_model, tiny_prompts
 
 from circuit_distillation.circuits.path_patching import score_heads
-from circuit_distillation.training.adapters import adapted
+from circuit_distillation.training.adapters import adapted, check_targets
 from circuit_distillation.training.finetuning_settings import LoraSettings
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj")
@@ -80,3 +80,12 @@ def test_unknown_targets_are_named():
     with pytest.raises(ValueError, match="no c_attn to adapt: change lora.targets"):
         with adapted(tiny_model(), SETTINGS.model_copy(update={"targets": ("q_proj", "c_attn")}), seed=0):
             pass
+
+
+def test_adapters_of_tied_weights_are_refused():
+    tied = tiny_model()
+    tied.config.tie_word_embeddings = True
+    with pytest.raises(ValueError, match="ties embed_tokens and lm_head: leave lm_head out of lora.targets"):
+        with adapted(tied, SETTINGS.model_copy(update={"targets": ("q_proj", "lm_head")}), seed=0):
+            pass
+    check_targets(("q_proj", "lm_head"), ties=False)

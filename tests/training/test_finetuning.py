@@ -7,16 +7,18 @@ import copy
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from naive.tiny_models import tiny_model
 from standins import train_bpe
 
+from circuit_distillation.compute.processes import ModelOnDisk, run_in_processes
 from circuit_distillation.tasks import arithmetic
 from circuit_distillation.tasks.corpus import Instruction
-from circuit_distillation.training.finetuning import ResponseLoss, finetune
-from circuit_distillation.training.finetuning_launch import finetune_in_processes
+from circuit_distillation.training.finetuning import _fingerprint, _tune, finetune
 from circuit_distillation.training.finetuning_settings import FineTuneSettings, LoraSettings
 from circuit_distillation.training.tuning_scores import tuning_scores
-from circuit_distillation.training.tuning_tokens import batch_of, micro_batches, step_items, tokenise
+from circuit_distillation.training.tuning_tokens import tokenise
+from circuit_distillation.training.tuning_trainer import Journal, ResponseLoss, Steps
 
 SETTINGS = FineTuneSettings(
     method="full",
@@ -26,7 +28,7 @@ SETTINGS = FineTuneSettings(
     warmup_steps=1,
     learning_rate=1e-3,
     schedule="cosine",
-    weight_decay=0.0,
+    weight_decay=0.1,
     clip_norm=1.0,
     micro_batch_size=3,
     precision="fp32",
@@ -35,6 +37,10 @@ SETTINGS = FineTuneSettings(
     lora=LoraSettings(rank=2, alpha=4.0, dropout=0.1, targets=("q_proj", "k_proj", "v_proj", "o_proj")),
 )
 LORA = SETTINGS.model_copy(update={"method": "lora"})
+
+
+def but(**changes) -> FineTuneSettings:
+    return SETTINGS.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module")
@@ -66,12 +72,14 @@ def naive_losses(model, tokenizer, items, settings) -> list[float]:
 
     corpus = tokenise(tokenizer, items, settings.max_tokens)
     total = settings.epochs * (len(corpus) // settings.batch_size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay
+    )
     schedule = get_cosine_schedule_with_warmup(optimizer, settings.warmup_steps, total)
     losses = []
     for step in range(total):
         sums, n_tokens = [], 0
-        for item in step_items(len(corpus), settings.batch_size, step, settings.seed):
+        for item in Steps(corpus, settings, 0, 1).items(step):
             ids = torch.tensor(corpus.tokens[corpus.starts[item] : corpus.starts[item + 1]]).long()
             log_p = model(input_ids=ids[None]).logits[0].log_softmax(-1)
             places = range(int(corpus.prompt_lengths[item]), len(ids))
@@ -87,114 +95,151 @@ def naive_losses(model, tokenizer, items, settings) -> list[float]:
     return losses
 
 
-def test_full_tuning_is_the_plain_loop(model, tokenizer, items):
+def test_full_tuning_is_the_plain_loop(model, tokenizer, items, tmp_path):
     twin, padded = copy.deepcopy(model), copy.deepcopy(model)
-    tuning = finetune(model, tokenizer, items, SETTINGS.model_copy(update={"micro_batch_size": 1}))
+    tuning = finetune(model, tokenizer, items, but(micro_batch_size=1), tmp_path)
     losses = naive_losses(twin, tokenizer, items, SETTINGS)
     assert [row["loss"] for row in tuning.history] == pytest.approx(losses, abs=1e-6)
     assert same(weights(model), weights(twin), 1e-9)
     assert not model.training and tuning.n_items == len(items) - tuning.n_long
     # Attention has its softmax in float32, so that padding changes a little.
-    several = finetune(padded, tokenizer, items, SETTINGS)
+    several = finetune(padded, tokenizer, items, SETTINGS, tmp_path)
     assert [row["loss"] for row in several.history] == pytest.approx(losses, abs=1e-5)
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, LORA], ids=["full", "lora"])
-def test_a_killed_run_ends_with_the_same_weights(model, tokenizer, items, settings, tmp_path):
+def test_a_killed_run_ends_with_the_same_weights(model, tokenizer, items, settings, tmp_path, monkeypatch):
     start = weights(model)
-    finetune(model, tokenizer, items, settings)
-    whole = weights(model)
-
-    class Killed(Exception):
-        pass
-
-    def kill(row):
-        if row["step"] == 3:
-            raise Killed
-
+    whole, after = finetune(model, tokenizer, items, settings, tmp_path), weights(model)
+    monkeypatch.setattr(Journal, "on_pre_optimizer_step", killed_at(5))
     model.load_state_dict(start)
-    with pytest.raises(Killed):
-        finetune(model, tokenizer, items, settings, checkpoint_folder=tmp_path, on_step=kill)
+    with pytest.raises(InterruptedError):
+        finetune(model, tokenizer, items, settings, tmp_path)
+    monkeypatch.undo()
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
     model.load_state_dict(start)
-    steps = []
-    tuning = finetune(model, tokenizer, items, settings, checkpoint_folder=tmp_path, on_step=steps.append)
-    assert [row["step"] for row in steps] == [3, 4, 5, 6] and len(tuning.history) == 6
-    assert same(weights(model), whole, 1e-12) and not list(tmp_path.iterdir())
+    tuning = finetune(model, tokenizer, items, settings, tmp_path)
+    assert [row["loss"] for row in tuning.history] == [row["loss"] for row in whole.history]
+    assert same(weights(model), after) and not list(tmp_path.iterdir())
 
 
-def test_lora_moves_its_targets_alone(model, tokenizer, items):
+def test_a_broken_checkpoint_begins_anew(model, tokenizer, items, tmp_path, monkeypatch, caplog):
+    start, twin = weights(model), copy.deepcopy(model)
+    monkeypatch.setattr(Journal, "on_pre_optimizer_step", killed_at(5))
+    with pytest.raises(InterruptedError):
+        finetune(model, tokenizer, items, SETTINGS, tmp_path)
+    monkeypatch.undo()
+    (checkpoint,) = tmp_path.glob("*.safetensors")
+    checkpoint.write_bytes(checkpoint.read_bytes()[:-100])
+    model.load_state_dict(start)
+    finetune(model, tokenizer, items, SETTINGS, tmp_path)
+    finetune(twin, tokenizer, items, SETTINGS, tmp_path)
+    assert same(weights(model), weights(twin)) and "this work begins anew" in caplog.text
+
+
+def killed_at(step: int):
+    """A run's journal that is interrupted before the update of a step."""
+    hook = Journal.on_pre_optimizer_step
+
+    def killed(self, args, state, control, **others):
+        if state.global_step + 1 == step:
+            raise InterruptedError
+        hook(self, args, state, control, **others)
+
+    return killed
+
+
+def test_lora_moves_its_targets_alone(model, tokenizer, items, tmp_path):
     start = weights(model)
-    finetune(model, tokenizer, items, LORA)
+    finetune(model, tokenizer, items, LORA, tmp_path)
     moved = {
         name.split(".")[-2] for name, tensor in weights(model).items() if not torch.equal(tensor, start[name])
     }
     assert moved == set(LORA.lora.targets)
 
 
-def test_half_precision_and_recomputing_change_little(model, tokenizer, items):
+def test_half_precision_and_recomputing_change_little(model, tokenizer, items, tmp_path):
     twin = copy.deepcopy(model)
-    exact = finetune(model.float(), tokenizer, items, SETTINGS).history
-    changed = SETTINGS.model_copy(update={"precision": "bf16", "gradient_checkpointing": True})
-    rough = finetune(twin.float(), tokenizer, items, changed).history
+    exact = finetune(model.float(), tokenizer, items, SETTINGS, tmp_path).history
+    changed = but(precision="bf16", gradient_checkpointing=True)
+    rough = finetune(twin.float(), tokenizer, items, changed, tmp_path).history
     assert [row["loss"] for row in rough] == pytest.approx([row["loss"] for row in exact], rel=0.05)
 
 
-def test_half_precision_weights_train_in_float32_and_are_rounded_at_the_end(model, tokenizer, items):
-    slow = SETTINGS.model_copy(update={"learning_rate": 2e-5})
+def test_half_precision_weights_train_in_float32_and_are_rounded_at_the_end(
+    model, tokenizer, items, tmp_path
+):
+    slow = but(learning_rate=2e-5)
     half = model.to(torch.bfloat16)
     twin, start = copy.deepcopy(half).float(), weights(half)
-    finetune(half, tokenizer, items, slow)
-    finetune(twin, tokenizer, items, slow)
+    finetune(half, tokenizer, items, slow, tmp_path)
+    finetune(twin, tokenizer, items, slow, tmp_path)
     assert half.dtype == torch.bfloat16 and same(weights(half), weights(twin.to(torch.bfloat16)))
     assert not same(weights(half), start)
 
 
-def test_padding_is_masked_by_position_also_where_it_is_the_end_of_sequence(tokenizer, items):
+def test_padding_is_masked_by_position_and_responses_alone_are_learned(tokenizer, items):
     corpus = tokenise(tokenizer, items, 60)
-    batch = batch_of(corpus, np.arange(4), tokenizer.eos_token_id)
+    batch = corpus.batch(np.arange(4))
     for row in range(4):
         length = int(corpus.lengths[row])
-        labelled = (batch.labels[row] != -100).nonzero().flatten().tolist()
-        assert labelled == list(range(int(corpus.prompt_lengths[row]) - 1, length - 1))
-        assert batch.labels[row, length - 2] == tokenizer.eos_token_id
-        assert batch.attention_mask[row].sum() == length
+        labelled = (batch["labels"][row] != -100).nonzero().flatten().tolist()
+        assert labelled == list(range(int(corpus.prompt_lengths[row]), length))
+        assert batch["labels"][row, length - 1] == tokenizer.eos_token_id
+        assert batch["attention_mask"][row].tolist() == [k < length for k in range(batch["labels"].shape[1])]
 
 
-def test_every_item_comes_once_a_pass_in_an_order_of_its_own():
-    passes = [np.concatenate([step_items(12, 4, 3 * k + j, seed=1) for j in range(3)]) for k in range(2)]
-    assert all(sorted(order) == list(range(12)) for order in passes)
-    assert list(passes[0]) != list(passes[1])
-
-
-def test_micro_batches_hold_a_step_by_length(tokenizer, items):
+@pytest.mark.parametrize(("batch_size", "size", "n_ranks"), [(4, 3, 1), (7, 3, 2), (5, 1, 2), (4, 8, 4)])
+def test_every_item_comes_once_a_pass_in_parts_of_like_length(tokenizer, items, batch_size, size, n_ranks):
     corpus = tokenise(tokenizer, items, 60)
-    parts = micro_batches(corpus, np.arange(7), 3)
-    assert [len(part) for part in parts] == [3, 2, 2] and sorted(np.concatenate(parts)) == list(range(7))
-    lengths = corpus.lengths[np.concatenate(parts)]
-    assert (np.diff(lengths) >= 0).all()
-    for n_items, size, n_processes in ((7, 3, 2), (5, 1, 2), (4, 8, 4)):
-        parts = micro_batches(corpus, np.arange(n_items), size, n_processes)
-        assert len(parts) % n_processes == 0 and min(map(len, parts)) > 0
+    settings = but(batch_size=batch_size, epochs=2)
+    ranks = [Steps(corpus, settings, rank, n_ranks) for rank in range(n_ranks)]
+    n_parts = [steps.cut(size) for steps in ranks]
+    assert len(set(n_parts)) == 1 and all(len(list(steps)) == len(steps) for steps in ranks)
+    orders = [
+        np.concatenate([ranks[0].items(step) for step in range(k, k + ranks[0].per_epoch)])
+        for k in (0, ranks[0].per_epoch)
+    ]
+    assert all(len(set(order)) == len(order) for order in orders) and list(orders[0]) != list(orders[1])
+    first = [list(steps)[: n_parts[0]] for steps in ranks]
+    lengths = [[int(n) for part in parts for n in part["attention_mask"].sum(1)] for parts in first]
+    assert all(rank == sorted(rank) and len(rank) >= n_parts[0] for rank in lengths)
+    assert sorted(sum(lengths, [])) == sorted(corpus.lengths[ranks[0].items(0)])
 
 
-def test_long_items_are_left_out_with_a_count_and_too_few_are_refused(model, tokenizer, items):
+def test_long_items_are_left_out_with_a_count_and_too_few_are_refused(model, tokenizer, items, tmp_path):
     lengths = tokenise(tokenizer, items, 1000).lengths
     limit = int(np.median(lengths))
     assert tokenise(tokenizer, items, limit).n_long == int((lengths > limit).sum())
     with pytest.raises(ValueError, match="raise max_tokens"):
         tokenise(tokenizer, items, 3)
     with pytest.raises(ValueError, match="lower batch_size"):
-        finetune(model, tokenizer, items[:3], SETTINGS)
+        finetune(model, tokenizer, items[:3], SETTINGS, tmp_path)
     with pytest.raises(ValueError, match="adapters fit on one GPU"):
-        finetune(model, tokenizer, items, LORA, shard=True)
+        finetune(model, tokenizer, items, LORA, tmp_path, n_processes=2, sharded=True)
+    with pytest.raises(ValueError, match="batch_size 4 is below 5 processes"):
+        finetune(model, tokenizer, items, SETTINGS, tmp_path, n_processes=5)
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(model, tokenizer, items):
+def test_an_item_that_the_tokenizer_calls_too_long_is_left_out_too(tokenizer, items):
+    short, limit = copy.deepcopy(tokenizer), int(np.median(tokenise(tokenizer, items, 1000).lengths))
+    short.model_max_length = limit
+    assert tokenise(short, items, 1000).lengths.max() <= limit
+    assert tokenise(short, items, 1000).n_long == tokenise(tokenizer, items, limit).n_long > 0
+
+
+def test_one_id_for_all_special_tokens_is_no_unknown_word(tokenizer, items):
+    shared = copy.deepcopy(tokenizer)
+    shared.unk_token = shared.bos_token = shared.eos_token
+    assert shared.unk_token_id == shared.eos_token_id
+    assert len(tokenise(shared, items, 1000)) == len(items)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(model, tokenizer, items, tmp_path):
     with torch.no_grad():
         model.lm_head.weight.fill_(float("nan"))
     with pytest.raises(FloatingPointError, match="at step 1"):
-        finetune(model, tokenizer, items, SETTINGS)
+        finetune(model, tokenizer, items, SETTINGS, tmp_path)
 
 
 def test_scores_of_held_out_items_by_hand(model, tokenizer, items):
@@ -218,21 +263,33 @@ def test_guessing_is_over_the_items_that_are_scored(model, tokenizer):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("shard", [False, True])
-def test_two_processes_tune_like_one(model, tokenizer, items, shard):
-    twin = copy.deepcopy(model.float())
-    one = finetune(model.float(), tokenizer, items, SETTINGS)
-    two = finetune_in_processes(twin, tokenizer, items, SETTINGS, n_processes=2, shard=shard)
+@pytest.mark.parametrize("sharded", [False, True])
+def test_two_processes_tune_like_one_also_after_a_kill(model, tokenizer, items, sharded, tmp_path):
+    model.float()
+    twin, corpus = copy.deepcopy(model), tokenise(tokenizer, items, SETTINGS.max_tokens)
+    path = tmp_path / f"{_fingerprint(model, corpus, SETTINGS)}.safetensors"
+    stored = ModelOnDisk(model, tmp_path / "model")
+    with pytest.raises(RuntimeError, match="InterruptedError"):
+        run_in_processes(tuned_until_killed, stored, corpus, SETTINGS, path, "", sharded, n_processes=2)
+    assert path.is_file()
+    one = finetune(twin, tokenizer, items, SETTINGS, tmp_path / "one")
+    two = finetune(model, tokenizer, items, SETTINGS, tmp_path, n_processes=2, sharded=sharded)
     losses = [row["loss"] for row in one.history]
     assert [row["loss"] for row in two.history] == pytest.approx(losses, rel=1e-3)
-    assert same(weights(model), weights(twin), 1e-3)
+    assert same(weights(model), weights(twin), 1e-3) and not path.exists()
+
+
+def tuned_until_killed(stored, *arguments):
+    """A rank that ends before its fifth update."""
+    Journal.on_pre_optimizer_step = killed_at(5)
+    _tune(stored.load(), *arguments)
 
 
 def test_out_of_memory_halves_the_items_at_once_and_ends_with_the_same_weights(
-    model, tokenizer, items, monkeypatch, caplog
+    model, tokenizer, items, monkeypatch, caplog, tmp_path
 ):
-    options, other = SETTINGS.model_copy(update={"micro_batch_size": 4}), copy.deepcopy(model)
-    whole, sizes = finetune(other, tokenizer, items, options), []
+    options, other = but(micro_batch_size=4), copy.deepcopy(model)
+    whole, sizes = finetune(other, tokenizer, items, options, tmp_path), []
     forward = ResponseLoss.forward
 
     def small(self, input_ids, attention_mask, labels):
@@ -242,7 +299,27 @@ def test_out_of_memory_halves_the_items_at_once_and_ends_with_the_same_weights(
         return forward(self, input_ids, attention_mask, labels)
 
     monkeypatch.setattr(ResponseLoss, "forward", small)
-    found = finetune(model, tokenizer, items, options)
+    found = finetune(model, tokenizer, items, options, tmp_path)
     assert sizes.count(4) == 1 and "out of memory in tuning: going on with 2 items at a time" in caplog.text
     assert [row["loss"] for row in found.history] == pytest.approx([row["loss"] for row in whole.history])
     assert same(weights(model), weights(other), 1e-5)
+
+
+def test_an_update_that_memory_has_cut_short_is_not_made_twice(
+    model, tokenizer, items, monkeypatch, tmp_path
+):
+    def end(self, *arguments, **others):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.optim.AdamW, "step", end)
+    with pytest.raises(ValueError, match="out of memory in the update of step 1"):
+        finetune(model, tokenizer, items, SETTINGS, tmp_path)
+
+
+def test_tuning_leaves_configuration_and_random_state(model, tokenizer, items, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before, state = model.config.to_dict(), torch.get_rng_state()
+    finetune(model, tokenizer, items, but(precision="bf16", gradient_checkpointing=True), tmp_path)
+    assert model.config.to_dict() == before and torch.equal(torch.get_rng_state(), state)
+    assert "forward" not in vars(model) and not list(tmp_path.iterdir())
+    assert AcceleratorState().mixed_precision == "no"  # which the next student would inherit

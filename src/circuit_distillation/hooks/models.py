@@ -52,6 +52,8 @@ class ModelHooks:
                 _check_recorded("instruct", INSTRUCT, instruct, catalog)
             if "params:held_out" in pipeline.inputs():
                 _check_held_out(plain(catalog.load("params:held_out")))
+            if "params:finetuning" in pipeline.inputs():
+                _check_adapters(folders, plain(catalog.load("params:finetuning")))
             if any("corpus.train" in node.outputs for node in waiting_nodes(run_params, pipeline, catalog)):
                 corpora = plain(catalog.load("params:data_generation.corpus"))
                 _check_corpus(corpora, catalog.load("params:task"))
@@ -79,6 +81,21 @@ def _check_recorded(block: str, kind: str, sources: dict, catalog) -> None:
                 f"family.{block}.{role}: the weights in {source.name} are not those that the artifacts of "
                 f"this run were made with: delete {path} to make all anew, or choose another data_root"
             )
+
+
+def _check_adapters(folders: dict[str, Path], finetuning: dict) -> None:
+    """ValueError if a model ties weights that adapters are wanted for."""
+    from transformers import AutoConfig
+
+    from circuit_distillation.training.adapters import check_targets
+
+    for role, folder in folders.items():
+        if finetuning["method"][role] == "lora":
+            config = AutoConfig.from_pretrained(folder, local_files_only=True)
+            try:
+                check_targets(finetuning["lora"]["targets"], config.tie_word_embeddings)
+            except ValueError as error:
+                raise ValueError(f"family.models.{role}: {error}") from None
 
 
 def _check_held_out(held_out: dict) -> None:

@@ -34,26 +34,35 @@ def encode_instructions(
     Raises ``ValueError`` for an empty list, an empty response, a word the tokenizer does not know, or a text
     that is too long.
     """
+    pairs, most = instruction_ids(tokenizer, instructions), tokenizer.model_max_length
+    for instruction, (prompt, response) in zip(instructions, pairs, strict=True):
+        if len(prompt) + len(response) > most:
+            n_tokens = len(prompt) + len(response)
+            raise ValueError(f"{n_tokens} tokens, more than {most}: {instruction.prompt!r}")
+    return pairs
+
+
+def instruction_ids(
+    tokenizer, instructions: Sequence[PromptAndResponse]
+) -> list[tuple[list[int], list[int]]]:
+    """``encode_instructions`` for texts of any length."""
     if not instructions:
         raise ValueError("no instructions to encode: generate at least one")
     prompts = tokenizer([x.prompt for x in instructions])["input_ids"]
     responses = tokenizer([x.response for x in instructions], add_special_tokens=False)["input_ids"]
-    pairs = [
-        (prompt, [*response, tokenizer.eos_token_id])
-        for prompt, response in zip(prompts, responses, strict=True)
-    ]
-    for instruction, (prompt, response) in zip(instructions, pairs, strict=True):
-        if len(response) == 1:
+    unknown = tokenizer.unk_token_id
+    if unknown in (tokenizer.bos_token_id, tokenizer.eos_token_id):
+        unknown = None  # one id for all special tokens, as byte-level vocabularies have: they know all words
+    for instruction, prompt, response in zip(instructions, prompts, responses, strict=True):
+        if not response:
             raise ValueError(
                 f"empty response to {instruction.prompt!r}: drop instructions without a response"
             )
-        if tokenizer.unk_token_id is not None and tokenizer.unk_token_id in prompt + response:
+        if unknown is not None and unknown in prompt + response:
             text = instruction.prompt + instruction.response
             raise ValueError(f"unknown word in {text!r}: add it to the vocabulary")
-        if len(prompt) + len(response) > tokenizer.model_max_length:
-            n_tokens, most = len(prompt) + len(response), tokenizer.model_max_length
-            raise ValueError(f"{n_tokens} tokens, more than {most}: {instruction.prompt!r}")
-    return pairs
+    end = tokenizer.eos_token_id
+    return [(prompt, [*response, end]) for prompt, response in zip(prompts, responses, strict=True)]
 
 
 def pack_instructions(

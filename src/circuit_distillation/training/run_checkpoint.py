@@ -94,6 +94,5 @@ class RunCheckpoint:
         found = {name: tensors[f"{name}.{i}"] for name in MOMENTS if f"{name}.{i}" in tensors}
         if found:  # a parameter that never had a gradient has no state
             self._optimizer.state[parameter] = {
-                name: tensor if name == "step" else tensor.to(parameter.device)
-                for name, tensor in found.items()
+                name: tensor if name == "step" else like(parameter, tensor) for name, tensor in found.items()
             }

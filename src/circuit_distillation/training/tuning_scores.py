@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.training.corpus_scores import guess_rates
-from circuit_distillation.training.tuning_tokens import TuningBatch, batch_of, micro_batches, tokenise
+from circuit_distillation.training.tuning_tokens import tokenise
 
 
 @torch.no_grad()
@@ -25,9 +25,9 @@ def tuning_scores(
     """
     corpus = tokenise(tokenizer, items, max_tokens)
     exact = right = n_tokens = 0
-    for part in micro_batches(corpus, np.arange(len(corpus)), batch_size):
-        batch = batch_of(corpus, part, tokenizer.eos_token_id)
-        hits, wanted = _hits(model, batch), batch.labels != -100
+    ordered = corpus.by_length(np.arange(len(corpus)))
+    for start in range(0, len(corpus), batch_size):
+        hits, wanted = _hits(model, **corpus.batch(ordered[start : start + batch_size]))
         exact += int((hits | ~wanted).all(1).sum())
         right += int(hits.sum())
         n_tokens += int(wanted.sum())
@@ -41,12 +41,15 @@ def tuning_scores(
     }
 
 
-def _hits(model: nn.Module, batch: TuningBatch) -> Tensor:
-    """Where the argmax is the response token, [item, token] on the CPU."""
+def _hits(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Where the argmax is the response token, and where there is one, [item, token - 1] on the CPU."""
     device = next(model.parameters()).device
-    ids, mask = batch.input_ids.to(device), batch.attention_mask.to(device)
-    hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-    where = batch.labels != -100
+    inputs = {"input_ids": input_ids.to(device), "attention_mask": attention_mask.to(device)}
+    hidden = model.model(**inputs, use_cache=False).last_hidden_state[:, :-1]
+    labels = labels[:, 1:]  # the token before predicts
+    where = labels != -100
     hits = torch.zeros_like(where)
-    hits[where] = model.lm_head(hidden[where.to(device)]).argmax(-1).cpu() == batch.labels[where]
-    return hits
+    hits[where] = model.lm_head(hidden[where.to(device)]).argmax(-1).cpu() == labels[where]
+    return hits, where

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from circuit_distillation.training.packed_instructions import PromptAndResponse, encode_instructions
+from circuit_distillation.training.packed_instructions import PromptAndResponse, instruction_ids
 
 CHUNK = 20_000  # items that are Python lists at one time
 
@@ -37,73 +35,42 @@ class TuningTokens:
         """Tokens of each item."""
         return np.diff(self.starts)
 
-    def n_responses(self, items: np.ndarray) -> int:
-        """Response tokens of these items, with their end of sequence."""
-        return int((self.lengths[items] - self.prompt_lengths[items]).sum())
+    def by_length(self, items: np.ndarray) -> np.ndarray:
+        """These items, those of like length side by side, so that little of a batch is padding."""
+        return items[np.argsort(self.lengths[items], kind="stable")]
 
-    def digest(self) -> str:
-        """SHA-256 of all tokens and lengths."""
-        digest = hashlib.sha256(self.tokens.tobytes())
-        digest.update(self.starts.tobytes() + self.prompt_lengths.tobytes())
-        return digest.hexdigest()
+    def batch(self, items: np.ndarray) -> dict[str, Tensor]:
+        """Right-padded input_ids, attention_mask and labels, [item, token] each; labels are -100 but in
+        responses.
 
-
-@dataclass(frozen=True)
-class TuningBatch:
-    """Right-padded items; `labels` are -100 but where the next token belongs to a response."""
-
-    input_ids: Tensor  # [item, token]
-    attention_mask: Tensor  # [item, token]
-    labels: Tensor  # [item, token], the token after
+        Padding is masked by position: its id 0 may also be that of a word.
+        """
+        ids = torch.zeros(len(items), int(self.lengths[items].max()), dtype=torch.long)
+        mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
+        for row, item in enumerate(items):
+            tokens = torch.from_numpy(self.tokens[self.starts[item] : self.starts[item + 1]]).long()
+            n, prompt = len(tokens), int(self.prompt_lengths[item])
+            ids[row, :n], mask[row, :n], labels[row, prompt:n] = tokens, 1, tokens[prompt:]
+        return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
 def tokenise(tokenizer, items: Sequence[PromptAndResponse], max_tokens: int) -> TuningTokens:
-    """Prompt and response apart, joined as ids, the end of sequence after. ValueError if nothing is left."""
-    parts, lengths, prompts, kept = [], [], [], []
+    """Prompt and response apart, joined as ids, the end of sequence after.
+
+    Left out are items of more than `max_tokens` tokens, or than the tokenizer allows. ValueError if nothing
+    is left.
+    """
+    limit = min(max_tokens, tokenizer.model_max_length)
+    parts, prompts, kept = [], [], []
     for start in range(0, len(items), CHUNK):
-        pairs = encode_instructions(tokenizer, items[start : start + CHUNK])
+        pairs = instruction_ids(tokenizer, items[start : start + CHUNK])
         for place, (prompt, response) in enumerate(pairs, start):
-            if len(prompt) + len(response) > max_tokens:
-                continue
-            kept.append(place)
-            parts.append(np.array(prompt + response, dtype=np.int32))
-            lengths.append(len(prompt) + len(response))
-            prompts.append(len(prompt))
+            if len(prompt) + len(response) <= limit:
+                kept.append(place)
+                parts.append(np.array(prompt + response, dtype=np.int32))
+                prompts.append(len(prompt))
     if not parts:
-        raise ValueError(f"no item of the corpus has {max_tokens} tokens or fewer: raise max_tokens")
-    starts = np.concatenate([[0], np.cumsum(lengths)])
+        raise ValueError(f"no item of the corpus has {limit} tokens or fewer: raise max_tokens")
+    starts = np.cumsum([0, *map(len, parts)])
     n_long = len(items) - len(kept)
     return TuningTokens(np.concatenate(parts), starts, np.array(prompts), np.array(kept), n_long)
-
-
-def batch_of(corpus: TuningTokens, items: np.ndarray, filler: int) -> TuningBatch:
-    """Items side by side. The filler is masked by position: the same id inside an item still counts."""
-    longest = int(corpus.lengths[items].max())
-    ids = torch.full((len(items), longest), filler)
-    mask, labels = torch.zeros_like(ids), torch.full_like(ids, -100)
-    for row, item in enumerate(items):
-        tokens = torch.from_numpy(corpus.tokens[corpus.starts[item] : corpus.starts[item + 1]]).long()
-        n, prompt = len(tokens), int(corpus.prompt_lengths[item])
-        ids[row, :n], mask[row, :n] = tokens, 1
-        labels[row, prompt - 1 : n - 1] = tokens[prompt:]
-    return TuningBatch(ids, mask, labels)
-
-
-def step_items(n_items: int, batch_size: int, step: int, seed: int) -> np.ndarray:
-    """The items of a step, counted from 0; the order of a pass depends on seed and pass alone."""
-    per_epoch = n_items // batch_size
-    epoch, place = divmod(step, per_epoch)
-    order = np.random.default_rng([seed, epoch]).permutation(n_items)
-    return order[place * batch_size : (place + 1) * batch_size]
-
-
-def micro_batches(
-    corpus: TuningTokens, items: np.ndarray, size: int, n_processes: int = 1
-) -> list[np.ndarray]:
-    """A step's items in parts of at most about `size`, alike in length, so that little is padding.
-
-    As many parts for every process: under FSDP they gather weights together at every forward.
-    """
-    ordered = items[np.argsort(corpus.lengths[items], kind="stable")]
-    rounds = min(math.ceil(len(items) / (size * n_processes)), len(items) // n_processes)
-    return np.array_split(ordered, rounds * n_processes)

@@ -27,18 +27,18 @@ def tune_loaded_model(
     base, corpus_train, corpus_heldout, parameters: FineTuning, task: str, role: dict, seed: int, unfinished
 ) -> tuple:
     """One loaded model tuned on the corpus alone, adapters merged, and the record of its tuning."""
-    from circuit_distillation.training.finetuning_launch import finetune_in_processes
+    from circuit_distillation.training.finetuning import finetune
 
     settings = parameters.of_model(task, role["name"], seed)
     before = _held_out_scores(base, corpus_heldout, settings.max_tokens)
-    tuning = finetune_in_processes(
+    tuning = finetune(
         base.model,
         base.tokenizer,
         _items(corpus_train),
         settings,
+        unfinished,
         n_processes=parameters.processes,
-        shard=parameters.sharded and settings.method == "full",
-        checkpoint_folder=unfinished,
+        sharded=parameters.sharded and settings.method == "full",
         label=f"tuned {role['name']}",
     )
     shutil.rmtree(unfinished, ignore_errors=True)
