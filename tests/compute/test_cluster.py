@@ -17,7 +17,7 @@ from circuit_distillation.circuits.in_processes import score_heads_in_processes
 from circuit_distillation.circuits.path_patching import score_heads
 from circuit_distillation.compute.processes import check_processes, run_in_processes
 
-BOUND_SECONDS = 540
+BOUND_SECONDS = 900
 
 
 def test_a_cluster_without_ray_is_refused_in_one_line(monkeypatch):

@@ -75,6 +75,8 @@ def run_on_cluster(function: Callable[..., Any], args: tuple[Any, ...], n_proces
             trainer.fit()
         except TrainingFailedError as error:
             raise RuntimeError(_failure(error)) from error
+        except SystemExit:  # Ray ends an interrupted program as if it had done its work
+            raise KeyboardInterrupt from None
         finally:
             if signal.getsignal(signal.SIGINT) is not interrupt:  # Ray leaves a handler of its own
                 signal.signal(signal.SIGINT, interrupt)
