@@ -33,9 +33,7 @@ def submit(tmp_path):
         path.chmod(0o755)
 
     def job(*arguments: str, **variables: str) -> list[str]:
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "RAY"))
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "RAY"))}
         slurm = {"SLURM_JOB_ID": "123456", "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_NUM_NODES": "1"}
         path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
         done = subprocess.run(

@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from training.test_launch import assert_close, train_all
 
 from circuit_distillation.circuits.in_processes import score_heads_in_processes
 from circuit_distillation.circuits.path_patching import score_heads
+from circuit_distillation.compute import cluster as compute_cluster
 from circuit_distillation.compute.processes import check_processes, run_in_processes
 
 BOUND_SECONDS = 900
@@ -25,6 +27,31 @@ def test_a_cluster_without_ray_is_refused_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(ValueError, match=r"^RAY_ADDRESS is set, but Ray is not installed: pip install .*$"):
         check_processes(2)
+
+
+@pytest.mark.parametrize(
+    ("resources", "line"),
+    [
+        (
+            {"CPU": 64.0, "GPU": 2.0},
+            "3 processes need a GPU each, the Ray cluster has 2: lower `processes` or",
+        ),
+        ({"CPU": 2.0}, "3 processes need a CPU each, the Ray cluster has 2: lower `processes` or"),
+    ],
+)
+def test_a_cluster_that_is_too_small_is_refused(resources, line, monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "auto")
+    monkeypatch.setattr(
+        compute_cluster, "_connected", lambda: SimpleNamespace(cluster_resources=lambda: resources)
+    )
+    check_processes(2)
+    with pytest.raises(ValueError, match=line):
+        check_processes(3)
+
+
+def test_a_machine_that_does_not_see_the_files_is_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="does not see .*: set TMPDIR to a folder that all machines"):
+        compute_cluster._enter(tmp_path, tmp_path / "absent")
 
 
 @pytest.fixture(scope="module")
@@ -105,9 +132,3 @@ def test_what_a_rank_said_is_the_error(cluster):
 def test_a_process_that_dies_ends_the_run(cluster):
     with pytest.raises(RuntimeError, match="^process 1 has failed: "):
         run_in_processes(die, 1, n_processes=2)
-
-
-@pytest.mark.slow
-def test_a_cluster_that_is_too_small_is_refused(cluster):
-    with pytest.raises(ValueError, match="^3 processes need a CPU each, the Ray cluster has 2: lower"):
-        run_in_processes(train_all, n_processes=3)

@@ -1,7 +1,7 @@
 """Run a function on the machines of a Ray cluster, by Ray Train.
 
-A run uses a cluster where RAY_ADDRESS, Ray's own variable, names one (`auto` on a machine that belongs to it).
-Ray is the optional extra `cluster` and is imported only then. All machines must see the same files: the
+A run uses a cluster where RAY_ADDRESS, Ray's own variable, names one (`auto` on a machine that belongs to
+it). Ray is the optional extra `cluster` and is imported only then. All machines must see the same files: the
 project, its data folder, the models, and TMPDIR, through which weights pass.
 """
 
@@ -99,8 +99,8 @@ def _connected() -> ModuleType:
             ray.init(logging_level=logging.WARNING)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ValueError(
-                f"no Ray cluster answers at {ADDRESS}={os.environ[ADDRESS]}: start one with `ray start --head`, "
-                f"or unset {ADDRESS} to use this machine alone"
+                f"no Ray cluster answers at {ADDRESS}={os.environ[ADDRESS]}: start one with "
+                f"`ray start --head`, or unset {ADDRESS} to use this machine alone"
             ) from error
     return ray
 
@@ -109,7 +109,8 @@ def _enter(project: Path, temporary: Path) -> None:
     """Work in the project's folder. FileNotFoundError if this machine does not see the files of the run."""
     for path, remedy in ((project, "start the run in a folder"), (temporary, "set TMPDIR to a folder")):
         if not path.is_dir():
-            raise FileNotFoundError(f"{socket.gethostname()} does not see {path}: {remedy} that all machines share")
+            machine = socket.gethostname()
+            raise FileNotFoundError(f"{machine} does not see {path}: {remedy} that all machines share")
     os.chdir(project)
 
 

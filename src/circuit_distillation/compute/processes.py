@@ -23,10 +23,10 @@ PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def run_in_processes(function: Callable[..., Any], *args: Any, n_processes: int) -> list[Any]:
-    """Results of `function(*args)` of every rank, in rank order. `function` must be importable (a module's
-    own).
+    """Results of `function(*args)` of every rank, in rank order.
 
-    A rank that fails ends the others; RuntimeError with what it said. ValueError if there are not as many GPUs.
+    `function` must be importable (a module's own). A rank that fails ends the others; RuntimeError with what
+    it said. ValueError if there are GPUs, but fewer than processes.
     """
     check_processes(n_processes)
     if uses_cluster():
@@ -53,14 +53,15 @@ def run_in_processes(function: Callable[..., Any], *args: Any, n_processes: int)
 
 
 def check_processes(n_processes: int) -> None:
-    """ValueError if this machine, or the Ray cluster, has GPUs but fewer than processes, or the cluster too few
-    CPUs."""
+    """ValueError if this machine, or the Ray cluster that the run uses, cannot take as many processes."""
     if uses_cluster():
         check_cluster(n_processes)
         return
     there = torch.cuda.device_count()
     if 0 < there < n_processes:
-        raise ValueError(f"{n_processes} processes need a GPU each, there are {there} here: lower `processes`")
+        raise ValueError(
+            f"{n_processes} processes need a GPU each, there are {there} here: lower `processes`"
+        )
 
 
 def _said(error: Any) -> str:
