@@ -48,12 +48,11 @@ def run_on_cluster(function: Callable[..., Any], args: tuple[Any, ...], n_proces
     what the first rank to fail said, or with why the processes could not start.
     """
     kind = check_cluster(n_processes)
-    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig, TrainingFailedError
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.util.queue import Queue
 
-    # Ray returns the value of rank 0 alone.
-    results, project = Queue(), Path.cwd()
+    results, project = Queue(), Path.cwd()  # a queue, as Ray Train returns the value of rank 0 alone
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
 
@@ -61,28 +60,31 @@ def run_on_cluster(function: Callable[..., Any], args: tuple[Any, ...], n_proces
             _enter(project, folder)
             results.put((int(os.environ["RANK"]), function(*args)))
 
-        trainer = TorchTrainer(
-            work,
-            scaling_config=ScalingConfig(num_workers=n_processes, use_gpu=kind == "GPU"),
-            run_config=RunConfig(
-                storage_path=name,
-                failure_config=FailureConfig(controller_failure_limit=0, max_preemption_failures=0),
-                logging_config=LoggingConfig(log_level="WARNING"),
-            ),
+        scaling = ScalingConfig(num_workers=n_processes, use_gpu=kind == "GPU")
+        run = RunConfig(
+            storage_path=name,
+            failure_config=FailureConfig(controller_failure_limit=0, max_preemption_failures=0),
+            logging_config=LoggingConfig(log_level="WARNING"),
         )
-        interrupt = signal.getsignal(signal.SIGINT)
-        try:
-            trainer.fit()
-        except TrainingFailedError as error:
-            raise RuntimeError(_failure(error)) from error
-        except SystemExit:  # Ray ends an interrupted program as if it had done its work
-            raise KeyboardInterrupt from None
-        finally:
-            if signal.getsignal(signal.SIGINT) is not interrupt:  # Ray leaves a handler of its own
-                signal.signal(signal.SIGINT, interrupt)
+        _fit(TorchTrainer(work, scaling_config=scaling, run_config=run))
         by_rank = dict(results.get_nowait_batch(n_processes))
-    results.shutdown()
     return [by_rank[rank] for rank in range(n_processes)]
+
+
+def _fit(trainer: Any) -> None:
+    """Run a Ray trainer. RuntimeError with one line where it fails; Ctrl-C is what it is elsewhere."""
+    from ray.train import TrainingFailedError
+
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        trainer.fit()
+    except TrainingFailedError as error:
+        raise RuntimeError(_failure(error)) from error
+    except SystemExit:  # Ray ends an interrupted program as if it had done its work
+        raise KeyboardInterrupt from None
+    finally:
+        if signal.getsignal(signal.SIGINT) is not interrupt:  # Ray leaves a handler of its own
+            signal.signal(signal.SIGINT, interrupt)
 
 
 def _connected() -> ModuleType:
