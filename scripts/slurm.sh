@@ -21,19 +21,17 @@ if [ -n "${SLURM_ARRAY_TASK_ID:-}" ]; then params="$params,seed=$SLURM_ARRAY_TAS
 
 export OMP_NUM_THREADS="${SLURM_CPUS_PER_TASK:-1}" TOKENIZERS_PARALLELISM=false
 export KEDRO_DISABLE_TELEMETRY=1 DO_NOT_TRACK=1
-CIRCUIT_FIRST="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p):$((20000 + SLURM_JOB_ID % 20000))"
-CIRCUIT_KEY="$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')"
-export CIRCUIT_FIRST CIRCUIT_KEY CIRCUIT_MACHINES="$SLURM_JOB_NUM_NODES"
-if [ "$SLURM_JOB_NUM_NODES" -gt 1 ]; then
-    TMPDIR="$(mktemp -d -p "${SHARED_TMP:-$PWD}" .tmp.XXXXXX)"
-    export TMPDIR
-    trap 'rm -rf "$TMPDIR"' EXIT
-fi
-
 export RUN_ENVIRONMENT="${ENVIRONMENT:-llama3}" RUN_PARAMS="processes=$((SLURM_JOB_NUM_NODES * gpus)),$params"
-# A task a machine: the first runs Kedro, the others join it and end with it. Any that fails ends all.
-srun --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60 bash -c '
-if [ "$SLURM_NODEID" = 0 ]; then
-    exec .venv/bin/kedro run --env "$RUN_ENVIRONMENT" --only-missing-outputs --params "$RUN_PARAMS"
-fi
-exec .venv/bin/python -m circuit_distillation.compute.machines'
+run='exec kedro run --env "$RUN_ENVIRONMENT" --only-missing-outputs --params "$RUN_PARAMS"'
+export PATH="$PWD/.venv/bin:$PATH"
+if [ "$SLURM_JOB_NUM_NODES" = 1 ]; then exec srun --ntasks-per-node=1 bash -c "$run"; fi
+
+# Ray starts on every machine, runs Kedro on the first and ends with it. Its own files stay on each machine.
+export RAY_TMPDIR="${RAY_TMPDIR:-/tmp}" RAY_USAGE_STATS_ENABLED=0 RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT=600
+RAY_ADDRESS="$(scontrol show hostnames "$SLURM_JOB_NODELIST" | sed -n 1p):$((20000 + SLURM_JOB_ID % 20000))"
+RAY_AUTH_TOKEN="$(head -c 32 /dev/urandom | od -An -tx1 | tr -d ' \n')"  # keeps strangers out
+TMPDIR="$(mktemp -d -p "${SHARED_TMP:-$PWD}" .tmp.XXXXXX)"
+export RAY_ADDRESS RAY_AUTH_TOKEN RAY_AUTH_MODE=token TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+srun --ntasks-per-node=1 --kill-on-bad-exit=1 --wait=60 ray symmetric-run --address "$RAY_ADDRESS" \
+    --min-nodes "$SLURM_JOB_NUM_NODES" --num-cpus "${SLURM_CPUS_PER_TASK:-1}" --num-gpus "$gpus" -- bash -c "$run"

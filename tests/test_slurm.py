@@ -13,18 +13,18 @@ from kedro.framework.cli.project import run
 SCRIPT = Path(__file__).parent.parent / "scripts" / "slurm.sh"
 STANDINS = {
     "bin/scontrol": "echo node1; echo node2",
-    # Every task of the job, one after another, as srun starts one on each machine.
-    "bin/srun": 'while [ "$1" != bash ]; do shift; done\n'
-    'for node in $(seq 0 $((SLURM_JOB_NUM_NODES - 1))); do SLURM_NODEID=$node "$@"; done',
+    # One task of the job, as srun starts one on each machine.
+    "bin/srun": 'while [[ "$1" = --* ]]; do shift; done; exec "$@"',
+    # Ray's first machine: what starts Ray, then the command that it runs.
+    ".venv/bin/ray": 'while [ "$1" != -- ]; do echo "$1"; shift; done; shift; exec "$@"',
     ".venv/bin/kedro": 'printf "%s\\n" kedro "$@" '
-    '"first=$CIRCUIT_FIRST" "machines=$CIRCUIT_MACHINES" "tmp=$TMPDIR"',
-    ".venv/bin/python": 'printf "%s\\n" python "$@" "key=$CIRCUIT_KEY"',
+    '"address=${RAY_ADDRESS:-}" "token=${RAY_AUTH_TOKEN:-}" "tmp=${TMPDIR:-}" "ray_tmp=${RAY_TMPDIR:-}"',
 }
 
 
 @pytest.fixture
 def submit(tmp_path):
-    """Run the script as a job: what its tasks were told, a line an argument."""
+    """Run the script as a job: what its first task got, a line an argument."""
     shutil.copy(SCRIPT, tmp_path / "slurm.sh")
     for name, text in STANDINS.items():
         path = tmp_path / name
@@ -33,9 +33,7 @@ def submit(tmp_path):
         path.chmod(0o755)
 
     def job(*arguments: str, **variables: str) -> list[str]:
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "CIRCUIT"))
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "RAY"))}
         slurm = {"SLURM_JOB_ID": "123456", "SLURM_JOB_NODELIST": "node[1-2]", "SLURM_JOB_NUM_NODES": "1"}
         path = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "TMPDIR": str(tmp_path)}
         done = subprocess.run(
@@ -53,14 +51,16 @@ def submit(tmp_path):
 
 def parsed(lines: list[str]) -> dict:
     """What Kedro understands of the command line."""
-    assert lines[:2] == ["kedro", "run"]
-    return run.make_context(
-        "run", lines[2 : lines.index(next(x for x in lines if x.startswith("first=")))]
-    ).params
+    start = lines.index("kedro")
+    assert lines[start + 1] == "run"
+    end = next(at for at, line in enumerate(lines) if line.startswith("address="))
+    return run.make_context("run", lines[start + 2 : end]).params
 
 
 def test_a_job_on_one_machine(submit):
-    options = parsed(submit("task=entity,experiment=as_printed", SLURM_GPUS_ON_NODE="8"))
+    lines = submit("task=entity,experiment=as_printed", SLURM_GPUS_ON_NODE="8")
+    options = parsed(lines)
+    assert lines[0] == "kedro" and "address=" in lines
     assert options["env"] == "llama3" and options["only_missing_outputs"]
     assert options["params"] == {"processes": 8, "task": "entity", "experiment": "as_printed"}
 
@@ -69,12 +69,12 @@ def test_a_job_on_two_machines(submit, tmp_path):
     lines = submit("task=tom", SLURM_JOB_NUM_NODES="2", SLURM_GPUS_ON_NODE="4", ENVIRONMENT="qwen3")
     options = parsed(lines)
     assert options["env"] == "qwen3" and options["params"] == {"processes": 8, "task": "tom"}
-    assert "first=node1:23456" in lines and "machines=2" in lines
-    at = lines.index("python")
-    assert lines[at : at + 3] == ["python", "-m", "circuit_distillation.compute.machines"]
-    assert len(lines[at + 3]) == len("key=") + 32
-    (shared,) = [line.removeprefix("tmp=") for line in lines if line.startswith("tmp=")]
-    assert Path(shared).parent == tmp_path and not Path(shared).exists()
+    found = dict(line.split("=", 1) for line in lines[-4:])
+    assert lines[:3] == ["symmetric-run", "--address", found["address"]]
+    assert lines[3:5] == ["--min-nodes", "2"] and lines[7:9] == ["--num-gpus", "4"]
+    assert found["address"] == "node1:23456" and len(found["token"]) == 64
+    assert Path(found["tmp"]).parent == tmp_path and not Path(found["tmp"]).exists()
+    assert found["ray_tmp"] == "/tmp"
 
 
 def test_an_array_has_a_seed_a_job(submit):

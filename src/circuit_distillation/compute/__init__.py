@@ -1,1 +1,1 @@
-"""Where computation runs: halving when memory ends, several processes, several machines."""
+"""Where computation runs: smaller parts when memory ends, several processes, a Ray cluster."""

@@ -1,8 +1,7 @@
-"""Run a function in several processes from inside one: torch's elastic launcher, so that Kedro stays one
-process.
+"""Run a function in several processes from inside one, so that Kedro stays one process.
 
-Each process gets the environment that `torchrun` gives (rank, world size, master address), which Accelerate
-reads.
+On one machine PyTorch's elastic launcher starts them, on a Ray cluster Ray Train (`compute.cluster`). Either
+gives each process the environment that Accelerate reads (rank, world size, master address).
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import ctypes
 import os
 import signal
 import sys
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,79 +17,58 @@ from typing import Any
 import torch
 from torch import nn
 
-from circuit_distillation.compute.machines import Place, others, told
+from circuit_distillation.compute.cluster import check_cluster, run_on_cluster, uses_cluster
 
-MEETING_SECONDS = 120
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 def run_in_processes(function: Callable[..., Any], *args: Any, n_processes: int) -> list[Any]:
-    """Results of `function(*args)` of every rank, in rank order. `function` must be importable (a module's
-    own).
+    """Results of `function(*args)` of every rank, in rank order.
 
-    The processes are spread evenly over the machines of the run (`compute.machines`). A rank that fails ends
-    the others; RuntimeError with what it said. ValueError if there are not as many GPUs.
+    `function` must be importable (a module's own). A rank that fails ends the others; RuntimeError with what
+    it said. ValueError if there are GPUs, but fewer than processes.
     """
-    each = check_processes(n_processes)
-    joined = others()
-    if joined is None:
-        results = run_at(None, function, args, each)
-    else:
-        results = joined.run(lambda place: run_at(place, function, args, each), function, args, each)
-    return [results[rank] for rank in range(n_processes)]
-
-
-def check_processes(n_processes: int) -> int:
-    """How many of the processes run on this machine.
-
-    ValueError if the machines of the run cannot share them evenly, or if there are GPUs here, but too few.
-    """
-    machines = told()
-    n_machines = 1 if machines is None else machines.n_machines
-    if n_processes % n_machines:
-        raise ValueError(
-            f"{n_processes} processes do not share {n_machines} machines evenly: change `processes`"
-        )
-    each, there = n_processes // n_machines, torch.cuda.device_count()
-    if 0 < there < each:
-        raise ValueError(f"{each} processes need a GPU each, there are {there} here: lower `processes`")
-    return each
-
-
-def run_at(
-    place: Place | None, function: Callable[..., Any], args: tuple[Any, ...], n_processes: int
-) -> dict[int, Any]:
-    """Results by rank of the `n_processes` of this machine; `place`: where they meet those of others."""
+    check_processes(n_processes)
+    if uses_cluster():
+        return run_on_cluster(function, args, n_processes)
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    if place is None:
-        meeting = {"rdzv_backend": "c10d", "rdzv_endpoint": "localhost:0", "local_addr": "localhost"}
-    else:
-        meeting = {"rdzv_backend": "static", "rdzv_endpoint": f"{place.host}:{place.port}"}
-        meeting["rdzv_configs"] = {"rank": place.machine, "timeout": MEETING_SECONDS}  # type: ignore
-    n_machines = 1 if place is None else place.n_machines
     config = LaunchConfig(
-        min_nodes=n_machines,
-        max_nodes=n_machines,
+        min_nodes=1,
+        max_nodes=1,
         nproc_per_node=n_processes,
-        run_id=uuid.uuid4().hex if place is None else str(place.port),
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        local_addr="localhost",
         max_restarts=0,
         monitor_interval=0.1,
         start_method="spawn",
-        **meeting,
     )
     try:
-        return elastic_launch(config, _entry)(function, args, n_processes)
+        results = elastic_launch(config, _entry)(function, args, n_processes)
     except ChildFailedError as error:
         raise RuntimeError(_said(error)) from error
+    return [results[rank] for rank in range(n_processes)]
+
+
+def check_processes(n_processes: int) -> None:
+    """ValueError if this machine, or the Ray cluster that the run uses, cannot take as many processes."""
+    if uses_cluster():
+        check_cluster(n_processes)
+        return
+    there = torch.cuda.device_count()
+    if 0 < there < n_processes:
+        raise ValueError(
+            f"{n_processes} processes need a GPU each, there are {there} here: lower `processes`"
+        )
 
 
 def _said(error: Any) -> str:
     """The first line of what the first rank to fail raised; torch's own message is a table of ranks."""
     rank, failure = error.get_first_failure()
-    told = failure.message["message"] if isinstance(failure.message, dict) else ""  # a hint of torch's
-    lines = [line for line in told.splitlines() if line.strip()]
+    message = failure.message["message"] if isinstance(failure.message, dict) else ""  # a hint of torch's
+    lines = [line for line in message.splitlines() if line.strip()]
     return f"process {rank} has failed: {lines[0] if lines else f'it ended with {failure.exitcode}'}"
 
 
