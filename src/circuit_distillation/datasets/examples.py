@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from kedro_datasets._typing import TablePreview
 
-from circuit_distillation.datasets.files import ParquetDataset
-from circuit_distillation.datasets.previews import table_preview
+from circuit_distillation.datasets.files import ParquetDataset, table_preview
 from circuit_distillation.tasks.example import Example, from_frame, to_frame
 
 
