@@ -1,4 +1,4 @@
-"""The runner of this project: nodes one after the other, with `--only-missing-outputs` those that have to run."""
+"""The runner of this project: one node after the other; with `--only-missing-outputs`, what must run."""
 
 from __future__ import annotations
 

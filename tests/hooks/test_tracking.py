@@ -1,4 +1,4 @@
-"""MLflow that is broken, out of reach or dies on the way: told of in a line, and the run goes on."""
+"""MLflow that is broken, out of reach or dies on the way: said in a line, and the run goes on."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from circuit_distillation.hooks.tracking import SQLITE, TrackingHooks, fault_of
 from circuit_distillation.pipelines.circuit_discovery.tracking import track_cost
 from circuit_distillation.pipelines.distillation.tracking import ACCURACIES, track_baseline
 from circuit_distillation.pipelines.tracking import going_on
+from circuit_distillation.runner import ArtifactRunner
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_NoBodyMustEverSeeThis0123456789"
@@ -59,8 +60,8 @@ def test_a_broken_database_is_found_out_at_once(database, tmp_path, spoil, why: 
 
 
 def test_a_server_out_of_reach_is_found_out_at_once() -> None:
-    assert fault_of(NOWHERE) == "ConnectionError"
-    assert fault_of("postgresql://somewhere/mlflow") is None  # which only using it will tell
+    assert "Connection refused" in fault_of(NOWHERE)
+    assert fault_of("postgresql://somewhere/mlflow") is None  # which only using it can show
 
 
 def test_a_server_that_dies_is_left_alone_from_then_on(caplog) -> None:
@@ -109,10 +110,10 @@ def test_a_run_with_a_broken_database_goes_on_and_no_token_is_written(tmp_path, 
     bootstrap_project(ROOT)
     given = {"data_root": str(tmp_path), "task": "tom"}
     with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
-        session.run(pipeline_names=["data_generation"])
+        session.run(pipeline_names=["data_generation"], runner=ArtifactRunner())
     meanwhile = tmp_path / "mlflow_meanwhile.db"
-    told = f"cannot be used (file is not a database): this run is tracked in {SQLITE}{meanwhile} instead"
-    assert told in caplog.text
+    said = f"cannot be used (file is not a database): this run is tracked in {SQLITE}{meanwhile} instead"
+    assert said in caplog.text
     assert (tmp_path / "03_primary/mini/seed0/tom/test.parquet").is_file()
     mlflow.set_tracking_uri(f"{SQLITE}{meanwhile}")
     assert mlflow.search_runs(search_all_experiments=True)["status"].tolist() == ["FINISHED"]

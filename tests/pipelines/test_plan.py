@@ -24,9 +24,9 @@ def test_all_of_a_file_is_planned_for_and_more_than_it_has_is_refused(tmp_path):
     shipped = copy.deepcopy(shipped_parameters("base", "llama3"))
     chosen = shipped["data_generation"]["corpus"]["entity"]
     chosen |= {"source": {"path": str(file)}, "n_train": None, "n_heldout": 10}
-    told = validate(shipped)
-    assert _setting(told).tuning["small"].n_items == 20
-    corpora = told.data_generation.corpus.model_dump()
+    parameters = validate(shipped)
+    assert _setting(parameters).tuning["small"].n_items == 20
+    corpora = parameters.data_generation.corpus.model_dump()
     _check_corpus(corpora, "entity")
     corpora["entity"]["n_train"] = 21
     with pytest.raises(ValueError, match="n_train = 21: .* has 20 items left at most"):
@@ -47,8 +47,8 @@ def test_batches_of_a_bank_and_shares_of_processes_reach_the_plan_and_a_folder_i
 
 @pytest.mark.parametrize("task", ["entity", "tom"])
 def test_the_shipped_run_fits_one_gpu_of_80_gb(task):
-    told = validate(copy.deepcopy(shipped_parameters("base", "llama3")) | {"task": task})
+    parameters = validate(copy.deepcopy(shipped_parameters("base", "llama3")) | {"task": task})
     grid.select(task, (), loaded=True, instruct=True)
-    rows = plan(_setting(told))
-    assert faults(rows, 1e9 * told.machine.gpu_memory_gb, 1e13) == []
+    rows = plan(_setting(parameters))
+    assert faults(rows, 1e9 * parameters.machine.gpu_memory_gb, 1e13) == []
     assert sum(row.stage.startswith("download") for row in rows) == (6 if task == "tom" else 3)

@@ -1,7 +1,7 @@
 """Which runs are at work on a data folder, and on which files: no two may write the same one.
 
-Every run keeps a record under `{data_root}/.runs` and a lock beside it, which ends with the process: a free lock
-shows that the run of a record was killed.
+Every run keeps a record under `{data_root}/.runs` and a lock beside it, which ends with the process: a free
+lock shows that the run of a record was killed.
 """
 
 from __future__ import annotations
