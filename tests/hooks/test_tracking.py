@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote, unquote
 
 import mlflow
 import pandas as pd
@@ -20,6 +21,7 @@ from circuit_distillation.pipelines.circuit_discovery.tracking import track_cost
 from circuit_distillation.pipelines.distillation.tracking import ACCURACIES, track_baseline
 from circuit_distillation.pipelines.tracking import going_on
 from circuit_distillation.runner import ArtifactRunner
+from circuit_distillation.settings import project_path
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_NoBodyMustEverSeeThis0123456789"
@@ -29,8 +31,9 @@ NOWHERE = "http://user:secret@127.0.0.1:9/"  # the port of the discard service, 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory) -> Path:
     """A fresh database of MLflow."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    assert fault_of(f"{SQLITE}{path}") is None
+    path = tmp_path_factory.mktemp("mlflow") / "100%25 a ?b" / "mlflow.db"  # which a URI has to quote
+    path.parent.mkdir()
+    assert fault_of(f"{SQLITE}{quote(str(path))}") is None
     return path
 
 
@@ -57,6 +60,24 @@ def test_a_broken_database_is_found_out_at_once(database, tmp_path, spoil, why: 
     path = tmp_path / "mlflow.db"
     path.write_bytes(spoil(database.read_bytes()))
     assert why in fault_of(f"{SQLITE}{path}")
+
+
+def test_a_database_that_can_only_be_read_is_found_out_at_once(database, monkeypatch) -> None:
+    connect = sqlite3.connect
+
+    def read_only(path, **_: object) -> sqlite3.Connection:
+        return connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    assert fault_of(f"{SQLITE}{quote(str(database))}") == "attempt to write a readonly database"
+
+
+def test_the_path_of_the_project_is_quoted_for_uris(tmp_path, monkeypatch) -> None:
+    project = tmp_path / "100%25 a ?b"
+    project.mkdir()
+    (project / "pyproject.toml").write_text("[tool.kedro]")
+    monkeypatch.chdir(project)
+    assert unquote(project_path()) == str(project) and not {" ", "?"} & set(project_path())
 
 
 def test_a_server_out_of_reach_is_found_out_at_once() -> None:

@@ -91,8 +91,8 @@ class RunHooks:
 
 
 def _check_options(run_params) -> None:
-    runner = run_params["runner"].lstrip("<").partition(" ")[0]
-    if runner != RUNNER:
+    if not run_params["runner"].startswith(f"<{RUNNER}"):
+        runner = run_params["runner"].lstrip("<").partition(" ")[0]
         raise UnsupportedOptionError(
             f"runner {runner}: nodes run one after the other here, by {RUNNER}; leave out --runner. "
             "The parameters `processes` and `max_workers` share out the work of a node"
