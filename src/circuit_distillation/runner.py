@@ -86,14 +86,14 @@ def _record(node, planner: Planner, made) -> None:
 
 
 def _log(verdicts: dict[str, Verdict]) -> None:
-    """A line about what runs and why, and one about artifacts without fingerprints."""
+    """A line about what is expected to run and why, and one about artifacts without fingerprints."""
     count = Counter(verdict.state for verdict in verdicts.values())
     stale = next((name for name, verdict in verdicts.items() if verdict.state == STALE), None)
-    if count[MISSING] or count[TAKEN] or stale:
-        logger.info(
-            "%d node(s) lack outputs, %d are stale, %d follow, %d have equal outputs in another experiment%s",
-            *(count[state] for state in (MISSING, STALE, FOLLOWS, TAKEN)),
-            f"; {stale}: {'; '.join(verdicts[stale].reasons[:2])}" if stale else "",
-        )
+    logger.info(
+        "of %d node(s) %d lack outputs, %d are stale, %d follow, %d can be taken from another experiment%s",
+        len(verdicts),
+        *(count[state] for state in (MISSING, STALE, FOLLOWS, TAKEN)),
+        f"; {stale}: {'; '.join(verdicts[stale].reasons[:2])}" if stale else "",
+    )
     if count[UNKNOWN]:
         logger.info("outputs of %d node(s) carry no fingerprint and are taken as they are", count[UNKNOWN])
