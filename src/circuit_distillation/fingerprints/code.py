@@ -11,6 +11,7 @@ import ast
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
+from importlib.util import resolve_name
 from pathlib import Path
 
 PACKAGE = __name__.partition(".")[0]
@@ -94,23 +95,15 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 def _imported(root: Path, module: str, statements: Iterable[ast.stmt]) -> Iterator[str]:
     """The modules of this package that the statements import, at the top or in functions."""
+    package = module if _path(root, module).name == "__init__.py" else module.rpartition(".")[0]
     for node in (node for statement in statements for node in ast.walk(statement)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if _path(root, alias.name))
         elif isinstance(node, ast.ImportFrom):
-            base = _absolute(root, module, node)
+            base = resolve_name(f"{'.' * node.level}{node.module or ''}", package)
             for alias in node.names:
                 whole = f"{base}.{alias.name}"
                 yield from [whole] if _path(root, whole) else [base] if _path(root, base) else []
-
-
-def _absolute(root: Path, module: str, statement: ast.ImportFrom) -> str:
-    """Where `from ... import` starts from."""
-    if not statement.level:
-        return statement.module
-    package = module if _path(root, module).name == "__init__.py" else module.rpartition(".")[0]
-    parents = package.split(".")[: package.count(".") + 2 - statement.level]
-    return ".".join([*parents, *filter(None, [statement.module])])
 
 
 @lru_cache(maxsize=4096)
