@@ -56,10 +56,13 @@ def _tree(path: Path) -> ast.Module:
     """The source without what does not count."""
     tree = ast.parse(path.read_text())
     for node in ast.walk(tree):
-        if isinstance(getattr(node, "body", None), list):
-            node.body = [statement for statement in node.body if not _is_void(statement)]
-        if isinstance(node, ast.arg | ast.FunctionDef):
-            node.annotation = node.returns = None
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            body[:] = [statement for statement in body if not _is_void(statement)]
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        elif isinstance(node, ast.FunctionDef):
+            node.returns = None
     return tree
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.project import pipelines
 
-from circuit_distillation.fingerprints.plan import FOLLOWS, STALE, Planner, is_parameter
+from circuit_distillation.fingerprints.plan import FOLLOWS, STALE, TAKEN, Planner, is_parameter
 from circuit_distillation.storage.seals import BrokenArtifactError, check
 
 logger = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ def warn_of_stale_inputs(pipeline, catalog) -> None:
         return
     verdicts = Planner(default.nodes, catalog).verdicts()
     makers = {name: node.name for node in default.nodes for name in node.outputs}
-    old = sorted(name for name in read if verdicts[makers[name]].state in (STALE, FOLLOWS))
+    old = sorted(name for name in read if verdicts[makers[name]].state in (STALE, FOLLOWS, TAKEN))
     if old:
         logger.warning(
             "%d input(s) are stale, such as %s: `kedro status` says why; "
