@@ -11,12 +11,12 @@ from kedro.framework.session import KedroSession
 from kedro.pipeline import Pipeline
 
 from circuit_distillation.fingerprints.artifacts import artifact_of
-from circuit_distillation.fingerprints.plan import FOLLOWS, FRESH, MISSING, STALE, UNKNOWN, Planner
+from circuit_distillation.fingerprints.plan import FOLLOWS, FRESH, MISSING, STALE, TAKEN, UNKNOWN, Planner
 from circuit_distillation.fingerprints.record import write_record
 from circuit_distillation.hooks.artifacts import MissingArtifactError
 from circuit_distillation.hooks.tracking import TrackingHooks
 
-STATES = (FRESH, UNKNOWN, MISSING, STALE, FOLLOWS)
+STATES = (FRESH, UNKNOWN, TAKEN, MISSING, STALE, FOLLOWS)
 REASONS_SHOWN = 8
 
 
@@ -30,7 +30,7 @@ def planned(env: str | None, names: list[str], params: dict[str, Any]) -> Planne
         if unknown := [name for name in names if name not in registry]:
             raise MissingArtifactError(f"there is no pipeline {unknown[0]}: there are {', '.join(registry)}")
         pipeline = sum((registry[name] for name in names), Pipeline([]))
-        return Planner(pipeline.nodes, context.catalog, context.config_loader["parameters"])
+        return Planner(pipeline.nodes, context.catalog)
 
 
 def table(planner: Planner) -> str:
@@ -44,6 +44,8 @@ def table(planner: Planner) -> str:
     for name, verdict in verdicts.items():
         if verdict.state == STALE:
             causes["; ".join(verdict.reasons[:3])].append(name)
+        if verdict.state == TAKEN:
+            causes[f"taken {verdict.reasons[0]}"].append(name)
     lacking = [verdict.reasons[0] for verdict in verdicts.values() if verdict.state == MISSING]
     lines += [""] if causes or lacking else []
     lines += [_several(lacking)] if lacking else []

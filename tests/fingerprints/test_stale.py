@@ -9,7 +9,6 @@ import pytest
 
 from circuit_distillation import grid
 from circuit_distillation.fingerprints import code
-from circuit_distillation.fingerprints.plan import Planner
 from circuit_distillation.fingerprints.record import FOLDER
 from circuit_distillation.status import accept_stored
 
@@ -78,8 +77,8 @@ def test_a_parameter_of_evaluation_trains_nothing(project):
 
 
 def test_what_was_chosen_for_an_arm_is_of_that_arm_alone(project):
-    told = {"chosen": {"mini": {"tom": {"arms": {"circuit_ce": {"learning_rate_heads": 0.5}}}}}}
-    changed = project(**told)
+    chosen = {"chosen": {"mini": {"tom": {"arms": {"circuit_ce": {"learning_rate_heads": 0.5}}}}}}
+    changed = project(**chosen)
     of_arm = [f"{role}.circuit_ce.train_student" for role in grid.STUDENTS]
     assert changed.running() == changed.below(*of_arm, FACTS)
 
@@ -106,18 +105,25 @@ def edited(monkeypatch, tmp_path):
         text = (root / file).read_text()
         assert old in text
         (root / file).write_text(text.replace(old, new, 1))
-        reader = code.CodeReader(root, code.PACKAGE, code.KEPT)
-        monkeypatch.setattr(code, "_reader", lambda: reader)
+        monkeypatch.setattr(code, "ROOT", root)
 
     return edit
 
 
-def test_a_change_of_code_rebuilds_what_uses_it(project, edited):
-    edited("training/losses.py", "def ", "def _added() -> int:\n    return 1\n\n\ndef ")
-    assert project().running() == set()  # nothing uses the added function
+def test_a_change_of_the_library_rebuilds_what_is_made_with_it(project, edited):
     edited("similarity/procrustes.py", "return ", "return 2 * ")
     changed = project()
     assert changed.running() == changed.below(*trained(changed))
+
+
+def test_a_change_of_reporting_trains_and_measures_nothing(project, edited):
+    edited("reporting/tables.py", "def ", "def _added() -> int:\n    return 1\n\n\ndef ")
+    assert project().running() == {"build_tables", "write_page"}
+
+
+def test_a_change_of_a_template_rebuilds_what_is_written_with_it(project, edited):
+    edited("reporting/page.html.j2", "<body", "<body lang='en'")
+    assert project().running() == {"write_page"}
 
 
 def test_a_change_of_a_node_rebuilds_its_own_outputs(project, edited):
@@ -130,14 +136,6 @@ def test_words_about_code_change_nothing(project, edited):
     edited("similarity/cka.py", '"""', '"""Said otherwise. ')
     edited("training/losses.py", "\ndef ", "\n# a comment\ndef ")
     assert project().running() == set()
-
-
-def test_a_task_more_changes_nothing_for_the_others(project, edited):
-    edited("training/family.py", '"tom": BeliefRecipe', '"third": EntityRecipe, "tom": BeliefRecipe')
-    assert "pretrain_bases" in project().running()  # unknown, it might concern every task
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(__import__("circuit_distillation.tasks.task", fromlist=["TASKS"]).TASKS, "third", None)
-        assert project().running() == set()
 
 
 @pytest.mark.usefixtures("restored")
@@ -175,15 +173,12 @@ def test_a_cache_is_filled_for_those_who_need_it_alone(project):
     assert "small.circuit_ce.train_student" not in running
 
 
-def test_an_experiment_reuses_all_above_the_mapping(project):
+def test_an_experiment_makes_what_its_parameters_change_and_takes_the_rest(project):
     other = project(experiment="lambda05", distillation={"cka_weight": 0.5})
-    names = {
-        node.name
-        for node in other.pipeline.nodes
-        if node.tags & {"head_mapping", "distillation", "reporting"}
-    }
-    assert other.running() == names - {"cache_teacher"}
-    assert project().running() == set()
+    logged = other.nodes(".track_base", ".track_tuned", ".track_tuned_corpus")  # under the experiment's name
+    assert other.running() == other.below(*trained(other)) | {FACTS, *logged}
+    assert {*MAPPED, "small.references.predict_base"} <= other.taken()
+    assert project().running() == set() == project().taken()
 
 
 @pytest.mark.usefixtures("restored")
@@ -241,17 +236,17 @@ def test_an_environment_with_other_parameters_is_noticed(project):
 @pytest.mark.usefixtures("restored")
 def test_what_has_no_fingerprint_is_taken_as_it_is(project):
     old = project(distillation={"cka_weight": 9.0})
-    for folder in Path(old.told["data_root"]).rglob(FOLDER):
+    for folder in Path(old.parameters["data_root"]).rglob(FOLDER):
         shutil.rmtree(folder)
     assert old.running() == set()
-    verdicts = Planner(old.pipeline.nodes, old.catalog, old.told).verdicts()
+    verdicts = old.planner().verdicts()
     assert {verdict.state for name, verdict in verdicts.items() if name != "cache_teacher"} == {"taken as is"}
 
 
 @pytest.mark.usefixtures("restored")
 def test_what_has_no_fingerprint_follows_an_input_that_was_made_after_it(project):
     old = project()
-    for folder in Path(old.told["data_root"]).rglob(FOLDER):
+    for folder in Path(old.parameters["data_root"]).rglob(FOLDER):
         shutil.rmtree(folder)
     old.store(*MAPPED, content="made again")
     assert set(trained(old)) <= old.running()
@@ -274,9 +269,9 @@ def _arms_of(project, role: str) -> list[str]:
 def test_reasons_are_a_few_words(project):
     changed = project(head_mapping={"rule": "profile"})
     shutil.rmtree(path_of(changed, "small.full_ce.student"))
-    verdicts = Planner(changed.pipeline.nodes, changed.catalog, changed.told).verdicts()
-    assert verdicts["small.map.map_heads"] == ("stale", ("head_mapping.rule nearest -> profile",))
-    assert verdicts["medium.full_ce.train_student"] == ("follows", ("from medium.mapping",))
+    verdicts = changed.planner().verdicts()
+    assert verdicts["small.map.map_heads"][:2] == ("stale", ("head_mapping.rule nearest -> profile",))
+    assert verdicts["medium.full_ce.train_student"][:2] == ("follows", ("from medium.mapping",))
     assert verdicts["small.full_ce.train_student"][1] == ("small.full_ce.student is missing",)
 
 
@@ -284,7 +279,7 @@ def test_reasons_are_a_few_words(project):
 def test_what_is_stored_can_be_accepted_as_it_is(project):
     changed = project(head_mapping={"rule": "profile"})
     path_of(changed, "small.full_ce.predictions").unlink()
-    planner = Planner(changed.pipeline.nodes, changed.catalog, changed.told)
+    planner = changed.planner()
     assert accept_stored(planner) > 100
     assert changed.running() == changed.below("small.full_ce.predict")
     assert set(MAPPED) <= project().running()

@@ -11,19 +11,21 @@ from circuit_distillation.tasks.task import TASKS
 SPEED = {"processes", "sharded", "max_workers", "checkpoint_every", "gradient_checkpointing"}
 SPEED |= {"micro_batch_size", "device_map"}
 NOT_OF_A_BLOCK = SPEED | {"extra_arms"}  # which arms there are changes none of them
-NOT_OF_A_ROLE = {"label"}  # for a node that is told of one role: labels are for tables
-# For a node that is told everything: where artifacts are, and blocks that other pipelines alone read.
+NOT_OF_A_ROLE = {"label"}  # for a node that reads one role: labels are for tables
+# For a node that reads everything: where artifacts are, and blocks that other pipelines alone read.
 NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "experiments", "search", "sweeps", "machine", "held_out"}
 
 
-def parameters_read(inputs: Iterable[str], told: dict[str, Any], others: Collection[str]) -> dict[str, Any]:
+def parameters_read(
+    inputs: Iterable[str], parameters: dict[str, Any], others: Collection[str]
+) -> dict[str, Any]:
     """Dotted name -> value of every parameter that counts among a node's `inputs`.
 
-    `told` is everything that a run is told. In every block what is under a name of `others`, tasks that do
-    not count, is left out, and of what the search chose that of other families and arms.
+    `parameters` are all of a run's. In every block what is under a name of `others`, tasks that do not count,
+    is left out, and of what the search chose that of other families and arms.
     """
     names = [name for name in inputs if name == "parameters" or name.startswith("params:")]
-    narrowed = _narrowed(told, _arms(names))
+    narrowed = _of_arms(names, parameters)
     values: dict[str, Any] = {}
     for path in (name.removeprefix("params:") for name in names):
         if path == "parameters":
@@ -39,24 +41,10 @@ def other_tasks(task: str) -> set[str]:
     return set(TASKS) - {task}
 
 
-def _arms(names: list[str]) -> set[str] | None:
-    """Arms a node is about; None: all of them."""
-    named = (name.removeprefix("params:arms.") for name in names if name.startswith("params:arms."))
-    own = {name.removeprefix("goat_") for name in named}
-    all_of_them = any(name == "parameters" or name.startswith("params:sweeps.") for name in names)
-    return None if all_of_them and not own else own
-
-
-def _narrowed(told: dict[str, Any], arms: set[str] | None) -> dict[str, Any]:
-    choice = (told.get("chosen") or {}).get(told["family"]["name"], {}).get(told["task"], {})
-    kept = {arm: value for arm, value in choice.get("arms", {}).items() if arms is None or arm in arms}
-    return told | {"chosen": choice | {"arms": kept}}
-
-
-def _at(told: dict[str, Any], path: str) -> Any:
+def _at(block: Any, path: str) -> Any:
     for key in path.split("."):
-        told = told.get(key) if isinstance(told, dict) else None
-    return told
+        block = block.get(key) if isinstance(block, dict) else None
+    return block
 
 
 def _flat(block: dict[str, Any], prefix: str, dropped: Collection[str]) -> Iterator[tuple[str, Any]]:
@@ -67,3 +55,14 @@ def _flat(block: dict[str, Any], prefix: str, dropped: Collection[str]) -> Itera
             yield from _flat(value, f"{prefix}{key}.", dropped)
         else:
             yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
+
+
+def _of_arms(names: list[str], parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters with what the search chose for this family and task, of the arms of a node alone."""
+    named = (name.removeprefix("params:arms.") for name in names if name.startswith("params:arms."))
+    own = {name.removeprefix("goat_") for name in named}
+    all_of_them = any(name == "parameters" or name.startswith("params:sweeps.") for name in names) and not own
+    of_family = (parameters.get("chosen") or {}).get(parameters["family"]["name"], {})
+    choice = of_family.get(parameters["task"], {})
+    kept = {arm: value for arm, value in choice.get("arms", {}).items() if all_of_them or arm in own}
+    return parameters | {"chosen": choice | {"arms": kept}}
