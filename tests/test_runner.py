@@ -157,8 +157,8 @@ def test_a_folder_is_taken_with_its_seal(tmp_path):
 
 def add_rows(folder: Path, task: str, value: int = 1) -> RowsDataset:
     """As a run of the task would."""
-    rows = RowsDataset(str(folder / "rows.csv"), ["task"], {"task": task})
-    rows.save(pd.DataFrame({"task": [task], "value": [value]}))
+    rows = RowsDataset(str(folder / "rows.csv"), task)
+    rows.save(pd.DataFrame({"task": [task], "seed": 0, "experiment": "paper", "value": [value]}))
     return rows
 
 
@@ -172,7 +172,7 @@ class LateRows(RowsDataset):
 
 
 def catalog_of(folder: Path, kind: type = RowsDataset, **datasets) -> DataCatalog:
-    table = kind(str(folder / "rows.csv"), ["task"], {"task": "tom"})
+    table = kind(str(folder / "rows.csv"), "tom")
     page = TextDataset(filepath=str(folder / "page.html"))
     return DataCatalog({"rows": table, "page": page, "parameters": MemoryDataset(PARAMETERS), **datasets})
 
@@ -222,19 +222,23 @@ def test_a_clock_that_was_set_changes_nothing(folder, hours):
     assert state(folder) == "stale"
 
 
-def test_rows_of_another_run_make_nothing_stale_that_reads_its_own_alone(tmp_path):
-    table = RowsDataset(str(tmp_path / "rows.csv"), ["task"], {"task": "tom"}, own_rows=True)
-    trials = TextDataset(filepath=str(tmp_path / "trials.md"))
-    trials.save("1")
-    catalog = catalog_of(tmp_path, trials=trials, rows=table)
-    choose = Node(
-        lambda of: pd.DataFrame({"task": ["tom"], "value": [int(of)]}), "trials", "rows", name="choose"
+def test_rows_of_another_run_make_nothing_stale_that_reads_its_own_alone(folder):
+    """Here a page of the run's own rows and one of all."""
+    own = RowsDataset(str(folder / "rows.csv"), "tom", own_rows=True)
+    catalog = catalog_of(folder, own=own, own_page=TextDataset(filepath=str(folder / "own_page.html")))
+    pipeline = Pipeline(
+        [
+            Node(pd.DataFrame.to_html, "own", "own_page", name="of_own"),
+            Node(pd.DataFrame.to_html, "rows", "page", name="of_all"),
+        ]
     )
-    train = Node(lambda rows: rows.to_html(), "rows", "page", name="train")
-    ArtifactRunner().run(Pipeline([choose, train]), catalog, _create_hook_manager())
-    add_rows(tmp_path, "entity")
-    for nodes in ([choose, train], [train]):
-        assert Planner(nodes, catalog).verdicts()["train"].state == "fresh"
-    trials.save("2")
-    assert Planner([choose, train], catalog).verdicts()["train"].runs
-    assert Planner([train], catalog_of(tmp_path)).verdicts()["train"].state == "stale"  # reads all rows
+    ArtifactRunner().run(pipeline, catalog, _create_hook_manager())
+
+    def states() -> dict[str, str]:
+        return {name: verdict.state for name, verdict in Planner(pipeline.nodes, catalog).verdicts().items()}
+
+    assert states() == {"of_own": "fresh", "of_all": "fresh"}
+    add_rows(folder, "entity")
+    assert states() == {"of_own": "fresh", "of_all": "stale"}
+    add_rows(folder, "tom", 2)
+    assert states() == {"of_own": "stale", "of_all": "stale"}
