@@ -10,7 +10,8 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from circuit_distillation.datasets.files import CSVDataset
-from circuit_distillation.grid import PAPER_ARMS, STUDENTS
+from circuit_distillation.arms import PAPER_ARMS
+from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters.study import Search
 from circuit_distillation.pipelines.search import nodes
 from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
@@ -26,20 +27,20 @@ def trial(case, arm: str, changes: dict, beside: dict) -> dict:
     settings = beside | changes
     fast = settings["learning_rate_heads"] == 1e-3
     accuracy = 0.5 + (0.1 if fast == (arm == "full_ce") else 0) + (0.2 if settings.get("epochs") else 0)
-    measures = dict.fromkeys(("circuit_accuracy", "balanced_accuracy", "ce", "cka"), accuracy)
+    measures = dict.fromkeys(("circuit_accuracy", "balanced_accuracy", "ce", "similarity"), accuracy)
     return {"arm": arm, "changes": json.dumps(dict(changes)), "full_accuracy": accuracy, **measures}
 
 
 @pytest.fixture
 def tables(monkeypatch, tmp_path) -> dict[str, pd.DataFrame]:
     """Both summaries of a search."""
-    monkeypatch.setattr(nodes, "_case", lambda *_: None)
+    monkeypatch.setattr(nodes, "_undecided", lambda *_: None)
     monkeypatch.setattr("circuit_distillation.study.trials.run_trial", trial)
     search = create_search()
     given = {name: "" for name in search.inputs()} | {
         "params:search.training_seed": 3, "params:search.shared": SEARCH.shared,
         "params:task": "tom", "params:seed": 0, "params:experiment": "paper",
-        **{f"params:arms.{arm}": arm for arm in PAPER_ARMS},
+        **{f"params:names.{arm}": arm for arm in PAPER_ARMS},
         **{f"params:search.trials.{arm}": SEARCH.trials[arm] for arm in PAPER_ARMS},
         **{f"params:family.roles.{role}.name": role for role in STUDENTS},
     }  # fmt: skip

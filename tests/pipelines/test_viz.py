@@ -73,7 +73,7 @@ def test_tables_heat_maps_and_curves_are_previewed(site, graph) -> None:
     kind, scores = preview(site, graph, "small.base.head_scores")
     assert kind == "PlotlyPreview" and scores["data"][0]["type"] == "heatmap"
     kind, curves = preview(site, graph, "small.circuit_ce_align_cka.history")
-    assert kind == "PlotlyPreview" and {one["name"] for one in curves["data"]} >= {"ce", "cka"}
+    assert kind == "PlotlyPreview" and {one["name"] for one in curves["data"]} >= {"ce", "similarity"}
     kind, table = preview(site, graph, "table1.table_csv")
     assert kind == "TablePreview" and "paper_full_model" in table["columns"] and len(table["data"]) > 10
     kind, prompts = preview(site, graph, "examples.test")

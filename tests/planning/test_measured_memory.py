@@ -59,8 +59,8 @@ def test_students_hold_what_is_planned(arm, precision):
     model, train = small_model(), split(N)
     features = {head: torch.randn(N, 1, 16) for head in HEADS}
     signals = TeacherSignals(train.answer_ids, None, features, "last", "", data_hash(train, "last"))
-    chosen = settings(batch_size=N, epochs=2, evaluate_every=9, precision=precision)
-    options = dict(arm=arm, heads=HEADS, pairs=[(head, head) for head in HEADS], settings=chosen)
+    chosen = settings(arm, batch_size=N, epochs=2, evaluate_every=9, precision=precision)
+    options = dict(heads=HEADS, pairs=[(head, head) for head in HEADS], settings=chosen)
     measured = held(model, lambda: distill(model, train, split(2), signals, **options, progress_bar=False))
     trained = SHAPE.parameters if arm == "full_ce" else SHAPE.head_parameters(len(HEADS) / 32)
     bf16 = precision == "bf16"

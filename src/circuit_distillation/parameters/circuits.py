@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from circuit_distillation.parameters.fields import Accuracy, Count, Fraction, Name, Processes, Strict, Weight
 from circuit_distillation.parameters.tasks import by_task
+from circuit_distillation.ranges import Accuracy, Count, Fraction, Name, Processes, Strict, Weight
 
 # Roles of the words of an entity-tracking prompt (tasks.entity_tracking).
 SENDERS = re.compile(r"last|query_label|previous_label|answer_object|(box|object)_[1-9]\d?")

@@ -6,9 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from circuit_distillation.parameters.fields import Count, Strict
 from circuit_distillation.parameters.loaded import CorpusFile
 from circuit_distillation.parameters.tasks import by_task
+from circuit_distillation.ranges import Count, Strict
 from circuit_distillation.tasks import get_task
 from circuit_distillation.tasks.arithmetic_grid import PARTS
 from circuit_distillation.tasks.instructions import KINDS

@@ -6,7 +6,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from circuit_distillation.parameters.fields import (
+from circuit_distillation.parameters.loaded import Loading, Models
+from circuit_distillation.parameters.prompts import PromptPretraining, PromptTuning
+from circuit_distillation.parameters.tasks import by_task
+from circuit_distillation.ranges import (
     Accuracy,
     Count,
     CountOrZero,
@@ -18,9 +21,6 @@ from circuit_distillation.parameters.fields import (
     Strict,
     Weight,
 )
-from circuit_distillation.parameters.loaded import Loading, Models
-from circuit_distillation.parameters.prompts import PromptPretraining, PromptTuning
-from circuit_distillation.parameters.tasks import by_task
 from circuit_distillation.tasks.visibility import TEMPLATES
 
 Template = Literal[tuple(TEMPLATES)]

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from circuit_distillation.parameters.fields import (
+from circuit_distillation.parameters.tasks import by_task
+from circuit_distillation.ranges import (
     Accuracy,
     Count,
     CountOrZero,
@@ -17,7 +18,6 @@ from circuit_distillation.parameters.fields import (
     Strict,
     Weight,
 )
-from circuit_distillation.parameters.tasks import by_task
 
 HubId = Annotated[
     str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from circuit_distillation.parameters.fields import Accuracy, Count, DomainShare, Flag, Rate, Strict, Weight
+from circuit_distillation.ranges import Accuracy, Count, DomainShare, Flag, Rate, Strict, Weight
 
 
 class PromptPretrainingCommon(Strict):

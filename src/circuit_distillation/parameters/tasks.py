@@ -6,7 +6,7 @@ from typing import Any, Literal, Optional
 
 from pydantic import create_model
 
-from circuit_distillation.parameters.fields import Strict
+from circuit_distillation.ranges import Strict
 from circuit_distillation.tasks.task import TASKS
 
 OF_THE_PAPER = ("entity", "tom")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from circuit_distillation.grid import CORPUS_ARMS
+from circuit_distillation.arms import ARMS
 from circuit_distillation.planning.memory import BYTES, Batch, inference_bytes, training_bytes
 from circuit_distillation.planning.shapes import Shape
 from circuit_distillation.planning.work import ablation_flops, forward_flops, patching_flops, training_flops
-from circuit_distillation.training.arms import get_arm
 
 # Dense peaks in FLOP/s by the vendor's data sheets (SXM parts): bf16, TF32, float32.
 PEAKS = {
@@ -175,7 +174,7 @@ def _distillation_rows(setting: Setting) -> Iterator[Row]:
     memory = inference_bytes(teacher, setting.dtype)
     remedy = "family.loading.dtype=bfloat16, or smaller models"
     read: dict[str, float] = {"teacher's signals": t}
-    if any(arm in CORPUS_ARMS for arm in setting.arms):
+    if any(ARMS[arm].data == "corpus" for arm in setting.arms):
         read["teacher's signals on the corpus"] = setting.tuning["large"].mean_tokens
     for stage, n_tokens in read.items():
         work = setting.n_train * forward_flops(teacher, n_tokens)
@@ -186,7 +185,7 @@ def _distillation_rows(setting: Setting) -> Iterator[Row]:
     for role in ("small", "medium"):
         shape = setting.shapes[role]
         for arm in setting.arms:
-            full = arm.startswith("full")
+            full = ARMS[arm].trained == "all"
             trained = shape.parameters if full else shape.head_parameters(setting.head_share)
             memory = training_bytes(
                 shape,
@@ -201,7 +200,7 @@ def _distillation_rows(setting: Setting) -> Iterator[Row]:
             flops = training_flops(
                 shape, n_tokens, trains="all" if full else "few", recomputes=setting.recomputes
             )
-            if setting.bank_batches > 1 and get_arm(arm.removeprefix("goat_")).pairs != "none":
+            if setting.bank_batches > 1 and ARMS[arm].pairs != "none":
                 flops += 2 * shape.parameters * n_tokens  # the bank's rows, without gradient
             flops += looks * forward_flops(shape, t)
             disk = BYTES[setting.dtype] * shape.parameters

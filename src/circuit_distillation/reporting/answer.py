@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import row_name
-from circuit_distillation.reporting.significance import PROPOSED
+from circuit_distillation.arms import PROPOSED, row_name
 from circuit_distillation.reporting.tables import paper_rows
 from circuit_distillation.tasks.task import TASKS
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
+from circuit_distillation.arms import REFERENCES, row_name
+from circuit_distillation.grid import ROLES
 from circuit_distillation.reporting.results import BELIEF_CELLS
 from circuit_distillation.reporting.selection import rows_of
 
@@ -29,7 +30,7 @@ def cell_rows(results: pd.DataFrame, labels: Mapping[str, str], experiment: str)
     pairs = tom[["model", "arm"]].drop_duplicates().itertuples(index=False, name=None)
     rows = []
     for role, arm in sorted(
-        pairs, key=lambda pair: (pair[1] not in UPSTREAM_ARMS, ROLES.index(pair[0]), pair[1])
+        pairs, key=lambda pair: (pair[1] not in REFERENCES, ROLES.index(pair[0]), pair[1])
     ):
         own = rows_of(tom, role, arm, experiment)
         if own.empty:

@@ -10,12 +10,12 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from circuit_distillation.arms import ARMS, PROPOSED
 from circuit_distillation.reporting.answer import RIVAL_NAMES, TASK_NAMES, answer_rows, headline
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
 from circuit_distillation.reporting.corpus import corpus_rows
 from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings, stage_seconds
 from circuit_distillation.reporting.gains import gains_svg, study_svg
-from circuit_distillation.reporting.significance import PROPOSED
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
 from circuit_distillation.reporting.tables import CAPTIONS, NAMES, OTHER_TASKS, TABLES, build_table
 
@@ -23,10 +23,14 @@ SECTIONS = {
     "ce_loss": ("figure-5", "Figure 5: the loss while training"),
     "heads": ("heads", "Scores of heads, stage by stage"),
     "mapping": ("mapping", "The mapping of heads"),
-    "cka": ("cka", "CKA over training"),
+    "similarity": ("similarity", "Similarity over training"),
 }
 SHORT_RIVALS = {"circuit_ce": "CE, same heads", "full_ce": "CE, all weights"}
-TEST_RIVALS = {**RIVAL_NAMES, "circuit_ce_rand_cka": "CE + Rand CKA", "base": "the base student"}
+TEST_RIVALS = {
+    **RIVAL_NAMES,
+    "circuit_ce_rand_cka": ARMS["circuit_ce_rand_cka"].row.loss,
+    "base": "the base student",
+}
 
 _DATA = re.compile(r'data-(section|task|seed|experiment|order)="([^"]*)"')
 _ACTIVE = ("script", "foreignobject", "iframe", "object", "embed", "a")

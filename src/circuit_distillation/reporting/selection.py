@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import STUDENTS, UPSTREAM_ARMS
+from circuit_distillation.arms import REFERENCES
+from circuit_distillation.grid import STUDENTS
 
 # Arms that discovery or mapping does not touch, but whose "Circuit" is the students' mapped heads.
 _MAPPED_CIRCUIT = ("base", "tuned", "instruct")
@@ -19,7 +20,7 @@ def rows_of(results: pd.DataFrame, role: str, arm: str, experiment: str) -> pd.D
     """
     rows = results[(results["model"] == role) & (results["arm"] == arm)]
     own = rows[rows["experiment"] == experiment]
-    if not own.empty or arm not in UPSTREAM_ARMS:
+    if not own.empty or arm not in REFERENCES:
         return own
     if role in STUDENTS and arm in _MAPPED_CIRCUIT:
         rows = rows[~rows["metric"].str.contains(_OF_THE_CIRCUIT)]

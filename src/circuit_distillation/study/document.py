@@ -176,9 +176,9 @@ def _mean_sd(own: pd.DataFrame, metric: str) -> str:
 
 def _alignment(training: pd.DataFrame) -> str:
     keys = ["task", "role", "arm"]
-    aligned = training[training["cka"].notna()].sort_values("step")
+    aligned = training[training["similarity"].notna()].sort_values("step")
     by_run = aligned.groupby([*keys, "seed", "training_seed"], sort=False)
-    first, last = (rows.groupby(keys)["cka"].mean() for rows in (by_run.head(1), by_run.tail(1)))
+    first, last = (rows.groupby(keys)["similarity"].mean() for rows in (by_run.head(1), by_run.tail(1)))
     floor = aligned.groupby(keys)["noise_floor"].mean()
     return markdown_table(
         [
@@ -272,7 +272,14 @@ def _best(sweeps: pd.DataFrame) -> list[dict[str, str]]:
 def _sweeps(sweeps: pd.DataFrame) -> list[dict[str, str]]:
     if sweeps.empty:
         return []
-    columns = ["full_accuracy", "circuit_accuracy", "ce", "cka", "noise_floor", "distinct_teacher_heads"]
+    columns = [
+        "full_accuracy",
+        "circuit_accuracy",
+        "ce",
+        "similarity",
+        "noise_floor",
+        "distinct_teacher_heads",
+    ]
     means = sweeps.groupby(["sweep", "task", "arm", "changes"], sort=False)[columns].mean().reset_index()
     more = {
         "noise floor": lambda row: number(row["noise_floor"]),
@@ -294,7 +301,7 @@ def _trials(rows: pd.DataFrame, more: dict[str, Any], with_task: bool = False) -
                 "validation, full": number(row["full_accuracy"]),
                 "validation, circuit": number(row["circuit_accuracy"]),
                 "CE": number(row["ce"]),
-                "CKA": number(row["cka"]),
+                "CKA": number(row["similarity"]),
             }
             | {heading: text(row) for heading, text in more.items()}
             for row in rows.to_dict("records")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from circuit_distillation.study.claims import PROPOSED
+from circuit_distillation.arms import PROPOSED
 from circuit_distillation.study.markdown import number
 from circuit_distillation.study.verdicts import HOLDS
 

@@ -11,6 +11,7 @@ from kedro.framework.cli.utils import KedroCliError
 
 from circuit_distillation import grid
 from circuit_distillation.parameters import validate
+from circuit_distillation.parameters.resolve import unresolved
 from circuit_distillation.parameters.run import Parameters
 from circuit_distillation.tasks import get_task
 from circuit_distillation.tasks.words import SIGN
@@ -31,7 +32,7 @@ def make_plan(parameters: dict[str, Any]) -> str:
     """The plan as text, also logged; `CannotFitError` names the stages and the parameters to change."""
     from circuit_distillation.planning.plan import faults, plan, to_text
 
-    told = validate(parameters)
+    told = validate(unresolved(parameters))
     rows = plan(_setting(told))
     text = to_text(rows, told.machine.utilisation, told.machine.n_gpus)
     log.info("plan of %s, task %s\n%s", told.family.name, told.task, text)

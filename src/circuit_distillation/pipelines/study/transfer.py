@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation.grid import PAPER_ARMS, STUDENTS, TEACHER
+from circuit_distillation.arms import PAPER_ARMS
+from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.parameters import CircuitDiscovery, DataGeneration
 
 RUN = ("task", "seed", "training_seed")
