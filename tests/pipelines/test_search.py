@@ -9,8 +9,8 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
-from circuit_distillation.datasets.files import CSVDataset
 from circuit_distillation.arms import PAPER_ARMS
+from circuit_distillation.datasets.files import CSVDataset
 from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters.study import Search
 from circuit_distillation.pipelines.search import nodes

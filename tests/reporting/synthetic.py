@@ -48,7 +48,7 @@ def history(arm: str, seed: int = 0, n_steps: int = 40) -> pd.DataFrame:
         for k in range(2):
             frame[f"similarity_{k}"] = np.linspace(0.5, 0.9 - 0.1 * k, n_steps)
         frame["similarity"] = frame[["similarity_0", "similarity_1"]].mean(axis=1)
-        frame["noise_floor"], frame["measure"] = 0.45, "cka"
+        frame["noise_floor"], frame["measure"] = 0.45, "CKA"
     return frame
 
 

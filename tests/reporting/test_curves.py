@@ -24,7 +24,7 @@ def test_similarity_curves_show_pairs_mean_and_floor() -> None:
     assert len(axes.lines) == 4 and axes.get_ylabel() == "CKA"
     assert np.array_equal(axes.lines[3].get_ydata(), frame["noise_floor"])
     assert len(similarity_figure(frame.assign(noise_floor=np.nan)).axes[0].lines) == 3
-    axes = similarity_figure(frame.assign(measure="procrustes")).axes[0]
+    axes = similarity_figure(frame.assign(measure="Procrustes similarity")).axes[0]
     assert axes.get_ylabel() == "Procrustes similarity"
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from naive.tiny_models import tiny_model
 
-from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.arms import get_arm
+from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.training.arm_settings import arm_settings
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.teacher_cache import TeacherSignals, teacher_signals

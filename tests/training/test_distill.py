@@ -158,9 +158,7 @@ def test_early_stopping_keeps_the_best_weights_on_validation():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("circuit_distillation.training.loop.validate", fake)
-        model, history = train(
-            "circuit_ce", data=data, options=dict(epochs=10, evaluate_every=1, patience=2)
-        )
+        model, history = train("circuit_ce", data=data, options=dict(epochs=10, evaluate_every=1, patience=2))
     assert len(history) == 4  # best at the second validation, then two without a better
     assert torch.equal(model.model.layers[2].self_attn.q_proj.weight[8:16], seen[1])
 
@@ -170,7 +168,11 @@ def test_a_pair_without_variance_is_skipped_and_counted():
     data.signals.features[(3, 1)].fill_(0.3)
     model, history = train("circuit_ce_align_cka", data=data)
     assert history["skipped_pairs"].tolist() == [1] * 6
-    assert history["similarity_0"].isna().all() and history["similarity_1"].notna().all() and history["similarity"].notna().all()
+    assert (
+        history["similarity_0"].isna().all()
+        and history["similarity_1"].notna().all()
+        and history["similarity"].notna().all()
+    )
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
 
 

@@ -99,7 +99,13 @@ def test_one_process_cannot_share_a_student():
     data = case(n=8)
     with pytest.raises(ValueError, match="two or more"):
         distill_in_processes(
-            student(), data.train, data.validation, data.signals, n_processes=1, settings=settings("full_ce"), shard=True
+            student(),
+            data.train,
+            data.validation,
+            data.signals,
+            n_processes=1,
+            settings=settings("full_ce"),
+            shard=True,
         )
 
 

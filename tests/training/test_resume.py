@@ -91,7 +91,8 @@ def on_step(row):
 
 splits = (case.CASE.train, case.CASE.validation, case.CASE.signals)
 case.distill(case.student(), *splits, heads=case.HEADS, pairs=case.PAIRS,
-             settings=case.settings("circuit_ce", **case.OPTIONS), checkpoint_folder=sys.argv[1], on_step=on_step, progress_bar=False)
+             settings=case.settings("circuit_ce", **case.OPTIONS), checkpoint_folder=sys.argv[1],
+             on_step=on_step, progress_bar=False)
 """
     tests = Path(__file__).parents[1]
     path = f"import sys; sys.path[:0] = {[str(tests), str(tests.parent / 'src')]!r}\n"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from circuit_distillation.arms import ARMS, PROPOSED
-from circuit_distillation.similarity.measures import MEASURES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,11 +42,6 @@ def ce_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def measured(history: pd.DataFrame) -> str:
-    """What the similarity of a history is, in words."""
-    return MEASURES[history["measure"].iloc[0]].label
-
-
 def similarity_figure(history: pd.DataFrame) -> Figure:
     """Similarity of every pair (thin), their mean (bold) and the floor of unrelated rows (dotted)."""
     figure, axes = new_axes()
@@ -66,7 +60,7 @@ def similarity_figure(history: pd.DataFrame) -> Figure:
         axes.plot(
             history["step"], history["noise_floor"], ":", color="#555555", linewidth=1.6, label="Noise floor"
         )
-    axes.set(xlabel="Training step", ylabel=measured(history), ylim=(0, 1.02))
+    axes.set(xlabel="Training step", ylabel=history["measure"].iloc[0], ylim=(0, 1.02))
     figure.legend(frameon=False, loc="outside upper center", ncols=3, fontsize=9)
     return figure
 

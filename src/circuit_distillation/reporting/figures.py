@@ -9,7 +9,7 @@ import pandas as pd
 
 from circuit_distillation.arms import REFERENCES, row_name
 from circuit_distillation.grid import STUDENTS
-from circuit_distillation.reporting.curves import STYLES, ce_figure, measured, similarity_figure
+from circuit_distillation.reporting.curves import STYLES, ce_figure, similarity_figure
 from circuit_distillation.reporting.head_figures import (
     circuit_roles,
     grid,
@@ -149,7 +149,7 @@ def _similarity(histories: Mapping[str, pd.DataFrame], models: Mapping[str, str]
             yield Picture(
                 "similarity",
                 key,
-                f"{measured(history)} while training {models[key]}",
+                f"{history['measure'].iloc[0]} while training {models[key]}",
                 f"Mean over the pairs from {first:.3f} at the first step to {last:.3f} at the last.",
                 similarity_figure(history),
             )

@@ -15,6 +15,7 @@ from circuit_distillation.heads import Head, Pair
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.loading import model_hash
+from circuit_distillation.similarity.measures import MEASURES
 from circuit_distillation.training import sharding
 from circuit_distillation.training.arm_heads import compared_sites, trained_heads
 from circuit_distillation.training.distillation_settings import DistillationSettings
@@ -101,7 +102,7 @@ def distill(
         sharding.reshard(forward)
     if engine.checkpoint is not None and accelerator.is_main_process:
         engine.checkpoint.remove()
-    history["measure"] = settings.alignment.similarity if settings.alignment else ""
+    history["measure"] = MEASURES[settings.alignment.similarity].label if settings.alignment else ""
     history.attrs["percent_heads"] = 100.0 if slices is None else slices.percent_heads
     history.attrs["percent_parameters"] = 100.0 if slices is None else slices.percent_parameters
     return history
