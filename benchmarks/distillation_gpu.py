@@ -71,7 +71,9 @@ def _measure(arm: str, options: argparse.Namespace, teacher) -> tuple[float, flo
     signals = TeacherSignals(
         train.answer_ids, logits, features, "last", "random", data_hash(train, "last")
     )
-    settings = dict(epochs=1, batch_size=options.batch, evaluate_every=10**6, warmup_steps=0, precision="bf16")
+    settings = dict(
+        epochs=1, batch_size=options.batch, evaluate_every=10**6, warmup_steps=0, precision="bf16"
+    )
     clock = _Clock(options.device, teacher, sites, _first(train, options.batch))
     distill(
         student,

@@ -84,8 +84,8 @@ def heads() -> None:
     """Checks and mappings of large models."""
     from circuit_distillation.datasets import validators
     from circuit_distillation.mapping.build import build_mapping
-from circuit_distillation.mapping.settings import MappingSettings
     from circuit_distillation.mapping.effects import Effects
+    from circuit_distillation.mapping.settings import MappingSettings
 
     sides, outputs = [], []
     for seed in range(2):
@@ -148,8 +148,8 @@ def _drawn(task: str) -> dict[str, bytes]:
     mapping |= {"distinct_teacher_heads": 1, "ties": []}
     histories, scores = {}, {}
     for role, arm in ((role, arm) for role in ("small", "medium") for arm in ARMS[2:]):
-        history = pd.DataFrame({"step": range(300), "ce": rng.random(300), "noise_floor": 0.2, "similarity": np.nan})
-        history["measure"] = "CKA"
+        history = pd.DataFrame({"step": range(300), "ce": rng.random(300), "similarity": np.nan})
+        history["noise_floor"], history["measure"] = 0.2, "CKA"
         if arm.endswith("cka"):
             history["similarity"] = history["similarity_0"] = rng.random(300)
         histories[f"{role}.{arm}"] = history
