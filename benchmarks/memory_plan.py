@@ -19,7 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from benchmarks.large_shapes import KV_HEADS, N_TOKENS, SHAPES, STAGES, VOCABULARY
 from benchmarks.setting import RESULTS, machine, random_prompts
-from circuit_distillation.arms import get_arm
+from circuit_distillation.arms import ARMS
 from circuit_distillation.circuits.discovery import discover
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.planning.memory import Batch, inference_bytes, training_bytes
@@ -123,7 +123,7 @@ def _train(model: PreTrainedModel, arm: str, case: Case) -> None:
     features = {head: torch.randn(n_prompts * STEPS, 1, TEACHER_HEAD) for head in heads}
     signals = TeacherSignals(train.answer_ids, None, features, "last", "", data_hash(train, "last"))
     options = dict(epochs=1, batch_size=n_prompts, precision="bf16", evaluate_every=STEPS, warmup_steps=0)
-    settings = arm_settings(get_arm(arm), options, seed=0)
+    settings = arm_settings(ARMS[arm], options, seed=0)
     pairs = [(head, head) for head in heads]
     chosen = dict(heads=heads, pairs=pairs, settings=settings, progress_bar=False)
     distill(model, train, validation, signals, **chosen)

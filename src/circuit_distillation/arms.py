@@ -102,13 +102,6 @@ REFERENCES = _KINDS | {
 _TUNED = {"entity": "GOAT-{label}", "tom": "Base-{label}-Alpaca"}  # as the paper calls its tuned models
 
 
-def get_arm(name: str) -> Arm:
-    """The arm of that name; ValueError lists those there are."""
-    if name not in ARMS:
-        raise ValueError(f"unknown arm {name!r}: use one of {', '.join(ARMS)}")
-    return ARMS[name]
-
-
 def row_name(task: str, role: str, arm: str, labels: Mapping[str, str]) -> RowName:
     """Block, model and loss of a row; `labels` are the family's labels, e.g. {"small": "1B", ...}.
 

@@ -17,9 +17,8 @@ from circuit_distillation.pipelines.search import nodes
 from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
 
 RATES = ({"learning_rate_heads": 1e-4}, {"learning_rate_heads": 1e-3})
-SEARCH = Search(
-    training_seed=3, trials={arm: RATES for arm in PAPER_ARMS}, shared=({}, {"epochs": 6}, {"fraction": 0.1})
-)
+SHARED = ({}, {"epochs": 6}, {"fraction": 0.1})
+Search(training_seed=3, trials={arm: RATES for arm in PAPER_ARMS}, shared=SHARED)  # is a valid block
 
 
 def trial(case, arm: str, changes: dict, beside: dict) -> dict:
@@ -38,10 +37,10 @@ def tables(monkeypatch, tmp_path) -> dict[str, pd.DataFrame]:
     monkeypatch.setattr("circuit_distillation.study.trials.run_trial", trial)
     search = create_search()
     given = {name: "" for name in search.inputs()} | {
-        "params:search.training_seed": 3, "params:search.shared": SEARCH.shared,
+        "params:search.training_seed": 3, "params:search.shared": SHARED,
         "params:task": "tom", "params:seed": 0, "params:experiment": "paper",
         **{f"params:names.{arm}": arm for arm in PAPER_ARMS},
-        **{f"params:search.trials.{arm}": SEARCH.trials[arm] for arm in PAPER_ARMS},
+        **{f"params:search.trials.{arm}": RATES for arm in PAPER_ARMS},
         **{f"params:family.roles.{role}.name": role for role in STUDENTS},
     }  # fmt: skip
     names = ("search_summary", "search_shared")

@@ -12,7 +12,7 @@ from naive.tiny_models import tiny_model
 from omegaconf import OmegaConf
 from training.distillation_case import HEADS, PAIRS, RANDOM_PAIRS, case, settings, student
 
-from circuit_distillation.arms import ARMS, get_arm
+from circuit_distillation.arms import ARMS
 from circuit_distillation.training.distill import distill
 from circuit_distillation.training.distillation_settings import (
     AlignmentSettings,
@@ -27,7 +27,7 @@ CONF = Path(__file__).parents[2] / "conf" / "base" / "parameters_distillation.ym
 def train(arm, model=None, data=None, options=None, **more):
     """(model, history) of a short run."""
     model, data = model or student(), data or case()
-    pairs = RANDOM_PAIRS if get_arm(arm).pairs == "random" else PAIRS
+    pairs = RANDOM_PAIRS if ARMS[arm].pairs == "random" else PAIRS
     history = distill(
         model,
         data.train,
@@ -227,8 +227,6 @@ def test_input_that_does_not_fit_raises():
     ):
         with pytest.raises(ValueError, match=message):
             train("circuit_ce_align_cka", **{"data": data} | options)
-    with pytest.raises(ValueError, match="unknown arm"):
-        train("circuit_kl")
     with pytest.raises(ValueError, match="no loss"):
         train("circuit_align_cka", options=dict(cka_weight=0))
     with pytest.raises(ValueError, match="no pairs"):

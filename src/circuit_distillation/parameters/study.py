@@ -81,6 +81,6 @@ ChosenSettings = dict[Name, dict[Task, TaskChoice]]
 Sweeps = dict[Annotated[str, OneOf(SWEEPS)], Sweep]
 
 
-def given(changes: Strict) -> dict[str, object]:
+def given(changes: Strict | dict) -> dict[str, object]:
     """The values that a block sets, by name."""
-    return changes.model_dump(exclude_none=True)
+    return changes if isinstance(changes, dict) else changes.model_dump(exclude_none=True)

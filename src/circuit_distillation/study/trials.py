@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from circuit_distillation.arms import get_arm
+from circuit_distillation.arms import ARMS
 from circuit_distillation.circuits.predictions import prediction_frame
 from circuit_distillation.mapping.build import HeadOutputs, build_mapping
 from circuit_distillation.mapping.effects import Effects
@@ -100,7 +100,7 @@ def run_trial(
     settings = changed(case.settings[arm], training)
     record = case.map_heads(MappingSettings(**case.mapping.model_dump() | mapping))
     heads = [tuple(head) for head in record["student_heads"]]
-    pairs = record["random_pairs" if get_arm(arm).pairs == "random" else "pairs"]
+    pairs = record["random_pairs" if ARMS[arm].pairs == "random" else "pairs"]
     student = copy.deepcopy(case.student.model)
     history = distill(
         student,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from circuit_distillation.arms import get_arm
+from circuit_distillation.arms import ARMS
 from circuit_distillation.training.distillation_settings import DistillationSettings
 
 HEADINGS = ("arm", "rate", "epochs", "steps", "batch", "loss", "lambda", "similarity", "rows", "pairs")
@@ -18,7 +18,7 @@ def settings_table(arms: Mapping[str, DistillationSettings], n_train: int) -> st
 
 
 def _row(name: str, settings: DistillationSettings, n_train: int) -> tuple[str, ...]:
-    arm, aligned = get_arm(name), settings.alignment
+    arm, aligned = ARMS[name], settings.alignment
     loss = "none" if settings.loss == "none" else f"{settings.loss}, {settings.labels} labels"
     own = (f"{settings.learning_rate:g}", str(settings.epochs), str(settings.steps(n_train)))
     own += (str(settings.examples_per_step), loss)

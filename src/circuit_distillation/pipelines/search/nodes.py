@@ -111,12 +111,12 @@ def _rows(role: str, trials: list, case, stored: dict[str, Any], beside: dict[st
 
 def _undecided(arm: str, distillation: Distillation, head_mapping: HeadMapping, stored: dict[str, Any]):
     """The case of one arm with the settings of the files, before the search has chosen."""
-    from circuit_distillation.arms import get_arm
+    from circuit_distillation.arms import ARMS
     from circuit_distillation.training.arm_settings import arm_settings
 
     share = getattr(head_mapping.fraction, stored["task"])
     mapping = MappingSettings(**head_mapping.model_dump() | {"fraction": share, "seed": stored["seed"]})
-    settings = {arm: arm_settings(get_arm(arm), distillation.model_dump(), _order(stored))}
+    settings = {arm: arm_settings(ARMS[arm], distillation.model_dump(), _order(stored))}
     return _case(mapping, settings, distillation.n_train, stored)
 
 
