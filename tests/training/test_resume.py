@@ -75,7 +75,7 @@ def test_early_stopping_survives(tmp_path):
 def test_another_run_does_not_see_the_checkpoint(tmp_path):
     with pytest.raises(Killed):
         run("circuit_ce", OPTIONS, tmp_path, kill_at=5)
-    other = dict(epochs=4, schedule="cosine", cka_weight=4.0)
+    other = dict(epochs=4, schedule="cosine", clip_norm=4.0)
     assert_same(run("circuit_ce", other, tmp_path), run("circuit_ce", other))
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
