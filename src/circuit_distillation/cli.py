@@ -93,16 +93,16 @@ cli.add_command(run)
     "--accept", is_flag=True, help="Take all that is stored as it is: give it the fingerprint of now."
 )
 def status(env: str | None, pipelines: list[str], params: dict[str, Any], accept: bool) -> None:
-    """What `kedro run --only-missing-outputs` would run, and why; runs nothing."""
-    from circuit_distillation.status import accept_stored, planned, table
+    """What each arm trains with, what `kedro run --only-missing-outputs` would run, and why; runs nothing."""
+    from circuit_distillation.status import accept_stored, arms_table, planned, table
 
     try:
-        planner = planned(env, pipelines, params)
+        planner, parameters = planned(env, pipelines, params)
     except KedroCliError as error:
         raise RunError(error.message) from error
     if accept:
         click.echo(f"{accept_stored(planner)} artifacts are taken as they are")
-    click.echo(table(planner))
+    click.echo(f"{table(planner)}\n\n{arms_table(parameters)}")
 
 
 def _prepare_output() -> None:

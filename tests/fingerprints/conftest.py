@@ -23,6 +23,8 @@ from circuit_distillation.fingerprints.artifacts import artifact_of
 from circuit_distillation.fingerprints.plan import TAKEN, Planner
 from circuit_distillation.fingerprints.record import write_record
 from circuit_distillation.hooks.tracking import TrackingHooks
+from circuit_distillation.parameters import validate
+from circuit_distillation.parameters.resolve import resolve, unresolved
 
 ROOT = Path(__file__).parents[2]
 
@@ -111,7 +113,8 @@ def _changed(stored: Project, env: str, given: dict[str, Any]) -> Project:
     of_session = env != "test" or not all(isinstance(value, dict) for value in given.values())
     if of_session or "extra_arms" in given.get("distillation", {}):
         return _project(Path(stored.parameters["data_root"]), env, given)
-    return stored._replace(parameters=OmegaConf.to_container(OmegaConf.merge(stored.parameters, given)))
+    merged = OmegaConf.to_container(OmegaConf.merge(unresolved(stored.parameters), given))
+    return stored._replace(parameters=merged | resolve(validate(merged), given))
 
 
 def _project(root: Path, env: str, given: dict[str, Any]) -> Project:

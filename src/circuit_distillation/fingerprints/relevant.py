@@ -14,6 +14,7 @@ NOT_OF_A_BLOCK = SPEED | {"extra_arms"}  # which arms there are changes none of 
 NOT_OF_A_ROLE = {"label"}  # for a node that reads one role: labels are for tables
 # For a node that reads everything: where artifacts are, and blocks that other pipelines alone read.
 NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "experiments", "search", "sweeps", "machine", "held_out"}
+NOT_OF_ALL |= {"chosen"}  # what it comes to for this run is in `arms` and `mapping`
 
 
 def parameters_read(
@@ -22,17 +23,16 @@ def parameters_read(
     """Dotted name -> value of every parameter that counts among a node's `inputs`.
 
     `parameters` are all of a run's. In every block what is under a name of `others`, tasks that do not count,
-    is left out, and of what the search chose that of other families and arms.
+    is left out.
     """
     names = [name for name in inputs if name == "parameters" or name.startswith("params:")]
-    narrowed = _of_arms(names, parameters)
     values: dict[str, Any] = {}
     for path in (name.removeprefix("params:") for name in names):
         if path == "parameters":
-            values |= dict(_flat(narrowed, "", {*NOT_OF_ALL, *others}))
+            values |= dict(_flat(parameters, "", {*NOT_OF_ALL, *others}))
         elif path.rpartition(".")[2] not in SPEED:
             of_role = NOT_OF_A_ROLE if path.startswith("family.roles.") else set()
-            values |= dict(_flat({path: _at(narrowed, path)}, "", {*NOT_OF_A_BLOCK, *of_role, *others}))
+            values |= dict(_flat({path: _at(parameters, path)}, "", {*NOT_OF_A_BLOCK, *of_role, *others}))
     return values
 
 
@@ -55,14 +55,3 @@ def _flat(block: dict[str, Any], prefix: str, dropped: Collection[str]) -> Itera
             yield from _flat(value, f"{prefix}{key}.", dropped)
         else:
             yield f"{prefix}{key}", list(value) if isinstance(value, tuple) else value
-
-
-def _of_arms(names: list[str], parameters: dict[str, Any]) -> dict[str, Any]:
-    """The parameters with what the search chose for this family and task, of the arms of a node alone."""
-    named = (name.removeprefix("params:arms.") for name in names if name.startswith("params:arms."))
-    own = {name.removeprefix("goat_") for name in named}
-    all_of_them = any(name == "parameters" or name.startswith("params:sweeps.") for name in names) and not own
-    of_family = (parameters.get("chosen") or {}).get(parameters["family"]["name"], {})
-    choice = of_family.get(parameters["task"], {})
-    kept = {arm: value for arm, value in choice.get("arms", {}).items() if all_of_them or arm in own}
-    return parameters | {"chosen": choice | {"arms": kept}}
