@@ -23,5 +23,6 @@ def test_one_parameter_says_how_many_processes_every_stage_has():
     given = {"processes": 4, "circuit_discovery": {"processes": 2}}
     loader = OmegaConfigLoader(str(CONF), env="llama3", runtime_params=given, **options)
     parameters = validate(loader["parameters"])
-    assert (parameters.finetuning.processes, parameters.distillation.processes, parameters.machine.n_gpus) == (4, 4, 4)
+    shared = (parameters.finetuning.processes, parameters.distillation.processes)
+    assert (*shared, parameters.machine.n_gpus) == (4, 4, 4)
     assert parameters.circuit_discovery.processes == 2

@@ -216,7 +216,8 @@ def _alignment(training: pd.DataFrame) -> pd.DataFrame:
     keys = ["task", "role", "arm"]
     aligned = _named(training[training["similarity"].notna()].sort_values("step"))
     runs = aligned.groupby([*keys, "seed", "training_seed"], sort=False, observed=True)
-    first, last = (rows.groupby(keys, observed=True)["similarity"].mean() for rows in (runs.head(1), runs.tail(1)))
+    ends = (rows.groupby(keys, observed=True) for rows in (runs.head(1), runs.tail(1)))
+    first, last = (rows["similarity"].mean() for rows in ends)
     floor = aligned.groupby(keys, observed=True)["noise_floor"].mean()
     columns = {"CKA, first step": first, "CKA, last step": last, "noise floor": floor}
     return pd.DataFrame(columns).reset_index()
