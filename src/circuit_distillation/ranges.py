@@ -1,0 +1,55 @@
+"""What settings are declared with: a strict base class, and types that carry their range.
+
+Each setting is declared once, in the library that uses it; `parameters/` composes these declarations. So this
+module stands below all others, and modules of settings import nothing that is slow to import.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Generic, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Strict(BaseModel):
+    """No unknown keys, no changes after validation, no NaN or infinity."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+Setting = TypeVar("Setting")
+
+
+class OfRoles(Strict, Generic[Setting]):
+    """One setting for each role of a family."""
+
+    small: Setting
+    medium: Setting
+    large: Setting
+
+    def of(self, role: str) -> Setting:
+        """The setting of a role."""
+        return getattr(self, role)
+
+
+# Strict numbers: `"3"`, `true` and `2.0` are no whole numbers.
+Count = Annotated[int, Field(strict=True, ge=1)]
+CountOrZero = Annotated[int, Field(strict=True, ge=0)]  # zero is allowed
+Fraction = Annotated[float, Field(strict=True, gt=0, le=1)]
+Accuracy = Annotated[float, Field(strict=True, ge=0, le=1)]
+Weight = Annotated[float, Field(strict=True, ge=0)]
+Positive = Annotated[float, Field(strict=True, gt=0)]
+Rate = Annotated[float, Field(strict=True, gt=0, le=1)]  # a learning rate
+DomainShare = Annotated[float, Field(strict=True, gt=0, le=0.5)]  # of the task's own prompts in a mixture
+Flag = Annotated[bool, Field(strict=True)]
+Processes = Annotated[int, Field(strict=True, ge=1, le=1024)]
+Name = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$",
+        description="a name of letters, digits, `_` and `-`, at most 64, the first a letter or digit",
+    ),
+]
+Label = Annotated[
+    str, Field(pattern=r"^[^\x00-\x1f\x7f]{1,40}$", description="a text of 1 to 40 characters on one line")
+]
