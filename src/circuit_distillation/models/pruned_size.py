@@ -12,8 +12,8 @@ from circuit_distillation.ranges import Count, CountOrZero, Strict
 class PrunedSize(Strict):
     """What stays of a larger model; None: all of it.
 
-    `layers` is a number, of the layers that change the residual stream most, or lists the layers. `hidden_size`
-    is the width of the residual stream. `kv_heads` is the number of key/value heads of each layer, which keep
+    `layers` lists layers, or is the number of those that change the residual stream most. `hidden_size` is
+    the width of the residual stream. `kv_heads` is the number of key/value heads of each layer, which keep
     their query heads.
     """
 

@@ -1,4 +1,4 @@
-"""Structured pruning: a smaller model of the same class from some layers, heads and directions of a large one.
+"""Structured pruning: some layers, heads and directions of a model make a smaller one of the same class.
 
 Width is cut as in SliceGPT (Ashkboos et al. 2024, arXiv 2401.15024), with one rotation for all layers so that
 the class of the model stays. The weights of the RMS norms go into the linear layers that read them; the
@@ -35,8 +35,8 @@ State = dict[str, Tensor]
 class Kept:
     """What stays of a model: its layers in order, each one's key/value groups, and directions of the stream.
 
-    ``groups`` holds as many groups for every layer; ``rotation`` is [d_model, width] with orthonormal columns,
-    None where the width stays.
+    ``groups`` holds as many groups for every layer. ``rotation`` is [d_model, width] with orthonormal
+    columns; None leaves the width.
     """
 
     layers: tuple[int, ...]

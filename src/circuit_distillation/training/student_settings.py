@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from circuit_distillation.models.pruned_size import PrunedSize
-from circuit_distillation.ranges import Accuracy, Count, CountOrZero, Rate, Strict
+from circuit_distillation.ranges import Accuracy, Count, CountOrZero, Flag, Rate, Weight
 
 
-class PrunedStudent(Strict):
-    """`target_accuracy` is by the measure that stops the large base's own training."""
+class PrunedStudent(PrunedSize):
+    """A student: what stays of the large base, and how it is healed.
 
-    size: PrunedSize
+    `target_accuracy` is by the measure that stops the large base's own training. Healing takes at least
+    `min_steps` and at most `max_steps` of AdamW at `learning_rate`, with a look at the accuracy every `every`
+    steps. `lasso` is on the heads' output blocks or, with `log_lasso`, on the logarithm of their norms.
+    """
+
     target_accuracy: Accuracy
-
-
-class Healing(Strict):
-    """`every`: steps from one look at the accuracy to the next, once the mark is near."""
-
     learning_rate: Rate
-    warmup_steps: CountOrZero
+    lasso: Weight
+    log_lasso: Flag
+    min_steps: CountOrZero
     max_steps: Count
     every: Count
