@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from naive.tiny_models import STYLES, tiny_model
 from torch import Tensor, nn
 from transformers.models.llama.modeling_llama import LlamaRMSNorm
 from transformers.models.mistral.modeling_mistral import MistralRMSNorm
@@ -12,7 +13,6 @@ from transformers.models.qwen3.modeling_qwen3 import Qwen3RMSNorm
 
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.pruning import Kept, ancestry, pruned, skipping
-from naive.tiny_models import STYLES, tiny_model
 
 IDS = torch.arange(3, 27).view(2, 12)
 WIDTH = 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from naive.tiny_models import STYLES, tiny_model
 from pydantic import ValidationError
 
 from circuit_distillation.models.loading import Checkpoint
@@ -16,7 +17,6 @@ from circuit_distillation.models.pruning_choice import (
     principal_directions,
     prune,
 )
-from naive.tiny_models import STYLES, tiny_model
 
 IDS = torch.arange(3, 27).view(2, 12)
 MASK = torch.tensor([[1] * 12, [1] * 9 + [0] * 3])

@@ -1,4 +1,4 @@
-"""The mini family of a task: three base models from scratch, then all of them tuned, side by side."""
+"""The mini family of a task: its base models, from scratch or pruned from the large one, then all tuned."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from circuit_distillation.training.corpus_scores import corpus_scores
 from circuit_distillation.training.entity_recipe import EntityRecipe
 from circuit_distillation.training.prompt_recipe import PromptRecipe
 from circuit_distillation.training.recipe import Recipe, run_phases
+from circuit_distillation.training.student_settings import PrunedStudent
+from circuit_distillation.training.students import pruned_student
 
 Record = dict[str, Any]
 # What is tuned: name -> (role, corpus alone); the longest first, so that no worker is left alone at the end.
@@ -80,11 +82,29 @@ def role_seed(role: str, seed: int) -> int:
 
 
 def pretrain_family(task: str, seed: int, parameters: dict[str, Any]) -> tuple:
-    """Base models small, medium and large, and the record of all three, one process a role."""
+    """Base models small, medium and large from scratch, and the record of all three, one process a role."""
     jobs = {role: partial(pretrain, task, role, seed, parameters) for role in reversed(MINI_SIZES)}
     results = side_by_side(jobs, parameters["max_workers"])
     record = {"task": task, "seed": seed, "roles": {role: results[role][1] for role in MINI_SIZES}}
     return *(results[role][0] for role in MINI_SIZES), record
+
+
+def prune_family(task: str, seed: int, parameters: dict[str, Any]) -> tuple:
+    """Base models small and medium, pruned from the large one and healed, and the large one from scratch; the
+    record of all three; and the ancestry: role -> [head, the head of the large base that it was] of each.
+    """
+    students = parameters[task]["pruned"]
+    with _one_thread():
+        large, record = pretrain(task, "large", seed, parameters)
+        bases, records, ancestry = {"large": large}, {"large": record}, {}
+        for role, settings in students.items():
+            made = pruned_student(
+                large, recipe_of(task, parameters), role, role_seed(role, seed), PrunedStudent(**settings)
+            )
+            bases[role], ancestors, records[role] = made
+            ancestry[role] = [[list(head), list(ancestor)] for head, ancestor in ancestors.items()]
+    record = {"task": task, "seed": seed, "roles": {role: records[role] for role in MINI_SIZES}}
+    return *(bases[role] for role in MINI_SIZES), record, ancestry
 
 
 def tune_family(

@@ -39,7 +39,8 @@ def pruned_student(
 ) -> tuple[Checkpoint, Ancestors, dict[str, Any]]:
     """A base model, the head of the large base that each of its heads was, and a record as of any base.
 
-    ``recipe`` is that of the large base. RuntimeError if the mark is not reached within the steps.
+    ``recipe`` is that of the large base; ``seed``, of the student's own prompts and validation prompts, must
+    differ from the large base's. RuntimeError if the mark is not reached within the steps.
     """
     started = time.perf_counter()
     last = [phase for phase in recipe.pretraining(large.tokenizer, "large", seed) if phase.stop][-1]
