@@ -22,6 +22,7 @@ from circuit_distillation.parameters.loaded import Loading, Models
 from circuit_distillation.parameters.prompts import PromptPretraining, PromptTuning
 from circuit_distillation.parameters.tasks import by_task
 from circuit_distillation.tasks.visibility import TEMPLATES
+from circuit_distillation.training.student_settings import PrunedStudents
 
 Template = Literal[tuple(TEMPLATES)]
 DEPTHS = {"small": 4, "medium": 6, "large": 8}  # layers of the mini family
@@ -114,6 +115,7 @@ class EntityPretraining(Strict):
     small: EntityPretrainingRole
     medium: EntityPretrainingRole
     large: EntityPretrainingRole
+    pruned: PrunedStudents
 
     @model_validator(mode="after")
     def _scaffolds_fit(self) -> EntityPretraining:
@@ -155,6 +157,7 @@ class BeliefPretraining(Strict):
     small: BeliefPretrainingRole
     medium: BeliefPretrainingRole
     large: BeliefPretrainingRole
+    pruned: PrunedStudents
 
 
 _Pretrainings = by_task(
@@ -163,8 +166,11 @@ _Pretrainings = by_task(
 
 
 class Pretraining(_Pretrainings):
-    """The bases of the mini family, side by side in `max_workers` processes."""
+    """The bases of the mini family: students `pruned` from the large one, or all three trained apart from
+    scratch, `independent`, side by side in `max_workers` processes.
+    """
 
+    students: Literal["pruned", "independent"]
     max_workers: Count
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from circuit_distillation.parameters.fields import Accuracy, Count, DomainShare, Flag, Rate, Strict, Weight
+from circuit_distillation.training.student_settings import PrunedStudents
 
 
 class PromptPretrainingCommon(Strict):
@@ -40,6 +41,7 @@ class PromptPretraining(Strict):
     small: PromptRole
     medium: PromptRole
     large: PromptRole
+    pruned: PrunedStudents
 
 
 class PromptTuning(Strict):

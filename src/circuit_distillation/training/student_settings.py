@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from circuit_distillation.models.pruned_size import PrunedSize
-from circuit_distillation.ranges import Accuracy, Count, CountOrZero, Flag, Rate, Weight
+from circuit_distillation.ranges import Accuracy, Count, CountOrZero, Flag, Rate, Strict, Weight
 
 
 class PrunedStudent(PrunedSize):
@@ -21,3 +21,10 @@ class PrunedStudent(PrunedSize):
     min_steps: CountOrZero
     max_steps: Count
     every: Count
+
+
+class PrunedStudents(Strict):
+    """Both students of the large base."""
+
+    small: PrunedStudent
+    medium: PrunedStudent
