@@ -86,8 +86,11 @@ _Passes = by_task("_Passes", "", others=CorpusPasses)
 
 
 class Pretraining(_Pretrainings):
-    """The bases of the mini family, side by side in `max_workers` processes."""
+    """The bases of the mini family: students `pruned` from the large one, or all three trained apart from
+    scratch, `independent`, side by side in `max_workers` processes.
+    """
 
+    students: Literal["pruned", "independent"]
     max_workers: Count
 
 
