@@ -200,9 +200,10 @@ def test_a_cache_is_filled_for_those_who_need_it_alone(project):
 
 def test_an_experiment_makes_what_its_parameters_change_and_takes_the_rest(project):
     other = project(experiment="lambda05", distillation={"cka_weight": 0.5})
-    logged = other.nodes(".track_base", ".track_tuned", ".track_tuned_corpus")  # under the experiment's name
-    assert other.running() == other.below(*trained(other)) | {FACTS, *logged}
-    assert {*MAPPED, "small.references.predict_base"} <= other.taken()
+    logged = other.nodes(".track", ".track_base", ".track_tuned", ".track_tuned_corpus")  # by experiment
+    assert other.running() == other.below(*trained(other, *AT_PAIRS)) | {FACTS, *logged}
+    kept = trained(other, "full_ce", "circuit_ce")
+    assert {*MAPPED, *kept, "small.references.predict_base"} <= other.taken()
     assert project().running() == set() == project().taken()
 
 
@@ -229,7 +230,8 @@ def test_a_teacher_cache_of_another_experiment_is_filled_anew_and_harms_none(pro
 
 def test_a_preset_is_an_experiment(project):
     printed = project(experiment="as_printed")
-    assert {*MAPPED, *trained(printed)} <= printed.running()
+    full = set(trained(printed, "full_ce"))  # needs neither heads nor pairs
+    assert {*MAPPED, *trained(printed)} - full <= printed.running() and full <= printed.taken()
     assert not set(printed.nodes(".discover_circuit")) & printed.running()
 
 

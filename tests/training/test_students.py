@@ -13,6 +13,7 @@ from circuit_distillation.training.packing import target_results
 from circuit_distillation.training.student_settings import PrunedStudent
 from circuit_distillation.training.students import pruned_student, with_parent
 
+
 @pytest.fixture(scope="module")
 def recipe():
     return recipe_of("entity", PRETRAINING)

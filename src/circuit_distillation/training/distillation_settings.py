@@ -10,8 +10,6 @@ from circuit_distillation.ranges import Count, CountOrZero, Flag, OneOf, Positiv
 from circuit_distillation.similarity import Estimator
 from circuit_distillation.similarity.measures import MEASURES
 
-# Which tokens' activations are compared -> the role of that token; None: every token but padding.
-ROWS = {"last": "last", "answer": "answer_object", "all": None}
 # Of transformers.SchedulerType those that need nothing but the number of steps.
 Schedule = Literal[
     "constant_with_warmup",

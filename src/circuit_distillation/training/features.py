@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from circuit_distillation.models.architecture import architecture, decoder_layers
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.head_outputs import recorded_head_outputs
-from circuit_distillation.training.distillation_settings import ROWS
+from circuit_distillation.training.rows import ROWS
 
 Site = tuple[int, int | None]
 
@@ -65,7 +65,7 @@ def row_positions(encoded: Encoded, rows: str) -> tuple[Tensor, Tensor]:
     """Token positions whose activations enter the Gram matrices, and which of them count.
 
     Args:
-        rows: a name of `distillation_settings.ROWS`: `last` (the last token of the prompt, where the answer
+        rows: a name of `rows.ROWS`: `last` (the last token of the prompt, where the answer
             is read), `answer` (where the answer stands in the prompt, for tasks that have such a place),
             `all` (every token but padding); or the name of a role.
 
