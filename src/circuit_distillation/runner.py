@@ -1,4 +1,4 @@
-"""The runner of this project: one node after the other; with `--only-missing-outputs`, what must run."""
+"""The runner of this project: nodes one by one, with `--only-missing-outputs` only those that must run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The plan of a run for what is missing, as a table by stage with the reasons."""
+"""The output of `kedro status`: which nodes would run, by stage, and why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random circuits of the size of a given one, the control of every circuit table."""
+"""Random circuits with as many heads as a given one: the control in every table of circuits."""
 
 from __future__ import annotations
 

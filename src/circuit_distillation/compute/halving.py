@@ -1,4 +1,4 @@
-"""Where memory ends, the same work in smaller parts: results do not depend on their size but by rounding."""
+"""If memory runs out, do the same work in smaller parts. Results are the same up to rounding."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Loading of stored artifacts: a file that is cut off or changed is one line that names it and the remedy."""
+"""Load stored artifacts. If a file is cut off or changed, one line names it and says what to do."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder for what a node keeps while it works, so that a killed run can go on."""
+"""A folder for the intermediate files of a node, so that a killed run can go on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Kedro dataset for what the teacher says about a split."""
+"""A Kedro dataset for the teacher's labels and head outputs on a split."""
 
 from __future__ import annotations
 

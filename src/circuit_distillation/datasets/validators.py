@@ -1,4 +1,4 @@
-"""What must hold of stored artifacts, checked on every save and load (named in conf/base/catalog.yml)."""
+"""Checks of stored artifacts, made on every save and load (named in conf/base/catalog.yml)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a dataset keeps its artifact, and what tells one content of it from another."""
+"""Where a dataset stores its artifact, and the identity of its content."""
 
 from __future__ import annotations
 

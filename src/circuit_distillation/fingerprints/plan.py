@@ -1,9 +1,9 @@
-"""What a run for what is missing would do, node by node, and why.
+"""Which nodes have to run, and why.
 
-A node is fresh if all that it makes is stored and was made of the parameters, inputs and code of now. If not,
-equal artifacts of another experiment are taken. Otherwise the node runs, and whatever depends on its outputs
-follows. A cache is refilled only for a node that runs. What is stored without a fingerprint is taken as it
-is, unless an input with a fingerprint was made after it.
+A node is fresh if all its outputs are stored and were made of the current parameters, inputs and code. If
+not, and another experiment has equal artifacts, these are taken. Otherwise the node runs, and nodes that
+depend on its outputs follow. A cache is refilled only if a node that reads it runs. Outputs without a
+fingerprint are used as they are, unless an input with a fingerprint is newer.
 """
 
 from __future__ import annotations

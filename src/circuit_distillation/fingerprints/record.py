@@ -1,4 +1,4 @@
-"""What an artifact was made of, in a small file beside it: `.fingerprints/{name}.json`."""
+"""The record of what an artifact was made of, in a small file beside it: `.fingerprints/{name}.json`."""
 
 from __future__ import annotations
 

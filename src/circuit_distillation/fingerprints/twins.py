@@ -1,7 +1,7 @@
-"""Artifacts of other experiments that are equal to what a node would make.
+"""Find artifacts of other experiments that equal what a node would make.
 
-The folders of experiments lie side by side: the twin of an artifact has the same path but for the experiment.
-It counts if it was made of the same parameters, inputs and code.
+The folders of experiments lie side by side. The twin of an artifact has the same path except for the
+experiment. It is equal if it was made of the same parameters, inputs and code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A missing or broken upstream artifact is named, with the command that makes it, before any work."""
+"""Before any work: name a missing or broken input artifact, and the command that makes it."""
 
 from __future__ import annotations
 

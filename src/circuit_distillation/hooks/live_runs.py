@@ -1,7 +1,7 @@
-"""Which runs are at work on a data folder, and on which files: no two may write the same one.
+"""Which runs use a data folder now, and which files: no two may write the same file.
 
-Every run keeps a record under `{data_root}/.runs` and a lock beside it, which ends with the process: a free
-lock shows that the run of a record was killed.
+Every run has a record under `{data_root}/.runs` and holds a lock beside it. The lock is released when the
+process ends. So a record with a free lock belongs to a run that was killed.
 """
 
 from __future__ import annotations

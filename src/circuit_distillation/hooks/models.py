@@ -1,4 +1,4 @@
-"""Base models that a run needs are looked at before any work: files, shapes, tokenizers, device."""
+"""Before any work: check the base models that a run needs (files, shapes, tokenizers, device)."""
 
 from __future__ import annotations
 

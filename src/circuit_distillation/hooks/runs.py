@@ -1,4 +1,4 @@
-"""Before a run, and before MLflow opens one: refuse what cannot work, in one line; then hold its files."""
+"""Before any work: refuse a run that cannot work, in one line; then reserve its files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""MLflow follows every run, and no run depends on it: a store that fails is named, and the run goes on."""
+"""Track every run in MLflow. If MLflow's store fails, a line names it and the run goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Theory of mind read properly: accuracy per cell, balanced accuracy, invalid answers, trivial baselines."""
+"""Theory of mind in detail: accuracy per cell, balanced accuracy, invalid answers, trivial baselines."""
 
 from __future__ import annotations
 

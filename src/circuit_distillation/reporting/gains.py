@@ -1,4 +1,4 @@
-"""The answer as one picture: gains with their intervals, and the paper's beside them.
+"""The answer as one figure: gains with their intervals, beside those of the paper.
 
 `python -m circuit_distillation.reporting.gains CLAIMS.csv PICTURE.svg` draws the claims of a study.
 """

@@ -1,7 +1,7 @@
 """Checksums of stored artifacts, so that a file that was cut off or changed is noticed before it is used.
 
-The seal of a file is `.{name}.sha256` beside it; the seal of a folder is `checksums.json` inside it. What has
-no seal (made elsewhere, or by a save that was killed before its end) is taken as it is.
+The seal of a file is `.{name}.sha256` beside it; the seal of a folder is `checksums.json` inside it. A file
+or folder without a seal (made elsewhere, or by a save that was killed) is used without a check.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where files come from: a place of one's own, or a repository of the hub at a commit."""
+"""Where files come from: your own path, or a repository of the hub at a commit."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Safetensors files: written beside and renamed, read into memory of their own.
+"""Safetensors files: written whole or not at all, and read into aligned memory.
 
-The tensors that safetensors returns lie in the mapped file, at whatever offset its header leaves. Matrix
-products take another path on some processors when their operands are not aligned, so that a model read from
-disk would differ in the last bits from the model that was stored. Whatever reads tensors does it here.
+Tensors from safetensors lie in the mapped file, at an offset that depends on its header, so they may not be
+aligned. On some processors matrix products then take another path, and a model read from disk would differ in
+the last bits from the model that was stored. So all tensors are read by this module, into new memory.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Who was right where: the predictions of every run of a study, folded into one table of outcomes."""
+"""One table of outcomes: which model of which run was right on which example."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Was a mechanism transferred? What a trained student shares with its teacher, on prompts it never saw."""
+"""Was a mechanism transferred? Compare a trained student with its teacher on prompts that it never saw."""
 
 from __future__ import annotations
 

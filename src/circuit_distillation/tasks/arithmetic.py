@@ -1,4 +1,4 @@
-"""The arithmetic tuning corpus after GOAT (Liu & Low, 2023): six parts in its shares, noise, own wordings.
+"""The arithmetic tuning corpus after GOAT (Liu & Low, 2023): its six parts and shares, noise, our wordings.
 
 Parts: addition, subtraction, multiplication by a digit, long multiplication with its steps, division by a
 digit, and long division with its steps.

@@ -1,4 +1,4 @@
-"""Belief questions of other authors from files of the user's own: BigToM, ToMi and Hi-ToM, to evaluate on.
+"""Read belief questions of other authors from the user's files, for evaluation: BigToM, ToMi and Hi-ToM.
 
 None is for training. ToMi is CC BY-NC 4.0, BigToM MIT, Hi-ToM Apache-2.0.
 """

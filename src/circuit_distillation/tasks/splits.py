@@ -1,4 +1,4 @@
-"""Splits that share no scene and no story, by what the text says and not by its number."""
+"""Splits that share no scene and no story, compared by their text."""
 
 from __future__ import annotations
 

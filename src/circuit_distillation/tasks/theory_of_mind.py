@@ -1,8 +1,9 @@
 """Theory of mind: what does a character believe that a container holds?
 
 The stories of CausalToM (Prakash et al., 2025): two characters fill an opaque container each, and may or may
-not observe one another. Sentence skeleton theirs, word lists and instruction ours. Who filled a container,
-and who can observe the one who did, believes in its content; for everybody else the answer is "unknown".
+not observe one another. The sentence templates are theirs; word lists and instruction are ours. Who filled a
+container, and who can observe the one who did, believes in its content; for everybody else the answer is
+"unknown".
 """
 
 from __future__ import annotations

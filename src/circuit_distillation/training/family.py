@@ -1,4 +1,4 @@
-"""The mini family of a task: three base models from scratch, then all of them tuned, side by side."""
+"""Train the mini family of a task: three base models from scratch, then tune all three, in parallel."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distillation in several processes, started from inside one."""
+"""Start distillation in several processes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How the mini family learns a task without a recipe of its own: from its prompts alone, with no scaffold.
+"""How the mini family learns a task that has no recipe: from its prompts alone, without a scaffold.
 
-Base models see prompts until their accuracy reaches a mark, which should lie below what they could reach.
+Base models see prompts until they reach a target accuracy, which should be below what they could reach.
 Tuned models see instructions, and at most half prompts of the task.
 """
 

@@ -1,4 +1,4 @@
-"""Settings of the recipes for the mini family; the parameter files say where each number is from.
+"""Settings of the recipes for the mini family; the parameter files give the source of each number.
 
 A recipe has settings that the three models share, `common`, and a block for each model. Learning rates are
 AdamW's. `lasso` is γ of the group lasso on the heads' output blocks. An accuracy is over the whole

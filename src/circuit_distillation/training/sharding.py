@@ -1,4 +1,4 @@
-"""Weights, gradients and optimizer state spread over processes: PyTorch's FSDP2, on GPUs or on CPU processes.
+"""Spread weights, gradients and optimiser state over processes with PyTorch's FSDP2, on GPUs or CPUs.
 
 A sharded parameter is a DTensor. `whole` and `assign` are collective: every process must call them.
 """

@@ -1,7 +1,7 @@
 """transformers' Trainer for a tuning corpus: its loop, accumulation, clipping and processes.
 
-Ours is what it lacks: items of a step are drawn at random and cut into micro batches of like length;
-responses alone are unembedded; a loss that is not finite stops a run before its update.
+This adds what it lacks: the items of a step are drawn at random and cut into micro batches of similar length;
+only responses are unembedded; a loss that is not finite stops a run before its update.
 """
 
 from __future__ import annotations

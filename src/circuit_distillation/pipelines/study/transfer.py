@@ -1,4 +1,4 @@
-"""Pipeline `transfer`: circuits of trained students found anew, and what they share with the teacher."""
+"""Pipeline `transfer`: discover circuits again in trained students, and compare them with the teacher's."""
 
 from __future__ import annotations
 
