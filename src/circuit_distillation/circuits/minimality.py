@@ -54,9 +54,7 @@ def prune(
     return kept
 
 
-def _judge(
-    groups: dict[str, list[Head]], name: str, measure: Callable
-) -> dict[Head, tuple[float, float]]:
+def _judge(groups: dict[str, list[Head]], name: str, measure: Callable) -> dict[Head, tuple[float, float]]:
     heads = groups[name]
 
     def without(removed: set[Head]) -> dict[str, list[Head]]:

@@ -80,7 +80,7 @@ def _fit(trainer: Any) -> None:
         trainer.fit()
     except TrainingFailedError as error:
         raise RuntimeError(_failure(error)) from error
-    except SystemExit:  # Ray ends an interrupted program as if it had done its work
+    except SystemExit:  # Ray would end an interrupted program as if it had succeeded
         raise KeyboardInterrupt from None
     finally:
         if signal.getsignal(signal.SIGINT) is not interrupt:  # Ray leaves a handler of its own

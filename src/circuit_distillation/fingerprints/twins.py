@@ -45,7 +45,7 @@ def find_twins(
 
 
 def take(artifact: Artifact, twin: Artifact) -> bool:
-    """Store the twin as the artifact too; False if it is not what was sealed, so that its node has to run."""
+    """Store the twin as the artifact too; False if it does not match its seal: then its node must run."""
     sealed = content(twin)
     link(twin.path, artifact.path)
     return content(artifact) == sealed

@@ -22,11 +22,11 @@ SHARED = "/08_reporting/"  # files that all runs add to, each under a lock of it
 
 
 class ConcurrentRunError(KedroCliError):
-    """Another run is at work on the same files."""
+    """Another run uses the same files."""
 
 
 class UnsupportedOptionError(KedroCliError):
-    """An option of Kedro's that cannot work here."""
+    """An option of Kedro that cannot work here."""
 
 
 class RunHooks:

@@ -20,7 +20,7 @@ from circuit_distillation.reporting.svg import TIP, to_svg
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Told apart by shape as well, so that colour is not needed.
+# The shapes differ as well, so that colour is not needed.
 _MARKS = {
     "better": ("o", "#00694c"),
     "worse": ("s", "#a30000"),

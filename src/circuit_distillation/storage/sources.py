@@ -21,7 +21,7 @@ Commit = Annotated[
 
 
 class Files(Strict):
-    """`path`, a folder or file of one's own, goes before `hub_id`, a repository of the hub at `revision`."""
+    """`path`, a folder or file of the user, outranks `hub_id`, a repository of the hub at `revision`."""
 
     hub_id: HubId | None = None
     revision: Commit | None = None

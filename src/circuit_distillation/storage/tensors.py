@@ -40,7 +40,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Any = 
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
-    """Tensors by name, each in aligned memory of its own, and what `write_tensors` was given as `about`."""
+    """Tensors by name, each in new aligned memory, and the value `about` of `write_tensors`."""
     with safe_open(path, framework="pt") as file:
         about = json.loads((file.metadata() or {}).get(ABOUT, "null"))
         return {name: file.get_tensor(name).clone() for name in file.keys()}, about
@@ -48,7 +48,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
 
 @torch.no_grad()
 def in_own_memory(model: nn.Module) -> nn.Module:
-    """The model with every parameter and buffer in aligned memory of its own; tied weights stay tied."""
+    """The model with every parameter and buffer in new aligned memory; tied weights stay tied."""
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model

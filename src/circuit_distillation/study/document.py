@@ -1,6 +1,6 @@
 """Update the tables of docs/replication.md, which stand between markers in hand-written text.
 
-    python -m circuit_distillation.study.document TABLES.md DOCUMENT.md
+python -m circuit_distillation.study.document TABLES.md DOCUMENT.md
 """
 
 from __future__ import annotations

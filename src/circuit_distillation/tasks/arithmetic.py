@@ -85,7 +85,7 @@ def generate(
 
 
 def _operands(cells: Sequence[Cell], bounds: Sequence[int], limit: int, rng: Random) -> tuple[int, int]:
-    """Operands below `limit`; a range's upper end, added zeros or a product can pass it, then draw anew."""
+    """Operands below `limit`. Larger ones (from added zeros or a product, say) are drawn again."""
     while True:
         (cell,) = rng.choices(cells, cum_weights=bounds)
         a, b = cell.draw(rng)

@@ -21,7 +21,7 @@ class Choice:
     """One question with its options; `answer` is the index of the right one.
 
     An item counts as right only where all of its group are: in BigToM the true and the false belief of a
-    story, without which "the option named first" looks like insight.
+    story, otherwise "the option named first" would count as understanding.
     """
 
     item_id: str

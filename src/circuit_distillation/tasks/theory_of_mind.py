@@ -215,7 +215,7 @@ class TheoryOfMind:
         pairs = [(seen.observer, seen.observed) for seen in story.observations]
         if self.corruption == "visibility":
             if not story.observations:
-                raise ValueError(f"{clean.example_id} tells no visibility: use corruption 'by_cell'.")
+                raise ValueError(f"{clean.example_id} states no visibility: use corruption 'by_cell'.")
             story = replace(story, observations=tuple(opposite(seen) for seen in story.observations))
         elif self.corruption == "by_cell" and (who, which) in pairs:
             story = replace(story, observations=flipped(story.observations, pairs.index((who, which))))

@@ -39,7 +39,7 @@ class PromptRecipe:
         return [*self.task.vocabulary(), *instructions.vocabulary()]
 
     def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
-        """Prompts until the mark of the role is reached."""
+        """Prompts until the target accuracy of the role is reached."""
         s, own = self.settings.common, self.settings.of(role)
         settings = TrainSettings(own.learning_rate, s.max_steps, s.lasso, seed)
         sample = self._sampler(tokenizer, s.prompts_per_step)

@@ -47,7 +47,7 @@ class RecipeSettings(OfRoles[Own], Generic[Common, Own]):
 
 
 class Marked(Strict):
-    """A model that is trained until a mark; one that must reach it is an error where it does not."""
+    """A model that is trained up to a target accuracy, which it may have to reach."""
 
     learning_rate: Rate
     target_accuracy: Accuracy
@@ -182,7 +182,7 @@ class BeliefTuning(RecipeSettings[StoryMixture, BeliefTuningRole]):
 
 
 class PromptLearning(Strict):
-    """Prompts of the task until a mark is reached."""
+    """Prompts of the task until the target accuracy is reached."""
 
     prompts_per_step: Count
     lasso: Weight

@@ -54,7 +54,7 @@ def measure_transfer(
     data: DataGeneration,
     **run,
 ):
-    """One row: similarity to the teacher, the circuit found anew, what is left of the base's ability."""
+    """One row: similarity to the teacher, the circuit discovered again, what is left of the base."""
     import pandas as pd
 
     from circuit_distillation.circuits.search import find_circuit
