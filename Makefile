@@ -28,10 +28,10 @@ study: setup    ## three families x three training seeds, both tasks, and the pa
 search: setup   ## the declared search of hyperparameters, on validation prompts of one family
 	@scripts/search.sh search $(PARAMS)
 
-sweeps: setup   ## why: one setting changed at a time, on validation prompts of one family
+sweeps: setup   ## which settings matter: one changed at a time, on validation prompts of one family
 	@scripts/search.sh sweeps $(PARAMS)
 
-transfer: setup ## was a mechanism transferred: circuits of trained students found anew
+transfer: setup ## was a mechanism transferred: circuits discovered again in trained students
 	@for seed in $(SEEDS); do scripts/search.sh transfer "seed=$$seed$(if $(PARAMS),$(comma)$(PARAMS))" || exit 1; done
 
 replication: setup  ## the tables of docs/replication.md from the stored results of the study
@@ -52,7 +52,7 @@ test:           ## environment and tests (at most 10 minutes on 2 cores)
 	@scripts/setup.sh test
 	@.venv/bin/python -m pytest -m "not slow"
 
-test-processors: ## the tests with the instructions that other processors have (three times as long)
+test-processors: ## the tests with the instructions of other processors (three times as long)
 	@scripts/setup.sh test
 	ATEN_CPU_CAPABILITY=default .venv/bin/python -m pytest -q -m "not slow"
 	MKL_CBWR=AVX2 .venv/bin/python -m pytest -q -m "not slow"
@@ -62,7 +62,7 @@ test-slow:      ## the tests that take minutes each
 	@scripts/setup.sh test
 	@.venv/bin/python -m pytest -m slow
 
-faults:         ## kill pipelines at random moments, compare the results with those of runs left alone
+faults:         ## kill pipelines at random moments, compare the results with those of undisturbed runs
 	@scripts/setup.sh
 	@.venv/bin/python scripts/faults.py
 

@@ -209,7 +209,7 @@ ARTIFACTS: list[tuple[Any, Any, str]] = [
     (validators.mapping, MAPPING | {"n_pairs": 2}, "n_pairs and distinct_teacher_heads are 2 and 1, the pai"),
     (validators.mapping, MAPPING | {"student_heads": [[5, 5]]}, "pairs hold student head [0, 1], which is n"),
     (validators.mapping, MAPPING | {"pairs": [PAIR | {"teacher": [0.5, 1]}]}, "hold [0.5, 1], which is no ("),
-    (validators.history, HISTORY[::-1], "the steps of the history do not go up"),
+    (validators.history, HISTORY[::-1], "the steps of the history do not increase"),
     (validators.history, put(HISTORY, "loss", 1, float("inf")), "loss of row 1 is not finite"),
     (validators.predictions, PREDICTIONS.drop(columns="answer"), "column answer is missing"),
     (validators.predictions, PREDICTIONS.assign(example_id="e1"), "row 1 repeats example_id"),

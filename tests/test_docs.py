@@ -1,4 +1,4 @@
-"""The documents say what there is: datasets of the catalog, files, targets of the Makefile."""
+"""The documents name what there is: datasets of the catalog, files, targets of the Makefile."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def test_every_dataset_of_the_catalog_is_told_of() -> None:
+def test_every_dataset_of_the_catalog_is_documented() -> None:
     text = re.sub(r"\$\{\w+:([^}]*)\}", r"\1", (ROOT / "conf/base/catalog.yml").read_text())
     names = [name for name in yaml.safe_load(text) if not name.startswith("_")]
     named = set(re.findall(r"`([^`]+)`", (ROOT / "docs/artifacts.md").read_text()))

@@ -1,4 +1,4 @@
-"""What README and docs/ tell users to type is understood."""
+"""The commands in README and docs/ are understood."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_a_command_is_understood_and_its_parameters_are_known(page, command, mon
     monkeypatch.setattr(grid, "_selected", dict(grid._selected))
     name, *words = shlex.split(command)[1:]
     options = {"run": run, "status": status}[name].make_context(name, words).params
-    # a family of one's own is written like llama3
+    # a family of the user is written like llama3
     given = copy.deepcopy(shipped_parameters(*(("base", "llama3") if options["env"] else ("base",))))
     for dotted, value in flat(options["params"]):
         *parents, key = dotted.split(".")

@@ -1,4 +1,4 @@
-"""Every arm and every reference model as data: what trains, on which losses, and the row of the tables."""
+"""The table of all arms and reference models: what is trained, with which losses, and the row in tables."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ INTERRUPTS = ("KeyboardInterrupt", "SignalException")  # the latter of processes
 
 
 class RunError(KedroCliError):
-    """What stopped a command, in a line; a second one where the cause may not be the user's."""
+    """The error of a command in one line; a second line if the cause may not be the user's."""
 
     def show(self, file: TextIO | None = None) -> None:
         """The line; with --verbose where it came from."""
@@ -39,7 +39,7 @@ class RunError(KedroCliError):
 
 
 class LogStream:
-    """A stream in which a bar that redraws itself takes a line each time."""
+    """A stream in which each update of a progress bar is a line of its own."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -90,10 +90,10 @@ cli.add_command(run)
 @click.option("--pipelines", default="__default__", help=PIPELINES_ARG_HELP, callback=split_string)
 @click.option("--params", default="", help=PARAMS_ARG_HELP, callback=_split_params)
 @click.option(
-    "--accept", is_flag=True, help="Take all that is stored as it is: give it the fingerprint of now."
+    "--accept", is_flag=True, help="Give all stored artifacts the current fingerprint, so that none is stale."
 )
 def status(env: str | None, pipelines: list[str], params: dict[str, Any], accept: bool) -> None:
-    """What each arm trains with, what `kedro run --only-missing-outputs` would run, and why; runs nothing."""
+    """Show what each arm trains with and what `kedro run --only-missing-outputs` would run, and why."""
     from circuit_distillation.status import accept_stored, arms_table, planned, table
 
     try:
@@ -101,12 +101,12 @@ def status(env: str | None, pipelines: list[str], params: dict[str, Any], accept
     except KedroCliError as error:
         raise RunError(error.message) from error
     if accept:
-        click.echo(f"{accept_stored(planner)} artifacts are taken as they are")
+        click.echo(f"{accept_stored(planner)} artifacts now have the current fingerprint")
     click.echo(f"{table(planner)}\n\n{arms_table(parameters)}")
 
 
 def _prepare_output() -> None:
-    """Bars that stay readable where they cannot redraw themselves."""
+    """Keep progress bars readable in a log, where they cannot be redrawn."""
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", SECONDS_BETWEEN_LINES)
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also of every model that is loaded

@@ -1,7 +1,7 @@
-"""What settings are declared with: a strict base class, and types that carry their range.
+"""Building blocks for settings: a strict base class, and types with a range.
 
-Each setting is declared once, in the library that uses it; `parameters/` composes these declarations. So this
-module stands below all others, and modules of settings import nothing that is slow to import.
+Each setting is declared once, in the library that uses it; `parameters/` composes these declarations. So all
+other modules may import this one, and modules of settings must be fast to import.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The runner of this project: one node after the other; with `--only-missing-outputs`, what must run."""
+"""The runner of this project: nodes one by one, with `--only-missing-outputs` only those that must run."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ logger = logging.getLogger(__name__)
 
 
 class ArtifactRunner(SequentialRunner):
-    """Records what each artifact was made of.
+    """Runs nodes one by one, and records what each artifact was made of.
 
-    Under `--only-missing-outputs` each node is judged at its turn, by the content of its inputs: it runs only
-    if what it makes is absent or was made of something else, and no other experiment has the same. Nodes that
-    fill a cache run when one that reads it does.
+    With `--only-missing-outputs` each node is judged at its turn, by the content of its inputs. It runs only
+    if its outputs are absent or were made of something else, and no other experiment has equal ones. A node
+    that fills a cache runs only if a node that reads the cache does.
     """
 
     def __init__(self, is_async: bool = False) -> None:
@@ -56,7 +56,7 @@ class ArtifactRunner(SequentialRunner):
             self._release_datasets(node, catalog, loads, pipeline)
 
     def _due(self, node, planner: Planner) -> list[Any]:
-        """A node that has to run, after those that fill its caches; else none."""
+        """The node if it has to run, after the nodes that fill its caches; else nothing."""
         if planner.fills_cache(node):
             return []
         verdict = planner.judge(node)
@@ -78,7 +78,7 @@ def _is_taken(node, planner: Planner, verdict: Verdict) -> bool:
 
 
 def _record(node, planner: Planner, made) -> None:
-    """Write down what the artifacts of a node were made of, now that they are whole."""
+    """Record what the artifacts of a node were made of, once they are whole."""
     for name in node.outputs:
         if artifact := artifact_of(planner.catalog.get(name)):
             write_record(artifact, made, node.name)
@@ -96,4 +96,4 @@ def _log(verdicts: dict[str, Verdict]) -> None:
         f"; {stale}: {'; '.join(verdicts[stale].reasons[:2])}" if stale else "",
     )
     if count[UNKNOWN]:
-        logger.info("outputs of %d node(s) carry no fingerprint and are taken as they are", count[UNKNOWN])
+        logger.info("outputs of %d node(s) have no fingerprint and are used as they are", count[UNKNOWN])

@@ -1,4 +1,4 @@
-"""Kedro settings: hooks, configuration loading, warnings that would only distract."""
+"""Kedro settings: hooks, configuration loading, warnings to hide."""
 
 import warnings
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The plan of a run for what is missing, as a table by stage with the reasons."""
+"""The output of `kedro status`: which nodes would run, by stage, and why."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def arms_table(parameters: dict[str, Any]) -> str:
 
 
 def table(planner: Planner) -> str:
-    """Nodes by stage and state, then why those that start it would run."""
+    """Nodes by stage and state, then the reasons of the first nodes that would run."""
     verdicts, stages = planner.verdicts(), defaultdict(Counter)
     for node in planner.nodes:
         stages[_stage(node)][verdicts[node.name].state] += 1
@@ -66,7 +66,7 @@ def table(planner: Planner) -> str:
 
 
 def accept_stored(planner: Planner) -> int:
-    """Write the fingerprint of now beside all that is stored; the number of artifacts."""
+    """Write the current fingerprint beside every stored artifact; returns their number."""
     accepted = 0
     for node in planner.nodes:
         made = planner.made(node)

@@ -16,7 +16,7 @@ CPU = RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: y
 
 
 @pytest.mark.parametrize("error", [GPU, CPU, MemoryError()], ids=["gpu", "cpu", "python"])
-def test_the_size_is_halved_until_it_fits_and_each_time_told(error, caplog) -> None:
+def test_the_size_is_halved_until_it_fits_and_each_time_logged(error, caplog) -> None:
     tried = []
 
     def work(size: float) -> str:

@@ -245,7 +245,7 @@ def test_effects_that_lack_or_repeat_rows_are_refused() -> None:
     without_base = whole[whole["layer"] >= 0]
     repeated = pd.concat([whole.iloc[1:], whole.iloc[1:2]])
     for broken in (whole.iloc[1:], without_base, repeated):
-        with pytest.raises(ValueError, match="make them anew"):
+        with pytest.raises(ValueError, match="make them again"):
             Effects.from_frame(broken)
 
 

@@ -44,7 +44,7 @@ def test_students_that_both_have_are_compared_on_the_same_examples():
     assert "paper" in text and "lambda05" in text and f"{gain:+.3f}" in text
 
 
-def test_an_unknown_experiment_is_told_what_there_is():
+def test_an_unknown_experiment_is_answered_with_those_there_are():
     with pytest.raises(ValueError, match="no predictions of experiment lambda5: there are lambda05, paper"):
         compare(STORED, "paper", "lambda5")
 

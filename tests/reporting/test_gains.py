@@ -15,7 +15,7 @@ ROWS = [
 ]  # fmt: skip
 
 
-def test_every_row_is_told_with_its_verdict_and_the_papers_value() -> None:
+def test_every_row_has_its_verdict_and_the_papers_value() -> None:
     svg = gains_svg(ROWS, name="x", title="T", description="D")
     tips = re.findall(r'<g class="head"><title>([^<]*)</title>', svg)
     assert tips[0] == "Entity tracking, Base-S: +0.100, better"

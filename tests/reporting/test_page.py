@@ -115,7 +115,7 @@ def test_later_seeds_are_folded_and_heads_can_be_hovered(page: str) -> None:
     assert '<g class="head"><title>Layer 0, head 0: score' in page
 
 
-def test_pictures_are_those_of_the_experiment_of_the_page_and_others_are_told_of(inputs) -> None:
+def test_pictures_are_those_of_the_experiment_of_the_page_and_others_are_named(inputs) -> None:
     other = run_figures(task="tom", seed=0, experiment="as_printed", labels=LABELS, **run_inputs())
     figures = inputs["figures"] | {f"tom_seed0_as_printed/{name}": svg for name, svg in other.items()}
     html = render_page(**inputs | {"figures": figures})

@@ -72,7 +72,7 @@ def test_a_trial_of_fewer_prompts_sees_the_first_of_them(case):
         run_trial(case, "circuit_ce", {"n_train": 1000})
 
 
-def test_changes_are_told_apart_and_others_refused():
+def test_changes_are_split_and_others_refused():
     training, mapping = split_changes(
         {"learning_rate_heads": 1e-3, "rule": "cka", "fraction": 0.2, "rows": "all"}
     )

@@ -174,7 +174,7 @@ def test_visibility_exchanges_every_can_and_nothing_else():
         story = before.prompt.index("Story:")
         assert after.prompt[story:] == exchanged[story:] and after.prompt[:story] == before.prompt[:story]
         assert (before.answer == after.answer) == (before.cell == "own")
-    with pytest.raises(ValueError, match="tells no visibility"):
+    with pytest.raises(ValueError, match="states no visibility"):
         task.corrupt(get_task("tom", templates="no_visibility").generate(1, 0), 0)
 
 

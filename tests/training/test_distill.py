@@ -243,6 +243,6 @@ def test_out_of_memory_is_one_line_with_what_to_set(monkeypatch):
         raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 2 GiB")
 
     monkeypatch.setattr(DistillationLoop, "_backward", refuse)
-    told = r"^out of memory at step 1 with batch_size \d+: set .*bank_batches$"
-    with pytest.raises(MemoryError, match=told):
+    message = r"^out of memory at step 1 with batch_size \d+: set .*bank_batches$"
+    with pytest.raises(MemoryError, match=message):
         train("circuit_ce_align_cka")

@@ -134,7 +134,7 @@ def test_a_broken_checkpoint_begins_anew(model, tokenizer, items, tmp_path, monk
     model.load_state_dict(start)
     finetune(model, tokenizer, items, SETTINGS, tmp_path)
     finetune(twin, tokenizer, items, SETTINGS, tmp_path)
-    assert same(weights(model), weights(twin)) and "this work begins anew" in caplog.text
+    assert same(weights(model), weights(twin)) and "this work starts again" in caplog.text
 
 
 def killed_at(step: int):

@@ -36,8 +36,8 @@ def stories_of(examples, tokenizer) -> Stories:
     for story in firsts:
         owners = [story.text("name_1"), story.text("name_2")]
         mentioned = [story.text(role) for role in story.spans if role.startswith("observe")]
-        told = list(dict.fromkeys([*owners, *mentioned]))
-        names.append(word_ids(tokenizer, [*told, *owners][:4]))  # without decoys the last two are never used
+        distinct = list(dict.fromkeys([*owners, *mentioned]))
+        names.append(word_ids(tokenizer, [*distinct, *owners][:4]))  # without decoys the last two are never used
     return Stories(
         np.array([story.template for story in firsts]),
         np.stack(names),
@@ -66,24 +66,24 @@ def test_every_packed_question_is_the_tasks_prompt(packed):
 
 def test_answers_and_cells_are_the_tasks(packed):
     tokenizer, examples, batch = packed
-    told = {}
+    labelled = {}
     for target in batch.targets:
         if target.name in CELLS:
             for row, column, label in zip(target.rows, target.cols, target.labels, strict=True):
                 assert batch.block[row][column + 1 :][:1].tolist() != [
                     int(batch.block[row, column])
                 ]  # last of its block
-                told[int(row), int(batch.block[row, column]) - 1] = (target.name, int(label))
-    assert len(told) == len(examples)
+                labelled[int(row), int(batch.block[row, column]) - 1] = (target.name, int(label))
+    assert len(labelled) == len(examples)
     for i, example in enumerate(examples):
-        assert told[divmod(i, 4)] == (example.cell, int(word_ids(tokenizer, [example.answer])[0]))
+        assert labelled[divmod(i, 4)] == (example.cell, int(word_ids(tokenizer, [example.answer])[0]))
 
 
 def test_scaffold_labels_agree_with_the_spans(packed):
     tokenizer, examples, batch = packed
     targets = {target.name: target for target in batch.targets}
 
-    def told(name):
+    def label_of(name):
         """Token label of a target by (row, block, word the label stands at)."""
         target = targets[name]
         at = (target.rows, target.cols)
@@ -92,7 +92,7 @@ def test_scaffold_labels_agree_with_the_spans(packed):
         keys = zip(target.rows.tolist(), batch.block[at].tolist(), here, strict=True)
         return dict(zip(keys, words, strict=True))
 
-    labels = {name: told(name) for name in SCAFFOLD}
+    labels = {name: label_of(name) for name in SCAFFOLD}
     sentence = {1: "Story", 2: "Then"}
     for i, example in enumerate(examples):
         row, k = i // 4, i % 4 + 1

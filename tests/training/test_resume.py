@@ -109,4 +109,4 @@ def test_a_checkpoint_changed_by_a_byte_is_not_gone_on_with(tmp_path, caplog) ->
     data = path.read_bytes()
     path.write_bytes(data[:-9] + bytes([data[-9] ^ 1]) + data[-8:])
     assert_same(run("circuit_ce", OPTIONS, tmp_path), run("circuit_ce", OPTIONS))
-    assert "is not what was written: this work begins anew" in caplog.text
+    assert "is not what was written: this work starts again" in caplog.text

@@ -1,4 +1,4 @@
-"""Sweeps over all heads of a model, one ablated at a time, for one batch of prompts."""
+"""Ablate every head of a model, one at a time, for one batch of prompts."""
 
 from __future__ import annotations
 

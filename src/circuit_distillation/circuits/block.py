@@ -2,7 +2,7 @@
 anywhere.
 
 They use the model's own modules and copy the arithmetic of eager attention in transformers (softmax in
-float32, then cast), so that a run put together from them equals the model to rounding. Layers come from
+float32, then cast). So a run made of them equals the model up to rounding. Layers come from
 precision.WorkingLayers.
 
 Shapes: streams x are [n, s, t, d]: n prompts, s streams that share a prompt's earlier tokens, t tokens, width

@@ -1,7 +1,7 @@
-"""A forward in which only a circuit's heads are computed and every other head is at its mean.
+"""A forward of a circuit alone: its heads are computed, every other head is set to its mean.
 
-An ablated head costs nothing: its mean goes through W_O once a position. So queries, keys and values are
-computed for kept heads alone; above the last layer that keeps a head only the last token is run.
+An ablated head costs almost nothing: its mean goes through W_O once for each position. Queries, keys and
+values are computed only for kept heads. Above the last layer with a kept head only the last token is run.
 """
 
 from __future__ import annotations

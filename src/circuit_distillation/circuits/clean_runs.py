@@ -1,4 +1,4 @@
-"""Clean (and corrupted) runs of some prompts, recorded once and reused by every stage of a search."""
+"""Clean and corrupted runs of prompts, recorded once and reused by every stage of a search."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a search costs, in forward-equivalents, beside what one forward per head would cost.
+"""The cost of a search in forward-equivalents, compared with one forward for each head.
 
 A forward-equivalent is the multiply-accumulates (MACs) of one full forward of one prompt that unembeds its
 last token only: F = L (T (2 d H h + 2 d G h + 3 d f) + 2 T^2 H h) + d V for T tokens, L layers, H query and G

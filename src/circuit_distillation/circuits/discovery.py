@@ -1,4 +1,4 @@
-"""Finding a circuit: the backward search by path patching, stage by stage."""
+"""Find a circuit: the backward search by path patching, stage by stage."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ablation effects and head outputs of every head as frames, for head mapping and for ranking heads."""
+"""Ablation effects and outputs of every head as tables, for matching and ranking heads."""
 
 from __future__ import annotations
 

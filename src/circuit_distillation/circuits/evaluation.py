@@ -1,4 +1,4 @@
-"""What a circuit alone predicts, every other head being at its mean; many circuits at once."""
+"""Predictions of a circuit alone, with every other head at its mean; many circuits at once."""
 
 from __future__ import annotations
 

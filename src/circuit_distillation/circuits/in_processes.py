@@ -1,4 +1,4 @@
-"""Path patching and ablation sweeps with the examples shared out over processes; the scores are the same."""
+"""Path patching and ablation sweeps in several processes that share the examples; the scores are the same."""
 
 from __future__ import annotations
 

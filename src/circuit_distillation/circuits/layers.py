@@ -1,4 +1,4 @@
-"""One decoder layer over token streams that share a prompt's earlier tokens, and runs made of it."""
+"""Run decoder layers over token streams that share the earlier tokens of a prompt."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Pruning a circuit to the heads that matter (minimality of Prakash et al. 2024, after Wang et al. 2022).
 
-A head that looks useless may only have a stand-in. So head v is judged without the heads that can stand in
-for it: K is the 30 % of its group whose joint removal with v hurts most, and v stays if F(C without K)
-exceeds F(C without K and v) by at least the threshold, in relative terms. F is any measure of a circuit,
-accuracy say.
+Removing a head may change nothing only because other heads do the same work. So head v is judged without
+these heads: K is the 30 % of its group whose joint removal with v hurts most. v stays if F(C without K)
+exceeds F(C without K and v) by at least the threshold, relative to F. F is any measure of a circuit, such as
+accuracy.
 """
 
 from __future__ import annotations
@@ -54,9 +54,7 @@ def prune(
     return kept
 
 
-def _judge(
-    groups: dict[str, list[Head]], name: str, measure: Callable
-) -> dict[Head, tuple[float, float]]:
+def _judge(groups: dict[str, list[Head]], name: str, measure: Callable) -> dict[Head, tuple[float, float]]:
     heads = groups[name]
 
     def without(removed: set[Head]) -> dict[str, list[Head]]:

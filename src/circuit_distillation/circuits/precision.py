@@ -1,8 +1,8 @@
-"""The precision of the engine: float64 models in float64, all others in float32, whatever their weights are.
+"""The precision of the engine: float64 for float64 models, float32 for all others.
 
-Scores of single heads are small (0.001 to 0.1 in log-probability), so that activations in half precision
-would bury them. The weights of a half-precision model stay as they are; a float32 copy of the one layer in
-work is made.
+Scores of single heads are small (0.001 to 0.1 in log-probability). Half-precision activations would be too
+coarse for them. The weights of a half-precision model stay as they are; only the current layer is copied to
+float32.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Predictions on the test split, one row an example: the full model, its circuit alone, random circuits."""
+"""Predictions on the test split, one row for each example: full model, circuit alone, random circuits."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Prompts that begin alike: their common beginning is run once.
+"""Prompts with a common beginning: it is run only once.
 
 The queries of one scene share the scene, all questions under one instruction share the instruction. With
-causal attention a token depends on earlier tokens alone, so sharing is exact as long as whatever is ablated
-depends on the position and not on the prompt.
+causal attention a token depends only on earlier tokens. So sharing is exact if ablation depends on the
+position and not on the prompt.
 """
 
 from __future__ import annotations

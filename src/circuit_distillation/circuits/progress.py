@@ -1,4 +1,4 @@
-"""A search's progress: a bar with heads per second, and a file from which an interrupted search goes on."""
+"""Progress of a search: a bar with heads per second, and a file from which an interrupted search goes on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random circuits of the size of a given one, the control of every circuit table."""
+"""Random circuits with as many heads as a given one: the control in every table of circuits."""
 
 from __future__ import annotations
 
@@ -11,14 +11,12 @@ from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import Architecture
 
 
-def random_circuits(
-    arch: Architecture, heads: Sequence[Head], n_circuits: int = 100, *, seed: int
-) -> Tensor:
+def random_circuits(arch: Architecture, heads: Sequence[Head], n_circuits: int = 100, *, seed: int) -> Tensor:
     """Masks [circuit, layer, head] of `n_circuits` circuits with as many distinct heads as `heads`.
 
     Drawn uniformly without replacement within a circuit.
     """
-    # The smallest of random keys are a uniform draw without replacement.
+    # The heads with the smallest random keys are a uniform draw without replacement.
     generator = torch.Generator().manual_seed(seed)
     keys = torch.rand(n_circuits, arch.n_total_heads, generator=generator)
     ranks = keys.argsort(dim=1).argsort(dim=1)

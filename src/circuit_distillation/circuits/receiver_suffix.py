@@ -1,7 +1,7 @@
-"""Step 2 of path patching: clean forwards in which receivers read what a patched sender left for them.
+"""Step 2 of path patching: clean forwards in which receivers read the inputs recorded in step 1.
 
-Only the tokens from the receiver position on can change, and only from the first receiver layer on; earlier
-tokens are there as cached clean keys and values.
+Only tokens from the receiver position on can change, and only from the first receiver layer on. Earlier
+tokens are cached as clean keys and values.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The circuit of a model on a task, from its prompts: path patching with pruning, or ablation ranking."""
+"""Find the circuit of a model on a task: by path patching with pruning, or by ranking ablation effects."""
 
 from __future__ import annotations
 

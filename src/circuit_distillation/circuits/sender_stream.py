@@ -1,4 +1,4 @@
-"""The perturbed residual stream of every sender at the sender position, all other heads frozen to clean.
+"""Step 1 of path patching: the residual stream that each patched sender changes, with all other heads frozen.
 
 With every attention output from the sender position on frozen, a patched sender changes the residual stream
 at its own position only, and reaches later layers through that residual and the MLPs. So one token a sender

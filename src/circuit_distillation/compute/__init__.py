@@ -1,1 +1,1 @@
-"""Where computation runs: smaller parts when memory ends, several processes, a Ray cluster."""
+"""Where computation runs: in smaller parts when memory runs out, in several processes, on a Ray cluster."""

@@ -1,8 +1,8 @@
 """Run a function on the machines of a Ray cluster, by Ray Train.
 
-A run uses a cluster where RAY_ADDRESS, Ray's own variable, names one (`auto` on a machine that belongs to
-it). Ray is the optional extra `cluster` and is imported only then. All machines must see the same files: the
-project, its data folder, the models, and TMPDIR, through which weights pass.
+A run uses a cluster if RAY_ADDRESS, Ray's own variable, names one (`auto` on a machine of the cluster). Only
+then is Ray imported; it is the optional extra `cluster`. All machines must see the same files: the project,
+its data folder, the models, and TMPDIR, through which processes exchange weights.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def _fit(trainer: Any) -> None:
         trainer.fit()
     except TrainingFailedError as error:
         raise RuntimeError(_failure(error)) from error
-    except SystemExit:  # Ray ends an interrupted program as if it had done its work
+    except SystemExit:  # Ray would end an interrupted program as if it had succeeded
         raise KeyboardInterrupt from None
     finally:
         if signal.getsignal(signal.SIGINT) is not interrupt:  # Ray leaves a handler of its own

@@ -1,4 +1,4 @@
-"""Where memory ends, the same work in smaller parts: results do not depend on their size but by rounding."""
+"""If memory runs out, do the same work in smaller parts. Results are the same up to rounding."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ CPU_WORDS = ("can't allocate memory", "not enough memory")  # of torch's allocat
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory of the GPU or of the machine is at its end."""
+    """Whether an error says that the GPU or the machine is out of memory."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
         isinstance(error, RuntimeError) and any(words in str(error) for words in CPU_WORDS)
     )
 
 
 def within_memory(what: str, size: float, unit: str, work: Callable[[float], T]) -> T:
-    """`work(size)`; where memory ends, all of it again with half the size, and so on down to one `unit`.
+    """`work(size)`; if memory runs out, it starts again with half the size, down to one `unit`.
 
     `what` names the work in the line that is logged. For work that leaves nothing behind when it fails.
     """

@@ -1,4 +1,4 @@
-"""A Kedro dataset for a base model that stays where it is: a small, sealed file says where."""
+"""A Kedro dataset for a base model that stays in its own folder; a small sealed file names the folder."""
 
 from __future__ import annotations
 

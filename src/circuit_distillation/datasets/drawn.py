@@ -1,4 +1,4 @@
-"""Frames that Kedro-Viz shows as pictures: scores of heads as heat maps, training histories as curves."""
+"""Tables that Kedro-Viz shows as figures: head scores as heat maps, training histories as curves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""kedro-datasets' Parquet, CSV, JSON and text files: written whole or not at all, checked when read."""
+"""Parquet, CSV, JSON and text files of kedro-datasets: written whole or not at all, and checked when read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder of small files, such as figures, in a folder of its own for each run."""
+"""Small files such as figures, with one folder for each run."""
 
 from __future__ import annotations
 

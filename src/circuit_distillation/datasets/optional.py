@@ -1,4 +1,4 @@
-"""What a run can do without: a table, or the files of many runs."""
+"""Inputs that may be absent: a table, or the files of many runs."""
 
 from __future__ import annotations
 

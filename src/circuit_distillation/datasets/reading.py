@@ -1,4 +1,4 @@
-"""Loading of stored artifacts: a file that is cut off or changed is one line that names it and the remedy."""
+"""Load stored artifacts. If a file is cut off or changed, one line names it and says what to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from circuit_distillation.storage.seals import BrokenArtifactError, broken, chec
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Check the seal of what is loaded in here, and name the file where it cannot be read.
+    """Check the seal of a file that is loaded inside this block, and name the file if it cannot be read.
 
     `BrokenArtifactError` with the remedy; RuntimeError where the checksum holds: the file is sound then.
     """

@@ -1,4 +1,4 @@
-"""A table that many runs fill: running one task, seed or experiment never erases another's rows."""
+"""A table with the rows of many runs: no run overwrites the rows of another."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A folder for what a node keeps while it works, so that a killed run can go on."""
+"""A folder for the intermediate files of a node, so that a killed run can go on."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from circuit_distillation.datasets.stored import StoredDataset
 
 
 class ScratchFolderDataset(StoredDataset):
-    """Loads as the path of a folder that a node may make, and removes when done; never missing or saved."""
+    """Loads the path of a folder that a node may make, and removes when done; it never counts as missing."""
 
-    is_scratch = True  # nothing that is made from it depends on what it holds
+    is_scratch = True  # its content does not change the outputs of a node
 
     def load(self) -> Path:
-        """The path; whether there is a folder is the node's business."""
+        """The path; the node makes the folder if it needs it."""
         return self.path
 
     def save(self, data: Any) -> NoReturn:
-        """Refused: the folder holds what nodes put there themselves."""
+        """Refused: only nodes themselves write into the folder."""
         raise DatasetError(f"{self._filepath} is a folder for unfinished work, not an output")
 
     def _exists(self) -> bool:

@@ -1,4 +1,4 @@
-"""What the project's own datasets share: one place of the data folder, and how it is described."""
+"""The base class of the project's datasets: one path in the data folder, and its description."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A Kedro dataset for what the teacher says about a split."""
+"""A Kedro dataset for the teacher's labels and head outputs on a split."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from circuit_distillation.datasets.stored import StoredDataset
 class TeacherSignalsDataset(StoredDataset):
     """`training.teacher_cache.TeacherSignals` as one safetensors file, whole or absent.
 
-    Experiments share it: it holds what the last one needed, and is made anew for one that needs another.
+    Experiments share it: it holds what the last one needed, and is made again for one that needs more.
     """
 
     is_cache = True  # see fingerprints.artifacts

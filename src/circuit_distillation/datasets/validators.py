@@ -1,4 +1,4 @@
-"""What must hold of stored artifacts, checked on every save and load (named in conf/base/catalog.yml)."""
+"""Checks of stored artifacts, made on every save and load (named in conf/base/catalog.yml)."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def pairs(record: dict[str, Any]) -> None:
 
 
 def mapping(record: dict[str, Any]) -> None:
-    """A mapping: one pair a relevant student head, counted right, with the models it is of."""
+    """A mapping: one pair for each relevant student head, correct counts, and the hashes of both models."""
     _keys(record, "role", "student_heads", "pairs", "random_pairs", "n_pairs")
     _keys(record, "distinct_teacher_heads", "hashes")
     trained = _heads(record["student_heads"], "student_heads")
@@ -105,10 +105,10 @@ def mapping(record: dict[str, Any]) -> None:
 
 
 def history(frame: pd.DataFrame) -> None:
-    """A training history: steps that go up, no loss that is infinite or lost."""
+    """A training history: increasing steps, every loss finite."""
     _columns(frame, "step", "loss", "seconds")
     if not (frame["step"].diff().dropna() > 0).all():
-        raise ValueError("the steps of the history do not go up")
+        raise ValueError("the steps of the history do not increase")
     _finite(frame, "loss")
 
 

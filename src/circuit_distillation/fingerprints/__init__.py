@@ -1,1 +1,1 @@
-"""Whether a stored artifact is what this run would make: what it was made of stands beside it."""
+"""Is a stored artifact what this run would make? A record of what it was made of lies beside it."""

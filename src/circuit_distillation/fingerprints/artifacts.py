@@ -1,4 +1,4 @@
-"""Where a dataset keeps its artifact, and what tells one content of it from another."""
+"""Where a dataset stores its artifact, and the identity of its content."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ class Artifact(NamedTuple):
 
     @property
     def is_of_all_runs(self) -> bool:
-        """Whether those who read it read what every run left."""
+        """Whether a node that reads it reads the files of all runs."""
         return bool(self.pattern or self.scope)
 
     @property
     def is_own(self) -> bool:
-        """Whether the content of the file is this run's alone, so that its checksum tells what it is."""
+        """Whether only this run writes the file, so that its checksum identifies its content."""
         return not self.scope and not self.is_cache
 
     def changed_at(self) -> float:

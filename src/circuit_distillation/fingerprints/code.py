@@ -1,8 +1,8 @@
-"""The code version of a node: what its function uses of this package, read from the source.
+"""The code version of a node: a digest of all code of this package that its function uses.
 
-In the function's own module only the definitions that it reaches count. The modules of the library that these
-import count whole, as do all that those import in turn. Comments, docstrings, annotations of functions and
-layout do not count, nor do other packages.
+In the function's own module only the definitions that it reaches count. Modules of this package that these
+import count as a whole, and so do the modules that those import. Comments, docstrings, annotations of
+functions, layout and other packages do not count.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""What a run for what is missing would do, node by node, and why.
+"""Which nodes have to run, and why.
 
-A node is fresh if all that it makes is stored and was made of the parameters, inputs and code of now. If not,
-equal artifacts of another experiment are taken. Otherwise the node runs, and whatever depends on its outputs
-follows. A cache is refilled only for a node that runs. What is stored without a fingerprint is taken as it
-is, unless an input with a fingerprint was made after it.
+A node is fresh if all its outputs are stored and were made of the current parameters, inputs and code. If
+not, and another experiment has equal artifacts, these are taken. Otherwise the node runs, and nodes that
+depend on its outputs follow. A cache is refilled only if a node that reads it runs. Outputs without a
+fingerprint are used as they are, unless an input with a fingerprint is newer.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Planner:
         return dict(self._verdicts)
 
     def judge(self, node: Any) -> Verdict:
-        """The verdict about a node once those above it have been judged or settled."""
+        """The verdict about a node; the nodes above it must be judged or settled already."""
         if not node.outputs:
             return Verdict(MISSING, ("it stores nothing",))
         missing = tuple(f"{name} is missing" for name in node.outputs if not self.catalog.exists(name))
@@ -71,13 +71,13 @@ class Planner:
         return verdict
 
     def settle(self, node: Any) -> None:
-        """What the node makes is stored now, made of what there is now."""
+        """Note that the outputs of the node are now stored and up to date."""
         self._verdicts[node.name] = Verdict(FRESH)
 
     def made(self, node: Any) -> Made:
-        """What the outputs of a node follow from now.
+        """What the outputs of a node would be made of now.
 
-        A cache counts as filled by its node, if that is among the nodes, else as what lies in it.
+        A cache counts by what its node would fill it with, or by its content if its node is not here.
         """
         inputs = {name: self._identity(name) for name in node.inputs if self._counts(name)}
         others = set() if self._is_of_all_runs(node) else other_tasks(self._parameters["task"])
@@ -116,7 +116,7 @@ class Planner:
         return None
 
     def _rebuilt_above(self, node: Any) -> list[str]:
-        """Inputs that will be made anew; of a cache, what it is filled from."""
+        """Inputs that will be made again; for a cache, the inputs that it is filled from."""
         above = []
         for name in node.inputs:
             maker = self._makers.get(name)
@@ -127,7 +127,7 @@ class Planner:
         return above
 
     def _spare(self, node: Any) -> None:
-        """A cache that no node about to run reads is left as it is."""
+        """Leave a cache as it is if no node that will run reads it."""
         readers = (other for other in self.nodes if set(node.outputs) & set(other.inputs))
         if not any(self._verdicts[reader.name].runs for reader in readers):
             self._verdicts[node.name] = Verdict(FRESH, ("a cache that nothing needs now",))
@@ -137,12 +137,12 @@ class Planner:
         return maker is not None and name in self._verdicts.get(maker.name, Verdict(UNKNOWN)).twins
 
     def _is_of_all_runs(self, node: Any) -> bool:
-        """Whether a node reads what every run left, of every task."""
+        """Whether a node reads the files of all runs, of every task."""
         artifacts = map(self._artifact, filter(self._counts, node.inputs))
         return any(artifact is not None and artifact.is_of_all_runs for artifact in artifacts)
 
     def _counts(self, name: str) -> bool:
-        """Whether an input is an artifact, and none that is never whole."""
+        """Whether an input counts: artifacts do, parameters and scratch folders do not."""
         return not is_parameter(name) and not getattr(self.catalog.get(name), "is_scratch", False)
 
     def _identity(self, name: str) -> str | None:

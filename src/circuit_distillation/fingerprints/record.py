@@ -1,4 +1,4 @@
-"""What an artifact was made of, in a small file beside it: `.fingerprints/{name}.json`."""
+"""The record of what an artifact was made of, in a small file beside it: `.fingerprints/{name}.json`."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def write_record(artifact: Artifact, made: Made, node: str) -> None:
 
 
 def read_record(artifact: Artifact) -> Record | None:
-    """The record; None where there is none, or where another content has taken the artifact's place since."""
+    """The record; None if there is none, or if the artifact has another content since."""
     try:
         record = json.loads(record_path(artifact).read_text())
         made = Made(record["parameters"], record["inputs"], record["code"])

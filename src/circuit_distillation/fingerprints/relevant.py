@@ -1,4 +1,4 @@
-"""Which parameters count for what a node makes. The one place that says which do not."""
+"""Which parameters count in the fingerprint of a node. Exceptions are listed only here."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 from circuit_distillation.tasks.task import TASKS
 
-# How fast, in how much memory or on which device, and not what.
+# These change speed, memory or device, but not the result.
 SPEED = {"processes", "sharded", "max_workers", "checkpoint_every", "gradient_checkpointing"}
 SPEED |= {"micro_batch_size", "device_map"}
-NOT_OF_A_BLOCK = SPEED | {"extra_arms"}  # which arms there are changes none of them
+NOT_OF_A_BLOCK = SPEED | {"extra_arms"}  # more arms do not change the others
 NOT_OF_A_ROLE = {"label"}  # for a node that reads one role: labels are for tables
-# For a node that reads everything: where artifacts are, and blocks that other pipelines alone read.
+# For a node that reads all parameters: places of artifacts, and blocks that only other pipelines read.
 NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "experiments", "search", "sweeps", "machine", "held_out"}
-NOT_OF_ALL |= {"chosen"}  # what it comes to for this run is in `arms` and `mapping`
+NOT_OF_ALL |= {"chosen"}  # its effect on this run is in `arms` and `mapping`
 
 
 def parameters_read(

@@ -1,7 +1,7 @@
-"""Artifacts of other experiments that are equal to what a node would make.
+"""Find artifacts of other experiments that equal what a node would make.
 
-The folders of experiments lie side by side: the twin of an artifact has the same path but for the experiment.
-It counts if it was made of the same parameters, inputs and code.
+The folders of experiments lie side by side. The twin of an artifact has the same path except for the
+experiment. It is equal if it was made of the same parameters, inputs and code.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def find_twins(
 
 
 def take(artifact: Artifact, twin: Artifact) -> bool:
-    """Store the twin as the artifact too; False if it is not what was sealed, so that its node has to run."""
+    """Store the twin as the artifact too; False if it does not match its seal: then its node must run."""
     sealed = content(twin)
     link(twin.path, artifact.path)
     return content(artifact) == sealed

@@ -1,4 +1,4 @@
-"""A missing or broken upstream artifact is named, with the command that makes it, before any work."""
+"""Before any work: name a missing or broken input artifact, and the command that makes it."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class MissingArtifactError(KedroCliError):
 
 
 class UnusableArtifactError(KedroCliError):
-    """An input of this run that is not what was written."""
+    """An input of this run that does not match its checksum."""
 
 
 def check_inputs(nodes: Iterable[Any], makes: Collection[str], run_params, catalog) -> None:
     """Raise one clear error if an input of the nodes is absent or broken.
 
-    What is among `makes`, which the run itself makes, need not exist.
+    Datasets in `makes`, which the run itself makes, need not exist.
     """
     read = {name for node in nodes for name in node.inputs if not is_parameter(name)}
     free = sorted(read - set(makes))
@@ -40,7 +40,7 @@ def check_inputs(nodes: Iterable[Any], makes: Collection[str], run_params, catal
 
 
 def warn_of_stale_inputs(pipeline, catalog) -> None:
-    """A line about inputs that another pipeline makes, which would make them anew now."""
+    """Log one line if inputs are stale that another pipeline makes."""
     default = pipelines["__default__"]
     read = pipeline.inputs() & default.all_outputs()
     if not read:
@@ -51,7 +51,7 @@ def warn_of_stale_inputs(pipeline, catalog) -> None:
     if old:
         logger.warning(
             "%d input(s) are stale, such as %s: `kedro status` says why; "
-            "`kedro run --only-missing-outputs` makes them anew",
+            "`kedro run --only-missing-outputs` makes them again",
             len(old),
             old[0],
         )

@@ -1,7 +1,7 @@
-"""Which runs are at work on a data folder, and on which files: no two may write the same one.
+"""Which runs use a data folder now, and which files: no two may write the same file.
 
-Every run keeps a record under `{data_root}/.runs` and a lock beside it, which ends with the process: a free
-lock shows that the run of a record was killed.
+Every run has a record under `{data_root}/.runs` and holds a lock beside it. The lock is released when the
+process ends. So a record with a free lock belongs to a run that was killed.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from circuit_distillation.storage.atomic import locked
 
 
 class BusyError(RuntimeError):
-    """Another run is at work on the same files."""
+    """Another run uses the same files."""
 
 
 class LiveRun(NamedTuple):
-    """A run that is entered in the folder of runs until it leaves; `alone`: no other was at work then."""
+    """A run with a record in the folder of runs; `alone`: no other run was active when it entered."""
 
     record: Path
     lock: FileLock
     alone: bool
 
     def leave(self) -> None:
-        """Take the entry back."""
+        """Remove the record."""
         with locked(self.record.with_name("all")):
             _remove(self.record, self.lock)
 
@@ -55,7 +55,7 @@ def enter(data_root: Path, what: str, reads: Iterable[str], writes: Iterable[str
 
 
 def _is_alive(record: Path) -> bool:
-    """Whether the run of a record is at work; what a killed one left is deleted."""
+    """Whether the run of a record is active; the record of a killed run is deleted."""
     lock = FileLock(record.with_suffix(".lock"))
     try:
         lock.acquire(timeout=0)

@@ -1,4 +1,4 @@
-"""Base models that a run needs are looked at before any work: files, shapes, tokenizers, device."""
+"""Before any work: check the base models that a run needs (files, shapes, tokenizers, device)."""
 
 from __future__ import annotations
 
@@ -75,19 +75,19 @@ def _check_recorded(block: str, kind: str, sources: dict, catalog) -> None:
         if recorded["path"] != source.path or any(recorded[key] != getattr(source, key) for key in where):
             raise ValueError(
                 f"family.{block}.{role} is {source.name}, the artifacts of this run are of "
-                f"{recorded['path'] or recorded['hub_id']}: keep families apart, in another data_root or "
-                "under another name of an environment of their own"
+                f"{recorded['path'] or recorded['hub_id']}: use another data_root, or give this family "
+                "its own environment and name"
             )
         weights = source.weights()
         if recorded.get("weights", weights) != weights:
             raise ValueError(
                 f"family.{block}.{role}: the weights in {source.name} are not those that the artifacts of "
-                "this run were made with: put those back, or choose another data_root to make all anew"
+                "this run were made with: put those back, or choose another data_root to start again"
             )
 
 
 def _check_adapters(folders: dict[str, Path], finetuning: dict) -> None:
-    """ValueError if a model ties weights that adapters are wanted for."""
+    """ValueError if adapters are asked for on weights that the model ties."""
     from transformers import AutoConfig
 
     from circuit_distillation.training.adapters import check_targets
@@ -114,7 +114,7 @@ def _check_held_out(held_out: dict) -> None:
 
 
 def _check_corpus(corpora: dict, task: str) -> None:
-    """ValueError if a file of one's own that the corpus is read from is absent, broken or too small."""
+    """ValueError if the user's file for the corpus is absent, broken or too small."""
     from circuit_distillation.tasks.rows import read_rows
 
     wanted, name = corpora[task], f"data_generation.corpus.{task}"

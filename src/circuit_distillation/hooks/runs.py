@@ -1,4 +1,4 @@
-"""Before a run, and before MLflow opens one: refuse what cannot work, in one line; then hold its files."""
+"""Before any work: refuse a run that cannot work, in one line; then reserve its files."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ SHARED = "/08_reporting/"  # files that all runs add to, each under a lock of it
 
 
 class ConcurrentRunError(KedroCliError):
-    """Another run is at work on the same files."""
+    """Another run uses the same files."""
 
 
 class UnsupportedOptionError(KedroCliError):
-    """An option of Kedro's that cannot work here."""
+    """An option of Kedro that cannot work here."""
 
 
 class RunHooks:

@@ -1,4 +1,4 @@
-"""MLflow follows every run, and no run depends on it: a store that fails is named, and the run goes on."""
+"""Track every run in MLflow. If MLflow's store fails, a line names it and the run goes on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class TrackingHooks:
     """kedro-mlflow's hooks, guarded. settings.py keeps Kedro from calling them a second time.
 
     A store that cannot be used at the start is replaced by a database in the data folder, which is named; one
-    that fails later is left alone from then on.
+    that fails later is not used any more.
     """
 
     def __init__(self) -> None:

@@ -1,1 +1,1 @@
-"""Which student head answers to which teacher head: ablation impact, matching rules, control pairs."""
+"""Match student heads with teacher heads: ablation impact, matching rules, control pairs."""

@@ -1,7 +1,8 @@
 """From stored ablation effects to the mapping of a student onto the teacher: equations 3 to 5, end to end.
 
-Three records, each made of no more than it depends on: the relevant student heads, the control pairs, and the
-mapping. Students that align nothing, or random pairs, so stay as they are under another matching rule.
+There are three records: the relevant student heads, the control pairs and the mapping. Each depends only on
+the data that it needs. So another matching rule does not change students without alignment or with random
+pairs.
 """
 
 from __future__ import annotations

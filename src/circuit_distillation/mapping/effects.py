@@ -36,7 +36,7 @@ class Effects:
         if len(base) == 0 or doubled or len(heads) != np.prod(shape):
             raise ValueError(
                 f"ablation effects have {len(heads)} rows with a head ablated and {len(base)} without, not "
-                "one a head and example: make them anew"
+                "one for each head and example: make them again"
             )
         recorded = [column for column in FIELDS.values() if column in frame.columns]
         return cls(

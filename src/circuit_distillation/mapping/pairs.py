@@ -1,4 +1,4 @@
-"""Random control pairs, the "CE + Rand CKA" rows: the same student heads, other teacher heads."""
+"""Random control pairs for "CE + Rand CKA": the same student heads, other teacher heads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Is a folder a whole checkpoint that this project can run? Looked at without loading the weights."""
+"""Is a folder a complete checkpoint that this project can run? Checked without loading the weights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From examples to token ids: fixed layouts, single-token answers, and the positions of the roles."""
+"""Encode examples as token ids: fixed layouts, single-token answers, positions of the roles."""
 
 from __future__ import annotations
 

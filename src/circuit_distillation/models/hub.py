@@ -1,4 +1,4 @@
-"""Files from the Hugging Face hub: a fixed revision, what is asked for, one line when it fails."""
+"""Files from the Hugging Face hub, at a fixed revision; a failure is one line."""
 
 from __future__ import annotations
 

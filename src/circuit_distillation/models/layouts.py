@@ -1,4 +1,4 @@
-"""Prompts of one length together: per-position means have a meaning only inside such a layout."""
+"""Group prompts by length: means for each position make sense only within one layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions with options of several tokens: the option with the highest likelihood a token."""
+"""Answer questions whose options have several tokens: choose the highest likelihood per token."""
 
 from __future__ import annotations
 

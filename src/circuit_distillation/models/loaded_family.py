@@ -1,4 +1,4 @@
-"""The models of a family: found and checked before any work, their tokenizers compared."""
+"""Find the models of a family, check them before any work, and compare their tokenizers."""
 
 from __future__ import annotations
 

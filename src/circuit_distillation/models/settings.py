@@ -1,4 +1,4 @@
-"""How models that are not trained here are held in memory."""
+"""Settings for loading models that are not trained here."""
 
 from __future__ import annotations
 

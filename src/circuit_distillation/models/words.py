@@ -1,4 +1,4 @@
-"""Which words a tokenizer holds as one token after a space: the others cannot stand in a fixed layout."""
+"""Which words are one token after a space? Others cannot be used in a fixed layout."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How circuits are found."""
+"""Parameters of circuit discovery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sizes of the splits, options of the generators, the tuning corpus."""
+"""Parameters of the data: sizes of splits, options of generators, the tuning corpus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One line for a fault: the parameter, its value, what is allowed, and where to change it."""
+"""The one line about an invalid parameter: its name, its value, what is allowed, and where to change it."""
 
 from __future__ import annotations
 

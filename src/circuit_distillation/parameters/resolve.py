@@ -1,4 +1,4 @@
-"""What each arm and the mapping really use, worked out before any work from parameters of different rank.
+"""Work out the settings of each arm and of the mapping before any work, from parameters of different rank.
 
 The rank, lowest first: the files, the preset of the experiment, what the search chose, the command line. The
 first two are merged in the parameters already.

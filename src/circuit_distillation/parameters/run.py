@@ -1,4 +1,4 @@
-"""Everything that a run is given, checked block by block and across blocks."""
+"""All parameters of a run, checked block by block and across blocks."""
 
 from __future__ import annotations
 

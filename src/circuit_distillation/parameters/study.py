@@ -47,7 +47,7 @@ class TaskChoice(Strict):
 
 
 class Search(Strict):
-    """The declared search on validation prompts: as many `trials` for every arm, then `shared` with each."""
+    """The declared search on validation prompts: the same number of `trials` for every arm, then `shared`."""
 
     training_seed: CountOrZero
     trials: dict[PaperArm, tuple[Changes, ...]]
@@ -70,7 +70,7 @@ class Search(Strict):
 
 
 class Sweep(Strict):
-    """One question about why: arms, and what is changed in them beside the settings that the search chose."""
+    """A sweep: arms, and the changes to the settings that the search chose."""
 
     arms: tuple[Annotated[str, OneOf((*PAPER_ARMS, *EXTRA_ARMS))], ...]
     changes: tuple[Changes, ...]

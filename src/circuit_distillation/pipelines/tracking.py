@@ -1,4 +1,4 @@
-"""Nodes log to MLflow, and do not depend on it."""
+"""Log to MLflow from nodes; a failure of MLflow does not stop them."""
 
 from __future__ import annotations
 

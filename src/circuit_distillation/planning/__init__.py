@@ -1,1 +1,1 @@
-"""What a run will need before it is started: memory, work, hours, disk."""
+"""Plan a run before it starts: memory, work, hours, disk."""

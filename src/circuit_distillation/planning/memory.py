@@ -1,6 +1,6 @@
 """Peak memory of a stage on one device in bytes: weights, gradients, optimizer, activations, logits.
 
-What the device's runtime takes beside is counted for GPUs alone.
+The memory of the device's runtime is counted only for GPUs.
 """
 
 from __future__ import annotations

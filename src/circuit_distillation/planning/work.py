@@ -1,4 +1,4 @@
-"""Work of every kind of stage in floating-point operations (two a multiply-accumulate), by closed formulas.
+"""Work of every kind of stage in floating-point operations (two for each multiply-accumulate), by formulas.
 
 t new tokens that see k tokens cost a layer t (2dHh + 2dGh + 3df) + 2tkHh multiply-accumulates; only one token
 of a prompt is unembedded. The sums over layers are those of the circuit engine's own sweeps.

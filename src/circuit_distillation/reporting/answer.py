@@ -1,4 +1,4 @@
-"""The answer in plain words: does CE + Align CKA beat its rivals here, by how much, is it significant."""
+"""The answer in plain words: does CE + Align CKA beat its rivals here, by how much, and is it significant?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Theory of mind read properly: accuracy per cell, balanced accuracy, invalid answers, trivial baselines."""
+"""Theory of mind in detail: accuracy per cell, balanced accuracy, invalid answers, trivial baselines."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _place(block: str) -> int:
 
 
 def trivial_baselines(results: pd.DataFrame) -> list[dict[str, Any]]:
-    """What no understanding reaches on the stored test sets of each task: plain, and balanced over cells."""
+    """Accuracy of trivial answers on the stored test sets of each task: plain, and balanced over cells."""
     kinds = {
         "Always the most frequent answer": ("majority_answer_accuracy", "majority_answer_balanced"),
         "Read the container, whoever saw it": ("read_container_accuracy", "read_container_balanced"),

@@ -1,4 +1,4 @@
-"""How a run was made, as rows (task, seed, experiment, group, name, value) that the page prints."""
+"""Facts about a run as rows (task, seed, experiment, group, name, value) for the page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The answer as one picture: gains with their intervals, and the paper's beside them.
+"""The answer as one figure: gains with their intervals, beside those of the paper.
 
 `python -m circuit_distillation.reporting.gains CLAIMS.csv PICTURE.svg` draws the claims of a study.
 """
@@ -20,7 +20,7 @@ from circuit_distillation.reporting.svg import TIP, to_svg
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Told apart by shape as well, so that colour is not needed.
+# The shapes differ as well, so that colour is not needed.
 _MARKS = {
     "better": ("o", "#00694c"),
     "worse": ("s", "#a30000"),

@@ -1,4 +1,4 @@
-"""Pictures of heads: their scores in a stage, and the mapping of student heads onto teacher heads."""
+"""Figures of heads: their scores in a stage, and the mapping of student heads onto teacher heads."""
 
 from __future__ import annotations
 

@@ -188,7 +188,7 @@ def _picture(svg: str, data: Mapping[str, str]) -> dict[str, str]:
     words = _WORDS.search(svg)
     if words is None or len(data) < 5:
         raise ValueError(
-            "a figure does not say what it shows; draw the figures again with figures.run_figures"
+            "a figure has no title and description; draw the figures again with figures.run_figures"
         )
     _check_passive(svg)
     return {"svg": svg, "title": unescape(words[1]), "description": unescape(words[2]), **data}

@@ -108,7 +108,7 @@ def _random_circuits(predictions: pd.DataFrame) -> Iterator[Metric]:
 
 
 def _trivial(predictions: pd.DataFrame) -> Iterator[Metric]:
-    """What no understanding reaches: the best constant answer, and reading the container whoever saw it."""
+    """Trivial baselines: the best constant answer, and the content of the container whoever saw it."""
     n = len(predictions)
     yield "majority_answer_accuracy", float(predictions["answer"].value_counts(normalize=True).iloc[0]), n
     cells = predictions["cell"]

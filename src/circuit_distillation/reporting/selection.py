@@ -1,4 +1,4 @@
-"""Which result rows belong to a model under an experiment."""
+"""Select the result rows of a model in an experiment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A matplotlib figure as one self-describing SVG document that can stand alone or inside a page."""
+"""Save a matplotlib figure as an SVG document with its own description, for a file or inside a page."""
 
 from __future__ import annotations
 

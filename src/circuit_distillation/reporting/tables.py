@@ -1,4 +1,4 @@
-"""Tables 1 to 4: measured rows in the order of the paper, its figures beside; Table 5: other tasks."""
+"""Tables 1 to 4: measured rows in the order of the paper, beside its numbers. Table 5: other tasks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Centring, shared by the similarities: always in at least float32, before any product is taken.
+"""Centring for all similarities: in float32 or better, before any product.
 
-Products of uncentred bfloat16 activations with a large mean lose the variance altogether.
+Products of uncentred bfloat16 activations with a large mean would lose the variance.
 """
 
 from __future__ import annotations

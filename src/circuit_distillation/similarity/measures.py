@@ -1,6 +1,6 @@
 """The similarities that an alignment loss can have, one entry each; importing this module imports no torch.
 
-A new one is a function and an entry: choices of the parameters, names in pages and the loss follow from here.
+To add one, write a function and an entry: the parameters, the pages and the loss read this table.
 """
 
 from __future__ import annotations

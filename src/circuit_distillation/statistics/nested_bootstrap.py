@@ -1,4 +1,4 @@
-"""Intervals for a study: families, training seeds within them and scenes are drawn again."""
+"""Intervals for a study: a bootstrap over families, training seeds within them, and scenes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exact sign-flip test of paired differences over runs, and the effect that it can detect."""
+"""The exact sign-flip test of paired differences over runs, and the smallest effect that it can detect."""
 
 from __future__ import annotations
 

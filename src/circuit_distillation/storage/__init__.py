@@ -1,1 +1,1 @@
-"""Files and folders that are whole or absent, their checksums, and what an error says."""
+"""Files and folders that are whole or absent, their checksums, and error texts."""

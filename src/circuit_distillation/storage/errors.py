@@ -1,4 +1,4 @@
-"""What an error says, fit for a log."""
+"""The text of an error, in a form that is fit for a log."""
 
 from __future__ import annotations
 

@@ -29,12 +29,12 @@ def new_folder(folder: Path, hidden_as: Path | None = None) -> Iterator[Path]:
 
 
 def link(source: Path, target: Path) -> None:
-    """Store a file or folder under a second path too, sealed anew: hard links, or copies on another disk."""
+    """Store a file or folder under a second path too, with a new seal: hard links, or copies if needed."""
     if not source.is_dir():
         with sealing(target):
             write_atomically(target, lambda beside: _link(source, beside))
         return
-    left_out = shutil.ignore_patterns(FOLDER_SEAL)  # which is written anew, not through a link
+    left_out = shutil.ignore_patterns(FOLDER_SEAL)  # it is written as a new file, not through a link
     with new_folder(target) as beside:
         shutil.copytree(source, beside, copy_function=_link, ignore=left_out, dirs_exist_ok=True)
 

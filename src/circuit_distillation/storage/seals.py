@@ -1,7 +1,7 @@
 """Checksums of stored artifacts, so that a file that was cut off or changed is noticed before it is used.
 
-The seal of a file is `.{name}.sha256` beside it; the seal of a folder is `checksums.json` inside it. What has
-no seal (made elsewhere, or by a save that was killed before its end) is taken as it is.
+The seal of a file is `.{name}.sha256` beside it; the seal of a folder is `checksums.json` inside it. A file
+or folder without a seal (made elsewhere, or by a save that was killed) is used without a check.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 class BrokenArtifactError(ValueError):
-    """A stored artifact that is not what was written."""
+    """A stored artifact that does not match its checksum, or cannot be read."""
 
 
 def seal_path(path: Path) -> Path:
@@ -30,7 +30,8 @@ def seal_path(path: Path) -> Path:
 
 @contextmanager
 def sealing(path: Path) -> Iterator[None]:
-    """Seal a file that is replaced in here; the old seal goes first: no seal is ever of another file."""
+    """Seal a file that is replaced inside this block. The old seal is removed first, so it never stands
+    beside the new file."""
     seal = seal_path(path)
     aside = seal.with_name(f"{seal.name}.old")
     if seal.is_file():
@@ -54,7 +55,7 @@ def seal_folder(folder: Path) -> None:
 
 
 def check(path: Path) -> None:
-    """`BrokenArtifactError` with one line unless a file or folder is what was sealed."""
+    """`BrokenArtifactError` with one line unless a file or folder matches its seal."""
     if path.is_dir():
         _check_folder(path)
     elif path.is_file() and seal_path(path).is_file() and checksum(path) != seal_path(path).read_text():
@@ -67,11 +68,11 @@ def is_sealed(path: Path) -> bool:
 
 
 def is_usable(path: Path) -> bool:
-    """Whether unfinished work in a file can be gone on with; a broken one is deleted, which is logged."""
+    """Whether a run can go on from a file of unfinished work; a broken file is deleted and logged."""
     try:
         check(path)
     except BrokenArtifactError:
-        logger.warning("%s is not what was written: this work begins anew", path)
+        logger.warning("%s is not what was written: this work starts again", path)
         path.unlink()
         seal_path(path).unlink()
     return path.is_file()

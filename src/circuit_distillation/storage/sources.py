@@ -1,4 +1,4 @@
-"""Where files come from: a place of one's own, or a repository of the hub at a commit."""
+"""Where files come from: your own path, or a repository of the hub at a commit."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Commit = Annotated[
 
 
 class Files(Strict):
-    """`path`, a folder or file of one's own, goes before `hub_id`, a repository of the hub at `revision`."""
+    """`path`, a folder or file of the user, outranks `hub_id`, a repository of the hub at `revision`."""
 
     hub_id: HubId | None = None
     revision: Commit | None = None

@@ -1,8 +1,8 @@
-"""Safetensors files: written beside and renamed, read into memory of their own.
+"""Safetensors files: written whole or not at all, and read into aligned memory.
 
-The tensors that safetensors returns lie in the mapped file, at whatever offset its header leaves. Matrix
-products take another path on some processors when their operands are not aligned, so that a model read from
-disk would differ in the last bits from the model that was stored. Whatever reads tensors does it here.
+Tensors from safetensors lie in the mapped file, at an offset that depends on its header, so they may not be
+aligned. On some processors matrix products then take another path, and a model read from disk would differ in
+the last bits from the model that was stored. So all tensors are read by this module, into new memory.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Any = 
 
 
 def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
-    """Tensors by name, each in aligned memory of its own, and what `write_tensors` was given as `about`."""
+    """Tensors by name, each in new aligned memory, and the value `about` of `write_tensors`."""
     with safe_open(path, framework="pt") as file:
         about = json.loads((file.metadata() or {}).get(ABOUT, "null"))
         return {name: file.get_tensor(name).clone() for name in file.keys()}, about
@@ -48,7 +48,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
 
 @torch.no_grad()
 def in_own_memory(model: nn.Module) -> nn.Module:
-    """The model with every parameter and buffer in aligned memory of its own; tied weights stay tied."""
+    """The model with every parameter and buffer in new aligned memory; tied weights stay tied."""
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()
     return model

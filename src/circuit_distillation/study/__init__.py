@@ -1,1 +1,1 @@
-"""The study over seeds: trials, what the runs left behind, the paper's claims judged by declared tests."""
+"""The study over seeds: trials, outcomes of all runs, and tests of the paper's claims."""

@@ -1,4 +1,4 @@
-"""What every model scored: means over the runs of the study, with the spread between runs."""
+"""Accuracies of every model: means over the runs of the study, and the spread between runs."""
 
 from __future__ import annotations
 

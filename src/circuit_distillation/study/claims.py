@@ -1,6 +1,6 @@
 """The paper's claims as data, declared before any result: what is compared, in which direction, by how much.
 
-Every claim is written so that it holds if its value is above 0 (or above its threshold).
+A claim holds if its value is above 0 (or above its threshold).
 """
 
 from __future__ import annotations

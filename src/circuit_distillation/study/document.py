@@ -1,6 +1,6 @@
-"""docs/replication.md: prose by hand, and between markers the tables of a study, which this refreshes.
+"""Update the tables of docs/replication.md, which stand between markers in hand-written text.
 
-    python -m circuit_distillation.study.document TABLES.md DOCUMENT.md
+python -m circuit_distillation.study.document TABLES.md DOCUMENT.md
 """
 
 from __future__ import annotations

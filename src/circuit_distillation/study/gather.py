@@ -1,4 +1,4 @@
-"""From the stored files of every run to the few tables that a study is judged by."""
+"""Collect the stored files of every run into the tables of a study."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Interchange interventions: does a head of the student cause what the head it was mapped onto causes?
+"""Interchange interventions: does a student head have the same causal effect as its teacher head?
 
 High similarity of head outputs need not mean the same mechanism. Here the outputs of the mapped heads come
 from another prompt, in student and teacher alike, and the two answers are compared (interchange intervention

@@ -1,4 +1,4 @@
-"""What a claim is in each run: values with all that an interval needs, from stored outcomes and histories."""
+"""The value of a claim in each run, with the data for its interval, from stored outcomes and histories."""
 
 from __future__ import annotations
 

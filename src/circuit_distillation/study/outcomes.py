@@ -1,4 +1,4 @@
-"""Who was right where: the predictions of every run of a study, folded into one table of outcomes."""
+"""One table of outcomes: which model of which run was right on which example."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ class Outcomes:
         raise KeyError(f"{model.column(scope)} of task {model.task}, seed {model.seed}")
 
     def constant_answer(self, task: str, seed: int) -> NDArray[np.float64]:
-        """Whether the most frequent answer is right, [example]: what no understanding reaches."""
+        """Whether the most frequent answer is right, [example]: a trivial baseline."""
         answers = self._parts[task, seed]["answer"]
         return (answers == answers.value_counts().index[0]).to_numpy(np.float64)
 

@@ -1,4 +1,4 @@
-"""The search's choice: each arm's own settings, then those that all share, by validation accuracy."""
+"""Choose settings by validation accuracy: first for each arm, then those that all arms share."""
 
 from __future__ import annotations
 

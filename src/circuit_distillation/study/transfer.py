@@ -1,4 +1,4 @@
-"""Was a mechanism transferred? What a trained student shares with its teacher, on prompts it never saw."""
+"""Was a mechanism transferred? Compare a trained student with its teacher on prompts that it never saw."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def transfer_row(
 ) -> dict[str, float]:
     """A row about one student.
 
-    `circuit` is discovered anew in the student, `base_circuit` is its base's. Columns:
+    `circuit` is discovered again in the student, `base_circuit` is its base's. Columns:
     cka_mapped, cka_random: mean unbiased CKA (equation 2) of the mapped and of the control pairs at the last
     token of the held-out prompts; cka_weighted: mapped pairs by the size of the student head's impact
     (equation 3); cka_mapped_novel, cka_random_novel: on novel layouts. agreement: how often student and

@@ -1,4 +1,4 @@
-"""The claims table: every claim with value, interval, declared test and verdict, from stored results."""
+"""The table of claims: value, interval, declared test and verdict of each, from stored results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked: entity tracking, theory of mind, and the tuning corpora."""
+"""The tasks (entity tracking, theory of mind, false belief) and the tuning corpora."""
 
 from .task import get_task
 

@@ -1,4 +1,4 @@
-"""The arithmetic tuning corpus after GOAT (Liu & Low, 2023): six parts in its shares, noise, own wordings.
+"""The arithmetic tuning corpus after GOAT (Liu & Low, 2023): its six parts and shares, noise, our wordings.
 
 Parts: addition, subtraction, multiplication by a digit, long multiplication with its steps, division by a
 digit, and long division with its steps.
@@ -85,7 +85,7 @@ def generate(
 
 
 def _operands(cells: Sequence[Cell], bounds: Sequence[int], limit: int, rng: Random) -> tuple[int, int]:
-    """Operands below `limit`; a range's upper end, added zeros or a product can pass it, then draw anew."""
+    """Operands below `limit`. Larger ones (from added zeros or a product, say) are drawn again."""
     while True:
         (cell,) = rng.choices(cells, cum_weights=bounds)
         a, b = cell.draw(rng)

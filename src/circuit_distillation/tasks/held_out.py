@@ -1,4 +1,4 @@
-"""Belief questions of other authors from files of the user's own: BigToM, ToMi and Hi-ToM, to evaluate on.
+"""Read belief questions of other authors from the user's files, for evaluation: BigToM, ToMi and Hi-ToM.
 
 None is for training. ToMi is CC BY-NC 4.0, BigToM MIT, Hi-ToM Apache-2.0.
 """
@@ -21,7 +21,7 @@ class Choice:
     """One question with its options; `answer` is the index of the right one.
 
     An item counts as right only where all of its group are: in BigToM the true and the false belief of a
-    story, without which "the option named first" looks like insight.
+    story, otherwise "the option named first" would count as understanding.
     """
 
     item_id: str

@@ -1,4 +1,4 @@
-"""Alpaca-style instructions from own templates: many kinds, short responses, a closed vocabulary."""
+"""Alpaca-style instructions from our own templates: many kinds, short responses, a closed vocabulary."""
 
 from __future__ import annotations
 

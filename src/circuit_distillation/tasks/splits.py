@@ -1,4 +1,4 @@
-"""Splits that share no scene and no story, by what the text says and not by its number."""
+"""Splits that share no scene and no story, compared by their text."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def check_disjoint(task: Task, splits: Mapping[str, Sequence[Example]]) -> None:
         shared = contents[first] & contents[second]
         if shared:
             scene = ", ".join(min(shared))
-            raise ValueError(f"Splits '{first}' and '{second}' share the scene '{scene}': make them anew.")
+            raise ValueError(f"Splits '{first}' and '{second}' share the scene '{scene}': make them again.")
 
 
 def _contents(task: Task, examples: Sequence[Example]) -> set[Content]:

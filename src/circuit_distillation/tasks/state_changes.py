@@ -1,7 +1,8 @@
-"""Scenes whose state changes (Kim & Schuster, 2023), to evaluate on: what is in a box after the operations?
+"""Scenes whose state changes (Kim & Schuster, 2023), for evaluation: what is in a box after the operations?
 
 Their original form: numbered boxes of several objects, an empty box "contains nothing", then objects are
-moved, removed and put. The distilled task has no operations: what is left of its ability under them?
+moved, removed and put. The distilled task has no operations, so this shows how well a model generalises to
+them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every task offers, and the choice of a task by name."""
+"""The interface of a task, and the table of tasks by name."""
 
 from __future__ import annotations
 

@@ -1,8 +1,9 @@
 """Theory of mind: what does a character believe that a container holds?
 
 The stories of CausalToM (Prakash et al., 2025): two characters fill an opaque container each, and may or may
-not observe one another. Sentence skeleton theirs, word lists and instruction ours. Who filled a container,
-and who can observe the one who did, believes in its content; for everybody else the answer is "unknown".
+not observe one another. The sentence templates are theirs; word lists and instruction are ours. Who filled a
+container, and who can observe the one who did, believes in its content; for everybody else the answer is
+"unknown".
 """
 
 from __future__ import annotations
@@ -214,7 +215,7 @@ class TheoryOfMind:
         pairs = [(seen.observer, seen.observed) for seen in story.observations]
         if self.corruption == "visibility":
             if not story.observations:
-                raise ValueError(f"{clean.example_id} tells no visibility: use corruption 'by_cell'.")
+                raise ValueError(f"{clean.example_id} states no visibility: use corruption 'by_cell'.")
             story = replace(story, observations=tuple(opposite(seen) for seen in story.observations))
         elif self.corruption == "by_cell" and (who, which) in pairs:
             story = replace(story, observations=flipped(story.observations, pairs.index((who, which))))

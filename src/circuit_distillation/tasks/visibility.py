@@ -27,7 +27,7 @@ def flipped(observations: tuple[Observation, ...], index: int) -> tuple[Observat
     return tuple(opposite(seen) if k == index else seen for k, seen in enumerate(observations))
 
 
-# The later character's sentence comes first, as in CausalToM; "_swapped" tells the two in the other order.
+# The later character's sentence comes first, as in CausalToM; "_swapped" has the two in the other order.
 _ORDERED: dict[str, tuple[Observation, ...]] = {
     "neither_sees": (Observation(1, False, 0), Observation(0, False, 1)),
     "first_sees_second": (Observation(1, False, 0), Observation(0, True, 1)),

@@ -1,4 +1,4 @@
-"""Word lists. Common words, so that with a space before them most BPE vocabularies hold each as one token."""
+"""Word lists. The words are common, so that most BPE vocabularies have each as one token after a space."""
 
 from __future__ import annotations
 

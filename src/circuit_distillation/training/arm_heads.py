@@ -1,4 +1,4 @@
-"""Which heads an arm trains, and which sites it compares with the teacher's."""
+"""Which heads an arm trains, and which of its activations are compared with the teacher's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From flat settings, as parameters and trials name them, to all that one arm trains with."""
+"""Build the settings of one arm from flat settings, as parameters and trials name them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""Where the words of a belief story lie, in tokens: read off the task's own text, so that packed stories
-cannot drift from it.
-"""
+"""Token positions of the words of a belief story, read from the task's own text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Distil a teacher's recorded signals into a student in memory: the way into the distillation engine."""
+"""Train a student on a teacher's recorded signals: the entry point of distillation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the mini family learns entity tracking: small scenes first, then as much of the task as its role needs.
+"""How the mini family learns entity tracking: small scenes first, then larger ones up to a target accuracy.
 
 Base models: *learn* on scenes of two or three boxes with the scaffold; *consolidate* under a strong group
 lasso, so that few heads carry the task; *calibrate* with a small learning rate on scenes up to full size,

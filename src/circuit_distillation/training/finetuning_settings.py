@@ -1,4 +1,4 @@
-"""Settings of the tuning of loaded models on a corpus; the parameter file says where each number is from."""
+"""Settings for tuning loaded models on a corpus; the parameter file gives the source of each number."""
 
 from __future__ import annotations
 

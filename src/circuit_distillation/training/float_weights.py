@@ -1,4 +1,4 @@
-"""Half-precision weights while all of them train."""
+"""Hold half-precision weights in float32 while all of them are trained."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Only the weights of some heads train: their rows and columns as leaf tensors of their own.
+"""Train only the weights of some heads: their rows and columns become separate leaf tensors.
 
 A head's weights are its rows of q_proj and its columns of o_proj; with `qkvo` also the rows of k_proj and
 v_proj of its key/value group. CT-SFT (2601.08146) masks gradients to the same end; here the rest of the model

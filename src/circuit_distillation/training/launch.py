@@ -1,4 +1,4 @@
-"""Distillation in several processes, started from inside one."""
+"""Start distillation in several processes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def distill_in_processes(
     """
     if n_processes == 1:
         if options.get("shard"):
-            raise ValueError("one process has nobody to share the student with: shard needs two or more")
+            raise ValueError("one process cannot share the student: sharding needs two or more")
         return distill(student, train, validation, signals, **options)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

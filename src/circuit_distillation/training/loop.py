@@ -210,7 +210,7 @@ def _too_large(step: int, settings: DistillationSettings) -> str:
 def _stop_if_not_finite(what: str, value: float, step: int, batches: list[Tensor]) -> None:
     if not math.isfinite(value):
         raise FloatingPointError(
-            f"the {what} is {value} at step {step}, whose update is not made; its batch holds the training "
+            f"the {what} is {value} at step {step}, so its update is not made; its batch has the training "
             f"examples {torch.cat(batches).tolist()}. Lower the learning rate or cka_weight of distillation, "
             "or set its precision to fp32"
         )

@@ -1,11 +1,10 @@
-"""Belief stories straight to token ids, many at a time: four packed questions a story, and the scaffold.
+"""Make batches of belief stories as token ids: four packed questions for each story, and the scaffold.
 
-The scaffold is early-exit cross-entropy on what a reader finds out on the way to an answer; without it
-nothing emerges in thousands of steps. After one layer: which sentence of the story a name or container stands
-in, the container of a drink, whose sight "can" or "cannot" is about. After two, at the name and the container
-of the question: which sentence named them, what the container holds, whether the character can observe the
-other. After three, at the end of the question: the same of both, and whether the character filled the
-container.
+The scaffold is an early-exit cross-entropy on the intermediate steps towards an answer. Without it nothing is
+learned in thousands of steps. After one layer: which sentence of the story a name or container stands in, the
+container of a drink, whose sight "can" or "cannot" is about. After two, at the name and the container of the
+question: which sentence named them, what the container holds, whether the character can observe the other.
+After three, at the end of the question: the same of both, and whether the character filled the container.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Entity-tracking scenes straight to token ids, every box asked about in one packed sequence.
+"""Make batches of entity-tracking scenes as token ids; one packed sequence asks about every box.
 
 The text is the task's own: one prompt of it is tokenised for its layout, and random objects and letters are
 put in their places. A scene goes up to the word before the letter in question; a question is the rest.

@@ -88,8 +88,8 @@ def group_lasso(model: torch.nn.Module) -> Tensor:
 def log_group_lasso(model: torch.nn.Module) -> Tensor:
     """Σ over heads of log(‖W_O[head]‖_F + 0.1) (scalar): reweighted l1 of Candès, Wakin and Boyd 2008.
 
-    It presses on a head of norm 0 eleven times as hard as on one of norm 1, so that weak heads go and strong
-    ones are left alone.
+    It presses on a head of norm 0 eleven times as hard as on one of norm 1, so it removes weak heads and
+    keeps strong ones.
     """
     return (head_norms(model) + 0.1).log().sum()
 

@@ -1,6 +1,6 @@
-"""How the mini family learns a task without a recipe of its own: from its prompts alone, with no scaffold.
+"""How the mini family learns a task that has no recipe: from its prompts alone, without a scaffold.
 
-Base models see prompts until their accuracy reaches a mark, which should lie below what they could reach.
+Base models see prompts until they reach a target accuracy, which should be below what they could reach.
 Tuned models see instructions, and at most half prompts of the task.
 """
 
@@ -39,7 +39,7 @@ class PromptRecipe:
         return [*self.task.vocabulary(), *instructions.vocabulary()]
 
     def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
-        """Prompts until the mark of the role is reached."""
+        """Prompts until the target accuracy of the role is reached."""
         s, own = self.settings.common, self.settings.of(role)
         settings = TrainSettings(own.learning_rate, s.max_steps, s.lasso, seed)
         sample = self._sampler(tokenizer, s.prompts_per_step)

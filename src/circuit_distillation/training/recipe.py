@@ -1,4 +1,4 @@
-"""What a task must say for the mini family to learn it, and how its phases are run."""
+"""The recipe that a task needs to train the mini family, and how its phases are run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of the recipes for the mini family; the parameter files say where each number is from.
+"""Settings of the recipes for the mini family; the parameter files give the source of each number.
 
 A recipe has settings that the three models share, `common`, and a block for each model. Learning rates are
 AdamW's. `lasso` is γ of the group lasso on the heads' output blocks. An accuracy is over the whole
@@ -48,7 +48,7 @@ class RecipeSettings(OfRoles[Own], Generic[Common, Own]):
 
 
 class Marked(Strict):
-    """A model that is trained until a mark; one that must reach it is an error where it does not."""
+    """A model that is trained up to a target accuracy, which it may have to reach."""
 
     learning_rate: Rate
     target_accuracy: Accuracy
@@ -183,7 +183,7 @@ class BeliefTuning(RecipeSettings[StoryMixture, BeliefTuningRole]):
 
 
 class PromptLearning(Strict):
-    """Prompts of the task until a mark is reached."""
+    """Prompts of the task until the target accuracy is reached."""
 
     prompts_per_step: Count
     lasso: Weight

@@ -1,5 +1,4 @@
-"""The alignment term of a step over a bank: the rows of all its batches and of all processes in one Gram
-matrix.
+"""The alignment loss over a bank: one Gram matrix has the rows of all batches of a step and of all processes.
 
 Each batch is back-propagated by itself, with its own rows live in the bank and the others as constants at
 their current values. The gradient of a function of all rows is the sum of these partial gradients, so the

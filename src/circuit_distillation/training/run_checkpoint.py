@@ -1,4 +1,4 @@
-"""A training run on disk, so that a killed one goes on where it was: one safetensors file, whole or absent.
+"""Checkpoint of a training run, from which a killed run goes on: one safetensors file, whole or absent.
 
 Tensors (trained parameters, optimizer moments, the best parameters so far) and the JSON of step, schedule and
 history share the file, so they cannot disagree. The file is named after a fingerprint of everything that

@@ -1,4 +1,4 @@
-"""What each arm trains with, as a table to read before a run."""
+"""A table of the settings of each arm, to read before a run."""
 
 from __future__ import annotations
 

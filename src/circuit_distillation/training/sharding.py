@@ -1,4 +1,4 @@
-"""Weights, gradients and optimizer state spread over processes: PyTorch's FSDP2, on GPUs or on CPU processes.
+"""Spread weights, gradients and optimiser state over processes with PyTorch's FSDP2, on GPUs or CPUs.
 
 A sharded parameter is a DTensor. `whole` and `assign` are collective: every process must call them.
 """
@@ -27,7 +27,7 @@ def shard(forward: nn.Module, model: nn.Module, device: torch.device, kept: set[
 
 
 def reshard(forward: nn.Module) -> None:
-    """Drop gathered copies that the last forward left behind, so that the shards are the only weights."""
+    """Drop the gathered copies of the last forward, so that only the shards hold weights."""
     for module in forward.modules():
         if isinstance(module, FSDPModule):
             module.reshard()

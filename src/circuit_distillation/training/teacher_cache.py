@@ -1,4 +1,4 @@
-"""What the teacher says about a split, computed once: its labels and the activations of its mapped heads.
+"""The teacher's labels and activations on a split, computed once and stored.
 
 Stored in safetensors with the hashes of teacher and data, and read by every arm and both students, so that
 the teacher is not in memory during training. `distill` refuses signals of other prompts or other rows.

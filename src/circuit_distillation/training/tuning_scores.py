@@ -1,4 +1,4 @@
-"""Held-out items of a tuning corpus under a loaded model: exact answers and right tokens, beside guessing."""
+"""Score a loaded model on held-out items of a corpus: exact answers and right tokens, beside guessing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """transformers' Trainer for a tuning corpus: its loop, accumulation, clipping and processes.
 
-Ours is what it lacks: items of a step are drawn at random and cut into micro batches of like length;
-responses alone are unembedded; a loss that is not finite stops a run before its update.
+This adds what it lacks: the items of a step are drawn at random and cut into micro batches of similar length;
+only responses are unembedded; a loss that is not finite stops a run before its update.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class TuningTrainer(Trainer):
         with torch.autocast(self.args.device.type, torch.bfloat16, enabled=half):
             loss = model(**inputs) / num_items_in_batch
         self.steps.loss = self.steps.loss + loss.detach()
-        # A distributed backward averages over processes; the sum over all items is wanted.
+        # A distributed backward pass averages over processes, but the sum over all items is needed.
         return loss * self.args.world_size
 
 
@@ -110,10 +110,10 @@ class Journal(TrainerCallback):
         self.updating = False
 
     def on_train_begin(self, args, state, control, **others):
-        if self.updating:  # half of the weights may have moved: this step cannot be taken again
+        if self.updating:  # half of the weights may have changed, so this step cannot be repeated
             raise ValueError(
-                f"out of memory in the update of step {self.progress.step + 1}, which smaller parts do not "
-                "help: choose method lora, or more processes and sharded"
+                f"out of memory in the update of step {self.progress.step + 1}, where smaller "
+                "batches do not help: choose method lora, or more processes and sharded"
             )
         state.global_step = self.progress.step
 
@@ -126,7 +126,7 @@ class Journal(TrainerCallback):
         self.loss = reduce(torch.as_tensor(self.steps.loss), "sum").item()
         if not math.isfinite(self.loss):
             raise FloatingPointError(
-                f"the loss is {self.loss} at step {state.global_step + 1}, whose update is not made: lower "
+                f"the loss is {self.loss} at step {state.global_step + 1}, so its update is not made: lower "
                 "finetuning's learning_rate, or set its precision to fp32"
             )
         self.updating = True

@@ -43,7 +43,7 @@ def validate(
 
 
 class EarlyStopping:
-    """Keeps the parameters of the best validation accuracy; stops after `patience` looks without a better.
+    """Keeps the parameters of the best validation accuracy; stops after `patience` worse ones.
 
     Without a patience it does nothing, and the run ends with its last parameters.
     """

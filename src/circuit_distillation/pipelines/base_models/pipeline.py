@@ -1,4 +1,4 @@
-"""Pipeline `base_models`: stands where `pretraining` does, for families whose models are loaded."""
+"""Pipeline `base_models`: takes the place of `pretraining` for families whose models are loaded."""
 
 from kedro.pipeline import Node, Pipeline
 

@@ -1,4 +1,4 @@
-"""Find circuits, score heads, measure what each head's ablation costs."""
+"""Find circuits, score heads, measure the effect of ablating each head."""
 
 from __future__ import annotations
 

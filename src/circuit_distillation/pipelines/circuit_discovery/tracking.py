@@ -1,4 +1,4 @@
-"""What circuit searches cost, in the MLflow run of the pipeline."""
+"""Log the cost of circuit searches to MLflow."""
 
 from __future__ import annotations
 

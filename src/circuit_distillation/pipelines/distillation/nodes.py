@@ -45,7 +45,7 @@ def train_student(
 ) -> tuple:
     """A student, its trained weights merged, the history of its training, and the settings it had.
 
-    `unfinished` is the folder where a killed run leaves off and this one goes on; it is gone at the end.
+    `unfinished` is the folder with the checkpoint of a killed run; it is removed at the end.
     `given` holds training_seed, processes and sharded; heads where some train, and pairs with the teacher's
     activations where the arm aligns.
     """

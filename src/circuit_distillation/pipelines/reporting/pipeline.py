@@ -1,4 +1,4 @@
-"""Pipeline `reporting`: everything stored by a run, gathered into the tables of all runs of the family."""
+"""Pipeline `reporting`: collect the artifacts of a run into the tables of all runs of the family."""
 
 from kedro.pipeline import Node, Pipeline
 

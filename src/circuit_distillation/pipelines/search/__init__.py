@@ -1,1 +1,1 @@
-"""The search of hyperparameters on validation prompts, and the sweeps that ask why."""
+"""The search of hyperparameters on validation prompts, and sweeps of single settings."""

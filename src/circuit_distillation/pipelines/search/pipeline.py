@@ -1,4 +1,4 @@
-"""Pipelines `search` and `sweeps`: a node for each student and arm, or for each student and question."""
+"""Pipelines `search` and `sweeps`: one node for each student and arm, or for each student and sweep."""
 
 from kedro.pipeline import Node, Pipeline
 

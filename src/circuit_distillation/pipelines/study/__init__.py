@@ -1,1 +1,1 @@
-"""The study over seeds: what one of its runs is, and the reading of all of them."""
+"""The study over seeds: one of its runs, and the evaluation of all runs."""

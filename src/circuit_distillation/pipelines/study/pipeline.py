@@ -1,4 +1,4 @@
-"""Pipelines `study_run`, one training seed of one family, and `study`, the reading of all of them."""
+"""Pipelines `study_run` (one training seed of one family) and `study` (evaluates all of these runs)."""
 
 from kedro.pipeline import Node, Pipeline
 

@@ -1,4 +1,4 @@
-"""Pipeline `transfer`: circuits of trained students found anew, and what they share with the teacher."""
+"""Pipeline `transfer`: discover circuits again in trained students, and compare them with the teacher's."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def measure_transfer(
     data: DataGeneration,
     **run,
 ):
-    """One row: similarity to the teacher, the circuit found anew, what is left of the base's ability."""
+    """One row: similarity to the teacher, the circuit discovered again, what is left of the base."""
     import pandas as pd
 
     from circuit_distillation.circuits.search import find_circuit
