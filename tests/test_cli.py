@@ -93,8 +93,10 @@ def test_status_shows_what_would_run(command, tmp_path):
     result = command("status", "--env", "test", "--params", f"task=tom,data_root={tmp_path}")
     lines = result.stdout.splitlines()
     assert result.exit_code == 0 and "missing" in lines[0] and not list(tmp_path.iterdir())
-    n = int(lines[-1].split()[0])
-    assert n > 60 and lines[-1] == f"{n} of {n} nodes would run"
+    (summary,) = (line for line in lines if line.endswith("nodes would run"))
+    n = int(summary.split()[0])
+    assert n > 60 and summary == f"{n} of {n} nodes would run"
+    assert any("circuit_ce_align_cka" in line for line in lines[lines.index(summary) :])
     assert any(line.split() == ["pretraining", "1"] for line in lines)
     unknown = command("status", "--env", "test", "--params", f"data_root={tmp_path}", "--pipelines", "none")
     assert unknown.exit_code == 1 and "Error: there is no pipeline none: there are" in unknown.stderr

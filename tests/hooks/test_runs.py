@@ -10,6 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from kedro.framework.startup import bootstrap_project
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
@@ -27,6 +28,12 @@ time.sleep(60)
 """
 PARAMETERS = {"task": "tom", "seed": 0, "experiment": "paper", "training_seed": 0, "family": {"name": "mini"}}
 RUN = {"runner": f"<{RUNNER} object at 0x0>", "load_versions": None, "only_missing_outputs": False}
+
+
+@pytest.fixture(autouse=True)
+def project() -> None:
+    """The registry, from which warnings about stale inputs are made."""
+    bootstrap_project(Path(__file__).parents[2])
 
 
 @pytest.fixture

@@ -37,7 +37,7 @@ def stories_of(examples, tokenizer) -> Stories:
         owners = [story.text("name_1"), story.text("name_2")]
         mentioned = [story.text(role) for role in story.spans if role.startswith("observe")]
         distinct = list(dict.fromkeys([*owners, *mentioned]))
-        names.append(word_ids(tokenizer, [*distinct, *owners][:4]))  # without decoys the last two are never used
+        names.append(word_ids(tokenizer, [*distinct, *owners][:4]))  # without decoys two are never used
     return Stories(
         np.array([story.template for story in firsts]),
         np.stack(names),
