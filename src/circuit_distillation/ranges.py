@@ -6,15 +6,27 @@ module stands below all others, and modules of settings import nothing that is s
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, TypeVar
+from collections.abc import Iterable
+from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import core_schema
 
 
 class Strict(BaseModel):
     """No unknown keys, no changes after validation, no NaN or infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class OneOf:
+    """Annotation of a text that must be one of some names, such as those of a table."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = list(names)
+
+    def __get_pydantic_core_schema__(self, *_: Any) -> core_schema.CoreSchema:
+        return core_schema.literal_schema(self._names)
 
 
 Setting = TypeVar("Setting")

@@ -35,7 +35,8 @@ def planned(env: str | None, names: list[str], params: dict[str, Any]) -> Planne
 
 def table(planner: Planner) -> str:
     """Nodes by stage and state, then why those that start it would run."""
-    verdicts, stages = planner.verdicts(), defaultdict(Counter)
+    verdicts = planner.verdicts()
+    stages: dict[str, Counter[str]] = defaultdict(Counter)
     for node in planner.nodes:
         stages[_stage(node)][verdicts[node.name].state] += 1
     head = f"{'stage':<20}" + "".join(f"{state:>12}" for state in STATES)

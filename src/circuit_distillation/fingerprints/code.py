@@ -41,7 +41,7 @@ class CodeReader:
         self._root, self._package, self._kept = root, package, kept
         self._kept_facts = _known(kept) if kept else {}
         self._read_anew = False
-        self._modules: dict[str, Facts | None] = {}
+        self._modules: dict[str, Facts] = {}
         self._versions: dict[tuple[str, str, frozenset[str]], dict[str, str]] = {}
 
     def version(self, module: str, name: str, leave_out: frozenset[str] = frozenset()) -> dict[str, str]:
@@ -63,7 +63,7 @@ class CodeReader:
         waiting, found = [(module, name)], set()
         while waiting:
             place = waiting.pop()
-            if place in found or self._module(place[0]) is None:
+            if place in found or not self._module(place[0]):
                 continue
             found.add(place)
             if not place[1].startswith("file:"):
@@ -97,7 +97,7 @@ class CodeReader:
         parts = use.split(".")
         for length in range(len(parts) - 1, 0, -1):
             owner = ".".join(parts[:length])
-            if parts[0] == self._package and self._module(owner) is not None:
+            if parts[0] == self._package and self._module(owner):
                 return self._resolved(owner, parts[length])
         return None
 
@@ -107,10 +107,11 @@ class CodeReader:
             return _digest(b"".join(path.read_bytes() for path in _beside(self._path(module), name)))
         return f"{name}{self._module(module)['definitions'].get(name, ['?'])[0]}"
 
-    def _module(self, module: str) -> Facts | None:
+    def _module(self, module: str) -> Facts:
+        """Nothing for a module that is not of the package."""
         if module not in self._modules:
             path = self._path(module)
-            self._modules[module] = None if path is None else self._read(module, path)
+            self._modules[module] = {} if path is None else self._read(module, path)
         return self._modules[module]
 
     def _read(self, module: str, path: Path) -> Facts:
@@ -140,8 +141,10 @@ class CodeReader:
         return next(found, None)
 
 
-def _beside(module: Path, use: str) -> list[Path]:
+def _beside(module: Path | None, use: str) -> list[Path]:
     """All files that are not Python in the folder of a module, if one has the name that it uses."""
+    if module is None:
+        return []
     name = use.removeprefix("file:").rpartition("/")[2]
     files = sorted(path for path in module.parent.rglob("*.*") if path.suffix not in (".py", ".pyc"))
     return files if any(path.name == name for path in files) else []

@@ -53,7 +53,7 @@ def _narrowed(told: dict[str, Any], arms: set[str] | None) -> dict[str, Any]:
     return told | {"chosen": choice | {"arms": kept}}
 
 
-def _at(told: dict[str, Any], path: str) -> Any:
+def _at(told: Any, path: str) -> Any:
     for key in path.split("."):
         told = told.get(key) if isinstance(told, dict) else None
     return told

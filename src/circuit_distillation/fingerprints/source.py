@@ -91,12 +91,13 @@ def _changed(target: ast.expr) -> Iterator[str]:
 
 def _entries(name: str, value: ast.expr) -> Iterator[tuple[str, ast.AST]]:
     """The value, or for a table with constant names its entries."""
-    keys = [getattr(key, "value", None) for key in value.keys] if isinstance(value, ast.Dict) else []
+    entries = list(zip(value.keys, value.values)) if isinstance(value, ast.Dict) else []
+    keys = [getattr(key, "value", None) for key, _ in entries]
     if not keys or not all(isinstance(key, str) for key in keys):
         yield name, value
         return
     yield name, ast.Constant(value="a table")
-    for key, entry in zip(keys, value.values, strict=True):  # type: ignore[attr-defined]
+    for key, (_, entry) in zip(keys, entries, strict=True):
         yield f"{name}[{key}]", entry
 
 

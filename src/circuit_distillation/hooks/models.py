@@ -29,7 +29,7 @@ class ModelHooks:
         if not names & read or "params:family" not in catalog:
             return
         family = ModelFamily.model_validate(plain(catalog.load("params:family")))
-        if family.models is None:
+        if family.models is None or family.loading is None:
             return
         from circuit_distillation.compute.processes import check_processes
         from circuit_distillation.models.loaded_family import (
@@ -46,7 +46,7 @@ class ModelHooks:
             bases = family_sources(family.models, family.loading)
             folders = check_family(bases)
             _check_recorded("models", "base", bases, catalog)
-            if any(name in read for name in names if name.startswith(INSTRUCT)):
+            if family.instruct and any(name in read for name in names if name.startswith(INSTRUCT)):
                 instruct = family_sources(family.instruct, family.loading)
                 check_instruct(instruct, folders)
                 _check_recorded("instruct", INSTRUCT, instruct, catalog)

@@ -35,7 +35,9 @@ ExtraArm = Literal[EXTRA_ARMS]
 ARMS = (*KINDS, "tuned_corpus", INSTRUCT, *PAPER_ARMS, *CORPUS_ARMS, *EXTRA_ARMS)
 
 
-Shares = by_task("Shares", "Share of a student's heads that are relevant, for each task.", others=Fraction)
+@by_task(others=Fraction)
+class Shares(Strict):
+    """Share of a student's heads that are relevant, for each task."""
 
 
 class HeadMapping(Strict):

@@ -12,9 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
+
+from circuit_distillation.ranges import OneOf
 
 from .example import Content, Example, Piece, lay_out
 from .fresh import draw_fresh
@@ -100,6 +102,11 @@ def _read_story(example: Example) -> tuple[Story, int, int]:
     return story, names.index(example.text("query_name")), which
 
 
+def _two(rng: Random, words: Sequence[str]) -> tuple[str, str]:
+    first, second = rng.sample(words, 2)
+    return first, second
+
+
 def known_templates(templates: str | Sequence[str]) -> str | Sequence[str]:
     """The same. ValueError for what is neither a mix of templates nor a list of some."""
     known = MIXES if isinstance(templates, str) else TEMPLATES
@@ -132,8 +139,8 @@ class TheoryOfMind:
     def __init__(
         self,
         templates: Templates = "explicit",
-        instruction: Literal[tuple(INSTRUCTIONS)] = "full",
-        corruption: Literal[CORRUPTIONS] = "by_cell",
+        instruction: Annotated[str, OneOf(INSTRUCTIONS)] = "full",
+        corruption: Annotated[str, OneOf(CORRUPTIONS)] = "by_cell",
         exclude_words: tuple[str, ...] = (),
     ):
         known = known_templates(templates)
@@ -164,8 +171,8 @@ class TheoryOfMind:
         return Story(
             template,
             tuple(rng.sample(without(self.names, avoid), 4)),
-            tuple(rng.sample(without(self.containers, avoid), 2)),
-            tuple(rng.sample(without(self.drinks, avoid), 2)),
+            _two(rng, without(self.containers, avoid)),
+            _two(rng, without(self.drinks, avoid)),
             TEMPLATES[template],
         )
 

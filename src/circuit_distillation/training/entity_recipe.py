@@ -102,10 +102,10 @@ def scene_sampler(
     packer: EntityPacker, sizes: Sequence[int], scaffold_layer: int, n_scenes: Callable[[int], int]
 ) -> Sampler:
     """One batch a step: at least one and else ``n_scenes(boxes)`` scenes of one size drawn from ``sizes``."""
-    sizes = np.array(sizes)  # type: ignore[assignment]
+    choices = np.array(sizes)
 
     def sample(rng: np.random.Generator) -> list[PackedBatch]:
-        k = int(rng.choice(sizes))
+        k = int(rng.choice(choices))
         objects, letters = packer.random_scenes(rng, max(1, n_scenes(k)), k)
         return [packer.pack(objects, letters, scaffold_layer)]
 

@@ -26,6 +26,7 @@ from circuit_distillation.training.recipe import Recipe, run_phases
 from circuit_distillation.training.recipe_settings import RecipeSettings
 
 Record = dict[str, Any]
+Job = Callable[[], tuple[Checkpoint, Record]]
 # What is tuned: name -> (role, corpus alone); the longest first, so that no worker is left alone at the end.
 TUNED = {
     "large": ("large", False),
@@ -113,7 +114,7 @@ def _tune_stored(path: Path, *arguments) -> tuple[Checkpoint, Record]:
     return tune(load_checkpoint(path), *arguments)
 
 
-def side_by_side(jobs: dict[str, Callable], max_workers: int) -> dict[str, tuple[Checkpoint, Record]]:
+def side_by_side(jobs: Mapping[str, Job], max_workers: int) -> dict[str, tuple[Checkpoint, Record]]:
     """Run jobs that give (checkpoint, record) in spawned processes of one thread each.
 
     One worker needs no process of its own, whose start costs seconds: the jobs run here, one after the other.
@@ -149,7 +150,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _run_job(job: Callable[[], tuple[Checkpoint, Record]], folder: Path) -> Record:
+def _run_job(job: Job, folder: Path) -> Record:
     torch.set_num_threads(1)
     checkpoint, record = job()
     save_checkpoint(checkpoint, folder)

@@ -10,7 +10,7 @@ container.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +37,7 @@ SCAFFOLD: dict[str, tuple[int, str]] = {
 }
 SENTENCES = ["Story", "Then"]  # the words that open the two sentences name them
 SIGHTS = ["cannot", "can"]
+Labels = tuple[Tensor, Tensor, Tensor]  # rows, columns and token ids, each [label]
 ACTIONS = ["observe", "fills"]  # a belief comes from observing or from one's own action
 
 
@@ -71,11 +72,14 @@ class Page:
         part = np.stack([rows, np.full_like(rows, column), np.broadcast_to(labels, rows.shape)])
         self._labels.setdefault(name, []).append(part)
 
-    def labels(self) -> dict[str, tuple[Tensor, ...]]:
-        """Rows, columns and token ids of every target, each [label]."""
-        return {
-            name: torch.from_numpy(np.concatenate(parts, 1)).unbind() for name, parts in self._labels.items()
-        }
+    def labels(self) -> dict[str, Labels]:
+        """Of every target."""
+        return {name: _labels(np.concatenate(parts, 1)) for name, parts in self._labels.items()}
+
+
+def _labels(array: np.ndarray) -> Labels:
+    rows, columns, ids = torch.from_numpy(array)
+    return rows, columns, ids
 
 
 class BeliefPacker:
@@ -90,6 +94,7 @@ class BeliefPacker:
             raise ValueError("templates must map at least one template name to a positive share")
         self.layouts = {name: read_layout(task, tokenizer, name) for name in templates}
         self.shares = np.array(list(templates.values())) / sum(templates.values())
+        lists: dict[str, Sequence[str]]
         lists = {"name": task.names, "container": task.containers, "drink": task.drinks}
         lists |= {"sentence": SENTENCES, "sight": SIGHTS, "action": ACTIONS}
         self.words = {kind: word_ids(tokenizer, words) for kind, words in lists.items()}
@@ -118,8 +123,8 @@ class BeliefPacker:
                 self._write_story(page, layout, stories, rows)
                 for k in range(len(QUESTIONS)):
                     self._write_question(page, layout, stories, rows, k)
-        arrays = (torch.from_numpy(array) for array in (page.input_ids, page.position_ids, page.block))
-        return PackedBatch(*arrays, self._targets(page.labels()))
+        ids, positions, block = map(torch.from_numpy, (page.input_ids, page.position_ids, page.block))
+        return PackedBatch(ids, positions, block, self._targets(page.labels()))
 
     def _write_story(self, page: Page, layout: StoryLayout, stories: Stories, rows: np.ndarray) -> None:
         page.write(rows, 0, layout.story, 0, block=0)
@@ -156,7 +161,7 @@ class BeliefPacker:
             page.label("name_sight", rows, at_name, self.words["sight"][int(sight)])
             page.label("last_sight", rows, last, self.words["sight"][int(sight)])
 
-    def _targets(self, labels: Mapping[str, tuple[Tensor, ...]]) -> list[Target]:
+    def _targets(self, labels: Mapping[str, Labels]) -> list[Target]:
         """Each cell's answers are a mean of their own, so that the cells count alike; the scaffold has weight
         1 each.
         """

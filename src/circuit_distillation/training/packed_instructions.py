@@ -74,7 +74,9 @@ def pack_instructions(
     lengths = [len(prompt) + len(response) for prompt, response in pairs]
     input_ids = torch.full((len(pairs), max(lengths)), pad_id)
     block = torch.full_like(input_ids, PADDING_BLOCK)
-    rows, cols, labels = [], [], []
+    rows: list[int] = []
+    cols: list[int] = []
+    labels: list[int] = []
     for row, (prompt, response) in enumerate(pairs):
         input_ids[row, : lengths[row]] = torch.tensor(prompt + response)
         block[row, : lengths[row]] = 0

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.training.finetuning_settings import FineTuneSettings
 from circuit_distillation.training.run_checkpoint import Progress, RunCheckpoint
 from circuit_distillation.training.tuning_tokens import TuningTokens
@@ -26,7 +27,7 @@ from circuit_distillation.training.tuning_tokens import TuningTokens
 class ResponseLoss(nn.Module):
     """Summed cross-entropy of the response tokens; no other position is unembedded."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: CausalLM) -> None:
         super().__init__()
         self.model = model
 
@@ -85,11 +86,11 @@ class TuningTrainer(Trainer):
     def get_train_dataloader(self) -> Any:
         return self.steps
 
-    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
+    def _wrap_model(self, model: CausalLM, training: bool = True, dataloader: Any = None) -> nn.Module:
         return self.forward if self.sharded else self.accelerator.prepare_model(self.forward)
 
     def compute_loss(
-        self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: CausalLM, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         """A micro batch's share of the mean loss of a step's response tokens."""
         half = self.steps.settings.precision == "bf16"

@@ -61,9 +61,15 @@ def measure_transfer(
     from circuit_distillation.tasks.example import from_frame
 
     task = run["task"]
-    prompts = (from_frame(split) for split in (discovery, corrupted, means))
-    how = {"n_processes": parameters.processes, "progress": True}
-    _, circuit = find_circuit(student, *prompts, getattr(parameters, task), **how)
+    _, circuit = find_circuit(
+        student,
+        from_frame(discovery),
+        from_frame(corrupted),
+        from_frame(means),
+        getattr(parameters, task),
+        n_processes=parameters.processes,
+        progress=True,
+    )
     of_task = getattr(data.task_options, task).model_dump(), getattr(data.groups, task).validation
     familiar = prompts_of(FAMILIAR, task, *of_task, f"{run['seed']} familiar")
     novel = prompts_of(NOVEL, task, *of_task, f"{run['seed']} novel")
