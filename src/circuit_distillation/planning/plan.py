@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from circuit_distillation import grid
+from circuit_distillation.circuits.settings import Stage
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters.distillation import Distillation
 from circuit_distillation.parameters.models import FineTuning
@@ -190,7 +191,7 @@ def _searches(run: Parameters, shapes: Mapping[str, Shape], t: int) -> Iterator[
         yield _inference(run, f"circuit of {kind} {role}", shape, flops)
 
 
-def _receiver(stage) -> str:
+def _receiver(stage: Stage) -> str:
     if not stage.receivers:
         return "logits"
     return "q" if stage.receiver_input == "q" else "kv"

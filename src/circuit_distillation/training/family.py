@@ -110,7 +110,7 @@ def tune_family(
     return *(results[name][0] for name in (*MINI_SIZES, "corpus_only")), record
 
 
-def _tune_stored(path: Path, *arguments) -> tuple[Checkpoint, Record]:
+def _tune_stored(path: Path, *arguments: Any) -> tuple[Checkpoint, Record]:
     return tune(load_checkpoint(path), *arguments)
 
 

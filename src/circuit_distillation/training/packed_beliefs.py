@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -88,7 +89,11 @@ class BeliefPacker:
     """
 
     def __init__(
-        self, task: TheoryOfMind, tokenizer, templates: Mapping[str, float], scaffold: Collection[str] = ()
+        self,
+        task: TheoryOfMind,
+        tokenizer: Any,
+        templates: Mapping[str, float],
+        scaffold: Collection[str] = (),
     ) -> None:
         if not templates or min(templates.values()) <= 0:
             raise ValueError("templates must map at least one template name to a positive share")

@@ -106,7 +106,9 @@ def answer_accuracy(model: CausalLM, batches: list[PackedBatch], n: int | None =
     return torch.cat(correct)[:n].double().mean().item()
 
 
-def train_step(model, batches: list[PackedBatch], optimizer, settings: TrainSettings) -> dict[str, float]:
+def train_step(
+    model: CausalLM, batches: list[PackedBatch], optimizer: torch.optim.Optimizer, settings: TrainSettings
+) -> dict[str, float]:
     """One update on the mean loss of the batches plus the lasso; returns each target's loss and accuracy."""
     optimizer.zero_grad(set_to_none=True)
     losses: dict[str, list[float]] = {}

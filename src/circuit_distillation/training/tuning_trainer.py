@@ -110,7 +110,7 @@ class Journal(TrainerCallback):
         self.bar = tqdm(total=steps.total, initial=done, desc=label, unit="step", disable=hidden)
         self.updating = False
 
-    def on_train_begin(self, args, state, control, **others):
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         if self.updating:  # half of the weights may have moved: this step cannot be taken again
             raise ValueError(
                 f"out of memory in the update of step {self.progress.step + 1}, which smaller parts do not "
@@ -118,12 +118,14 @@ class Journal(TrainerCallback):
             )
         state.global_step = self.progress.step
 
-    def on_step_begin(self, args, state, control, lr_scheduler=None, **others):
+    def on_step_begin(
+        self, args: Any, state: Any, control: Any, lr_scheduler: Any = None, **others: Any
+    ) -> None:
         self.started, self.rate = time.perf_counter(), lr_scheduler.get_last_lr()[0]
         self.steps.loss = 0.0
         torch.manual_seed((1_000_003 * args.seed + state.global_step) % 2**31)  # of dropout
 
-    def on_pre_optimizer_step(self, args, state, control, **others):
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self.loss = reduce(torch.as_tensor(self.steps.loss), "sum").item()
         if not math.isfinite(self.loss):
             raise FloatingPointError(
@@ -132,7 +134,7 @@ class Journal(TrainerCallback):
             )
         self.updating = True
 
-    def on_step_end(self, args, state, control, **others):
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self.updating, self.progress.step, history = False, state.global_step, self.progress.history
         seconds = time.perf_counter() - self.started + (history[-1]["seconds"] if history else 0.0)
         history.append({"step": state.global_step, "loss": self.loss, "lr": self.rate, "seconds": seconds})
@@ -141,5 +143,5 @@ class Journal(TrainerCallback):
         if state.global_step % self.steps.settings.checkpoint_every == 0:
             self.checkpoint.save(self.progress, None)
 
-    def on_train_end(self, args, state, control, **others):
+    def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self.bar.close()
