@@ -28,11 +28,11 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 
+from circuit_distillation.arms import ARMS  # noqa: E402
 from circuit_distillation.models.architecture import architecture  # noqa: E402
 from circuit_distillation.models.encoding import Encoded  # noqa: E402
-from circuit_distillation.training.arms import ARMS  # noqa: E402
+from circuit_distillation.training.arm_settings import arm_settings  # noqa: E402
 from circuit_distillation.training.distill import distill  # noqa: E402
-from circuit_distillation.training.distillation_settings import DistillationSettings  # noqa: E402
 from circuit_distillation.training.features import RecordedFeatures  # noqa: E402
 from circuit_distillation.training.teacher_cache import TeacherSignals, data_hash  # noqa: E402
 
@@ -79,15 +79,14 @@ def prompts(n: int, scale: int) -> Encoded:
 
 def run_arm(arm: str, student, splits, heads, pairs) -> list[float]:
     """CPU seconds of the counted steps of one turn."""
-    settings = DistillationSettings(epochs=1, batch_size=BATCH, evaluate_every=10**6, warmup_steps=0)
+    options = dict(epochs=1, batch_size=BATCH, evaluate_every=10**6, warmup_steps=0)
     clock = []
     distill(
         student,
         *splits,
-        arm=arm,
+        settings=arm_settings(ARMS[arm], options, seed=0),
         heads=heads,
         pairs=pairs,
-        settings=settings,
         on_step=lambda row: clock.append(time.process_time()),
         progress_bar=False,
     )

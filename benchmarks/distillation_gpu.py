@@ -19,11 +19,11 @@ import torch
 
 from benchmarks import distillation as shapes
 from benchmarks.setting import RESULTS, machine
+from circuit_distillation.arms import ARMS
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded
-from circuit_distillation.training.arms import ARMS
+from circuit_distillation.training.arm_settings import arm_settings
 from circuit_distillation.training.distill import distill
-from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.features import RecordedFeatures
 from circuit_distillation.training.teacher_cache import TeacherSignals, data_hash
 
@@ -71,18 +71,18 @@ def _measure(arm: str, options: argparse.Namespace, teacher) -> tuple[float, flo
     signals = TeacherSignals(
         train.answer_ids, logits, features, "last", "random", data_hash(train, "last")
     )
+    settings = dict(
+        epochs=1, batch_size=options.batch, evaluate_every=10**6, warmup_steps=0, precision="bf16"
+    )
     clock = _Clock(options.device, teacher, sites, _first(train, options.batch))
     distill(
         student,
         train,
         _first(train, 2),
         signals,
-        arm=arm,
+        settings=arm_settings(ARMS[arm], settings, seed=0),
         heads=heads,
         pairs=pairs,
-        settings=DistillationSettings(
-            epochs=1, batch_size=options.batch, evaluate_every=10**6, warmup_steps=0, precision="bf16"
-        ),
         on_step=clock.tick,
         progress_bar=False,
     )

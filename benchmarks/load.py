@@ -83,8 +83,9 @@ def tables() -> None:
 def heads() -> None:
     """Checks and mappings of large models."""
     from circuit_distillation.datasets import validators
-    from circuit_distillation.mapping.build import MappingSettings, build_mapping
+    from circuit_distillation.mapping.build import build_mapping
     from circuit_distillation.mapping.effects import Effects
+    from circuit_distillation.mapping.settings import MappingSettings
 
     sides, outputs = [], []
     for seed in range(2):
@@ -128,8 +129,8 @@ def report() -> None:
     rows = pd.concat(results, ignore_index=True)
     for number in range(1, 5):
         build_table(rows, number, LABELS, "e0")
-    significance, told = (pd.concat(frames, ignore_index=True) for frames in (tests, facts))
-    given = {"results": rows, "significance": significance, "figures": figures, "facts": told}
+    significance, facts_of_all = (pd.concat(frames, ignore_index=True) for frames in (tests, facts))
+    given = {"results": rows, "significance": significance, "figures": figures, "facts": facts_of_all}
     page = render_page(family="mini", labels=LABELS, **given, experiment="e0")
     pictures = sum(map(len, figures.values()))
     print(
@@ -147,9 +148,10 @@ def _drawn(task: str) -> dict[str, bytes]:
     mapping |= {"distinct_teacher_heads": 1, "ties": []}
     histories, scores = {}, {}
     for role, arm in ((role, arm) for role in ("small", "medium") for arm in ARMS[2:]):
-        history = pd.DataFrame({"step": range(300), "ce": rng.random(300), "noise_floor": 0.2, "cka": np.nan})
+        history = pd.DataFrame({"step": range(300), "ce": rng.random(300), "similarity": np.nan})
+        history["noise_floor"], history["measure"] = 0.2, "CKA"
         if arm.endswith("cka"):
-            history["cka"] = history["cka_0"] = rng.random(300)
+            history["similarity"] = history["similarity_0"] = rng.random(300)
         histories[f"{role}.{arm}"] = history
     for role, arm in ((role, arm) for role in LAYERS for arm in ARMS[:2]):
         index = [(*head, stage) for stage in STAGES[task] for head in np.ndindex(LAYERS[role], 8)]

@@ -19,12 +19,13 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from benchmarks.large_shapes import KV_HEADS, N_TOKENS, SHAPES, STAGES, VOCABULARY
 from benchmarks.setting import RESULTS, machine, random_prompts
+from circuit_distillation.arms import ARMS
 from circuit_distillation.circuits.discovery import discover
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.planning.memory import Batch, inference_bytes, training_bytes
 from circuit_distillation.planning.shapes import KNOWN, Shape
+from circuit_distillation.training.arm_settings import arm_settings
 from circuit_distillation.training.distill import distill
-from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.teacher_cache import TeacherSignals, data_hash
 
 SHAPE = KNOWN["meta-llama/Llama-3.2-1B"]
@@ -121,11 +122,10 @@ def _train(model: PreTrainedModel, arm: str, case: Case) -> None:
     train, validation = _split(n_prompts * STEPS), _split(2)
     features = {head: torch.randn(n_prompts * STEPS, 1, TEACHER_HEAD) for head in heads}
     signals = TeacherSignals(train.answer_ids, None, features, "last", "", data_hash(train, "last"))
-    settings = DistillationSettings(
-        epochs=1, batch_size=n_prompts, precision="bf16", evaluate_every=STEPS, warmup_steps=0
-    )
+    options = dict(epochs=1, batch_size=n_prompts, precision="bf16", evaluate_every=STEPS, warmup_steps=0)
+    settings = arm_settings(ARMS[arm], options, seed=0)
     pairs = [(head, head) for head in heads]
-    chosen = dict(arm=arm, heads=heads, pairs=pairs, settings=settings, progress_bar=False)
+    chosen = dict(heads=heads, pairs=pairs, settings=settings, progress_bar=False)
     distill(model, train, validation, signals, **chosen)
 
 

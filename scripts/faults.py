@@ -183,16 +183,16 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=3, help="for each pipeline and task")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
     parser.add_argument("--folder", type=Path, help="for the data, 200 MB; removed at the end")
-    told = parser.parse_args()
+    options = parser.parse_args()
     import_everything()
-    draw, kills = random.Random(told.seed), 0
+    draw, kills = random.Random(options.seed), 0
     print("| task | pipeline | seconds alone | kills | commands |\n|---|---|---|---|---|", flush=True)
-    with tempfile.TemporaryDirectory(dir=told.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=options.folder) as folder:
         alone, disturbed = Path(folder) / "alone", Path(folder) / "disturbed"
         for task in ("entity", "tom"):
             for pipeline in PIPELINES:
                 seconds = run(command(alone, pipeline, task), Path(folder) / "alone.log")
-                made, commands = killed(disturbed, pipeline, task, told.kills, seconds, draw)
+                made, commands = killed(disturbed, pipeline, task, options.kills, seconds, draw)
                 kills += made
                 print(f"| {task} | {pipeline} | {seconds:.1f} | {made} | {commands} |", flush=True)
         found = differences(alone, disturbed)

@@ -114,8 +114,8 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("distillation.n_train", 32, "a step takes `batch_size` x `bank_batches` = 64 prompts, `n_train` = 32 h"),
     ("distillation.extra_arms", ["full_lk"], "did you mean `full_kl`?; change it in conf/"),
     ("distillation.extra_arms", ["full_kl", "full_kl"], "`extra_arms` names an arm twice"),
-    ("arms.base", "tuned", "`arms.base` must be `base`"),
-    ("arms.full_cee", "full_cee", "did you mean `full_ce`?"),
+    ("arms", {"full_ce": {"epochs": 3}}, "unknown parameter `arms`"),
+    ("search.trials.full_cee", [], "did you mean `full_ce`?"),
 ]
 
 
@@ -149,6 +149,8 @@ MAPPING = {
     "role": "small", "student_heads": [[0, 1]], "pairs": [PAIR], "random_pairs": [PAIR], "n_pairs": 1,
     "distinct_teacher_heads": 1, "hashes": {"student": "a", "teacher": "b"},
 }  # fmt: skip
+HEADS = {"role": "small", "student_heads": [[0, 1]], "n_student_heads_total": 4, "model_hash": "a"}
+CONTROLS = {"role": "small", "pairs": [PAIR], "hashes": {"student": "a", "teacher": "b"}}
 HISTORY = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.4], "seconds": [0.1, 0.2]})
 PREDICTIONS = pd.DataFrame(
     {
@@ -191,6 +193,18 @@ ARTIFACTS: list[tuple[Any, Any, str]] = [
     (validators.circuit, CIRCUIT | {"heads": ["0.1"]}, "heads hold '0.1', which is no (layer, head)"),
     (validators.circuit, CIRCUIT | {"n_heads_total": 1}, "the circuit has 2 heads, the model 1"),
     (validators.circuit, CIRCUIT | {"stages": {"a": [[1, 1]]}}, "head (1, 1) of stage a is not in the circu"),
+    (validators.heads, HEADS | {"student_heads": [[0, 1], [0, 1]]}, "student_heads name a head twice"),
+    (
+        validators.heads,
+        {"role": "small"},
+        "entry student_heads, n_student_heads_total, model_hash is missing",
+    ),
+    (
+        validators.pairs,
+        CONTROLS | {"pairs": [PAIR | {"teacher": [1]}]},
+        "hold [1], which is no (layer, head)",
+    ),
+    (validators.pairs, CONTROLS | {"hashes": {}}, "hashes must name the student's and the teacher's model"),
     (validators.mapping, MAPPING | {"hashes": {}}, "hashes must name the student's and the teacher's model"),
     (validators.mapping, MAPPING | {"n_pairs": 2}, "n_pairs and distinct_teacher_heads are 2 and 1, the pai"),
     (validators.mapping, MAPPING | {"student_heads": [[5, 5]]}, "pairs hold student head [0, 1], which is n"),
@@ -205,6 +219,7 @@ SOUND = [
     (validators.examples, EXAMPLES), (validators.corpus, CORPUS), (validators.head_scores, SCORES),
     (validators.ablation_effects, EFFECTS), (validators.head_features, FEATURES),
     (validators.circuit, CIRCUIT), (validators.mapping, MAPPING),
+    (validators.heads, HEADS), (validators.pairs, CONTROLS),
     (validators.history, HISTORY), (validators.predictions, PREDICTIONS),
 ]  # fmt: skip
 

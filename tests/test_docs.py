@@ -15,9 +15,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 def test_every_dataset_of_the_catalog_is_told_of() -> None:
     text = re.sub(r"\$\{\w+:([^}]*)\}", r"\1", (ROOT / "conf/base/catalog.yml").read_text())
     names = [name for name in yaml.safe_load(text) if not name.startswith("_")]
-    told = set(re.findall(r"`([^`]+)`", (ROOT / "docs/artifacts.md").read_text()))
+    named = set(re.findall(r"`([^`]+)`", (ROOT / "docs/artifacts.md").read_text()))
     of_models = re.compile(r"\{role\}\.(base|tuned|tuned_corpus|instruct)\.")
-    missing = [name for name in names if of_models.sub("{role}.{arm}.", name) not in told]
+    missing = [name for name in names if of_models.sub("{role}.{arm}.", name) not in named]
     assert not missing
 
 

@@ -44,8 +44,8 @@ def test_a_command_is_understood_and_its_parameters_are_known(page, command, mon
             block = block[parent]
         assert key in block
         block[key] = value
-    told = validate(given)
-    grid.select(told.task, loaded=told.family.models is not None)
+    parameters = validate(given)
+    grid.select(parameters.task, loaded=parameters.family.models is not None)
     known = register_pipelines()
     assert set(options.get("pipelines") or ()) <= set(known)
     for namespace in options.get("namespaces") or ():
@@ -74,9 +74,9 @@ def test_a_family_is_ten_lines():
     given["family"]["models"] = shown["models"]
     for role, entries in shown["roles"].items():
         given["family"]["roles"][role] |= entries
-    told = validate(given)
-    assert told.family.models.large.hub_id == "Qwen/Qwen3-8B-Base"
-    assert told.family.roles.small.label == "0.6B"
+    parameters = validate(given)
+    assert parameters.family.models.large.hub_id == "Qwen/Qwen3-8B-Base"
+    assert parameters.family.roles.small.label == "0.6B"
 
 
 def test_errors_are_quoted_as_they_are_raised():

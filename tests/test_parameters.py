@@ -12,11 +12,6 @@ def test_shipped_parameters_are_valid(shipped):
     assert (parameters.task, parameters.seed, parameters.experiment) == ("entity", 0, "paper")
 
 
-def test_every_shipped_arm_is_named_as_its_key(shipped):
-    parameters = validate(shipped)
-    assert parameters.arms == {name: name for name in parameters.arms}
-
-
 def test_a_missing_key_is_named(shipped):
     del shipped["distillation"]["epochs"]
     with pytest.raises(ParameterError, match="`distillation.epochs` is missing"):
@@ -27,6 +22,7 @@ def test_one_parameter_says_how_many_processes_every_stage_has():
     options = {"base_env": "base", "default_run_env": "local", "merge_strategy": {"parameters": "soft"}}
     given = {"processes": 4, "circuit_discovery": {"processes": 2}}
     loader = OmegaConfigLoader(str(CONF), env="llama3", runtime_params=given, **options)
-    told = validate(loader["parameters"])
-    assert (told.finetuning.processes, told.distillation.processes, told.machine.n_gpus) == (4, 4, 4)
-    assert told.circuit_discovery.processes == 2
+    parameters = validate(loader["parameters"])
+    shared = (parameters.finetuning.processes, parameters.distillation.processes)
+    assert (*shared, parameters.machine.n_gpus) == (4, 4, 4)
+    assert parameters.circuit_discovery.processes == 2

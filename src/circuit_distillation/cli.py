@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import shlex
 import signal
@@ -18,6 +17,7 @@ from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError, _split_params, env_option, split_string
 from kedro.io.core import DatasetError
 
+from circuit_distillation.hooks.runs import RUNNER
 from circuit_distillation.storage.errors import first_line
 
 GO_ON = "--only-missing-outputs"
@@ -55,6 +55,7 @@ class LogStream:
 def _run(verbose: bool, **options: Any) -> Any:
     KedroCliError.VERBOSE_ERROR = verbose
     _prepare_output()
+    options["runner"] = options.get("runner") or RUNNER
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # of a scheduler: stops like Ctrl-C
     try:
         return kedro_run.callback(**options)
@@ -92,23 +93,20 @@ cli.add_command(run)
     "--accept", is_flag=True, help="Take all that is stored as it is: give it the fingerprint of now."
 )
 def status(env: str | None, pipelines: list[str], params: dict[str, Any], accept: bool) -> None:
-    """What `kedro run --only-missing-outputs` would run, and why; runs nothing."""
-    from circuit_distillation.status import accept_stored, planned, table
+    """What each arm trains with, what `kedro run --only-missing-outputs` would run, and why; runs nothing."""
+    from circuit_distillation.status import accept_stored, arms_table, planned, table
 
     try:
-        planner = planned(env, pipelines, params)
+        planner, parameters = planned(env, pipelines, params)
     except KedroCliError as error:
         raise RunError(error.message) from error
     if accept:
         click.echo(f"{accept_stored(planner)} artifacts are taken as they are")
-    click.echo(table(planner))
+    click.echo(f"{table(planner)}\n\n{arms_table(parameters)}")
 
 
 def _prepare_output() -> None:
-    """Bars that stay readable where they cannot redraw themselves; no hint of Kedro's beside our own."""
-    logging.getLogger("kedro.runner.sequential_runner").addFilter(
-        lambda record: record.levelno != logging.WARNING  # from which node to go on, or to repeat the command
-    )
+    """Bars that stay readable where they cannot redraw themselves."""
     if not sys.stderr.isatty():
         os.environ.setdefault("TQDM_MININTERVAL", SECONDS_BETWEEN_LINES)
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # also of every model that is loaded

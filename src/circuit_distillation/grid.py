@@ -1,4 +1,4 @@
-"""Roles, students and arms: the names that pipelines, folders and tables share.
+"""Roles, students and the cells of a run: the names that pipelines, folders and tables share.
 
 Kedro builds its pipelines from code, so the grid is code; `select` narrows it to the task of the run
 (the "GOAT-style" students of Table 3 exist for entity tracking alone) and adds the arms asked for.
@@ -6,21 +6,13 @@ Kedro builds its pipelines from code, so the grid is code; `select` narrows it t
 
 from __future__ import annotations
 
+from circuit_distillation.arms import ARMS
+
 ROLES = ("small", "medium", "large")
 STUDENTS = ("small", "medium")
 TEACHER = "large"
 KINDS = ("base", "tuned")
 INSTRUCT = "instruct"
-PAPER_ARMS = ("full_ce", "circuit_ce", "circuit_align_cka", "circuit_ce_rand_cka", "circuit_ce_align_cka")
-# Arms that the search gives one learning rate, as the paper has one for all: what differs is to be the loss.
-ONE_RATE_ARMS = ("circuit_ce", "circuit_ce_rand_cka", "circuit_ce_align_cka")
-CORPUS_ARMS = (
-    "goat_circuit_ce",
-    "goat_circuit_align_cka",
-    "goat_circuit_ce_rand_cka",
-    "goat_circuit_ce_align_cka",
-)
-EXTRA_ARMS = ("full_kl", "layer_cka", "random_heads_ce_align_cka")
 
 _selected: dict = {"task": "entity", "extra": (), "loaded": False, "instruct": False}
 
@@ -49,8 +41,9 @@ def instruct() -> bool:
 
 def arms() -> tuple[str, ...]:
     """Arms of the selected task, in the order of the tables."""
-    corpus_arms = CORPUS_ARMS if _selected["task"] == "entity" else ()
-    return PAPER_ARMS + corpus_arms + _selected["extra"]
+    of_task = [name for name, arm in ARMS.items() if arm.tasks is None or _selected["task"] in arm.tasks]
+    default = [name for name in of_task if ARMS[name].group != "extra"]
+    return (*default, *(name for name in _selected["extra"] if name in of_task))
 
 
 def cells() -> list[tuple[str, str]]:

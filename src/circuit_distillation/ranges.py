@@ -9,14 +9,25 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic_core import core_schema
+from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic_core import PydanticUndefined, core_schema
 
 
 class Strict(BaseModel):
     """No unknown keys, no changes after validation, no NaN or infinity."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FromFiles(Strict):
+    """A block of the parameter files made of the library's settings: the files must give each of them."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **options: Any) -> None:
+        super().__pydantic_init_subclass__(**options)
+        for field in cls.model_fields.values():
+            field.default = PydanticUndefined
+        cls.model_rebuild(force=True)
 
 
 class OneOf:
@@ -27,6 +38,18 @@ class OneOf:
 
     def __get_pydantic_core_schema__(self, *_: Any) -> core_schema.CoreSchema:
         return core_schema.literal_schema(self._names)
+
+
+def changes_of(name: str, doc: str, *settings: type[Strict], only: Iterable[str]) -> type[Strict]:
+    """A model of those of these settings that `only` names, each in its range or absent."""
+    fields = {key: field for kind in settings for key, field in kind.model_fields.items()}
+    kinds: dict[str, Any] = {}
+    for key in only:
+        kind: Any = fields[key].annotation
+        for range_ in fields[key].metadata:
+            kind = Annotated[kind, range_]
+        kinds[key] = (kind | None, None)
+    return create_model(name, __base__=Strict, __doc__=doc, __module__=__name__, **kinds)
 
 
 Setting = TypeVar("Setting")

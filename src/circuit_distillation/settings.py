@@ -2,12 +2,10 @@
 
 import warnings
 from pathlib import Path
+from urllib.parse import quote
 
 from kedro.utils import find_kedro_project
 
-from circuit_distillation.hooks.artifacts import ArtifactHooks
-from circuit_distillation.hooks.fingerprints import FingerprintHooks
-from circuit_distillation.hooks.models import ModelHooks
 from circuit_distillation.hooks.parameters import ParameterHooks
 from circuit_distillation.hooks.runs import RunHooks
 from circuit_distillation.hooks.tracking import TrackingHooks
@@ -18,13 +16,15 @@ warnings.filterwarnings("ignore", message=".*dataset names contain '.' character
 
 
 def project_path() -> str:
-    """Absolute path of the project, so that MLflow's files do not follow the working directory."""
-    return str(find_kedro_project(Path.cwd()) or Path.cwd())
+    """Absolute path of the project, so that MLflow's files do not follow the working directory.
+
+    Quoted, since it becomes part of URIs.
+    """
+    return quote(str(find_kedro_project(Path.cwd()) or Path.cwd()))
 
 
-# Checks before a run are called last to first: parameters, then what is stale, which counts as missing for
-# all others; a run is entered only once its models and inputs are there.
-HOOKS = (TrackingHooks(), RunHooks(), ModelHooks(), ArtifactHooks(), FingerprintHooks(), ParameterHooks())
+# Called last to first: parameters are checked before all else, and MLflow opens a run only after all checks.
+HOOKS = (TrackingHooks(), RunHooks(), ParameterHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-mlflow", "kedro_mlflow")  # TrackingHooks calls them
 
 CONFIG_LOADER_ARGS = {

@@ -10,18 +10,21 @@ from kedro.framework.project import settings
 from kedro.framework.session import KedroSession
 from kedro.pipeline import Pipeline
 
+from circuit_distillation import grid
 from circuit_distillation.fingerprints.artifacts import artifact_of
-from circuit_distillation.fingerprints.plan import FOLLOWS, FRESH, MISSING, STALE, UNKNOWN, Planner
+from circuit_distillation.fingerprints.plan import FOLLOWS, FRESH, MISSING, STALE, TAKEN, UNKNOWN, Planner
 from circuit_distillation.fingerprints.record import write_record
 from circuit_distillation.hooks.artifacts import MissingArtifactError
 from circuit_distillation.hooks.tracking import TrackingHooks
+from circuit_distillation.training.distillation_settings import DistillationSettings
+from circuit_distillation.training.settings_table import settings_table
 
-STATES = (FRESH, UNKNOWN, MISSING, STALE, FOLLOWS)
+STATES = (FRESH, UNKNOWN, TAKEN, MISSING, STALE, FOLLOWS)
 REASONS_SHOWN = 8
 
 
-def planned(env: str | None, names: list[str], params: dict[str, Any]) -> Planner:
-    """The planner of the named pipelines, as `kedro run` with the same options would have it."""
+def planned(env: str | None, names: list[str], params: dict[str, Any]) -> tuple[Planner, dict[str, Any]]:
+    """Planner and parameters of the named pipelines, as `kedro run` with the same options has them."""
     with KedroSession.create(env=env, runtime_params=params) as session:
         for hook in settings.HOOKS:
             if isinstance(hook, TrackingHooks):  # would import MLflow and set its store up for nothing
@@ -30,7 +33,13 @@ def planned(env: str | None, names: list[str], params: dict[str, Any]) -> Planne
         if unknown := [name for name in names if name not in registry]:
             raise MissingArtifactError(f"there is no pipeline {unknown[0]}: there are {', '.join(registry)}")
         pipeline = sum((registry[name] for name in names), Pipeline([]))
-        return Planner(pipeline.nodes, context.catalog, context.config_loader["parameters"])
+        return Planner(pipeline.nodes, context.catalog), context.config_loader["parameters"]
+
+
+def arms_table(parameters: dict[str, Any]) -> str:
+    """What each arm of the run trains with."""
+    arms = {name: DistillationSettings(**parameters["arms"][name]) for name in grid.arms()}
+    return settings_table(arms, parameters["distillation"]["n_train"])
 
 
 def table(planner: Planner) -> str:
@@ -45,6 +54,8 @@ def table(planner: Planner) -> str:
     for name, verdict in verdicts.items():
         if verdict.state == STALE:
             causes["; ".join(verdict.reasons[:3])].append(name)
+        if verdict.state == TAKEN:
+            causes[f"taken {verdict.reasons[0]}"].append(name)
     lacking = [verdict.reasons[0] for verdict in verdicts.values() if verdict.state == MISSING]
     lines += [""] if causes or lacking else []
     lines += [_several(lacking)] if lacking else []

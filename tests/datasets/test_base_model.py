@@ -16,9 +16,9 @@ def test_device_dtype_and_attention_are_those_of_the_run_that_loads(tmp_path, mo
     BaseModelDataset(file).save(first)
     stored = json.loads((tmp_path / "small.json").read_text())
     assert stored == {"hub_id": None, "revision": None, "path": "/models/small", "weights": "ab"}
-    told = {}
+    given = {}
     monkeypatch.setattr(ModelSource, "fetch", lambda self: self.path)
-    monkeypatch.setattr(source, "load_checkpoint", lambda folder, **how: told.update(how, folder=folder))
+    monkeypatch.setattr(source, "load_checkpoint", lambda folder, **how: given.update(how, folder=folder))
     now = {"dtype": "bfloat16", "device_map": "cpu", "attention": "eager"}
     BaseModelDataset(file, load_args=now).load()
-    assert told == {"folder": "/models/small", **now}
+    assert given == {"folder": "/models/small", **now}

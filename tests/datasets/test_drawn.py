@@ -39,11 +39,16 @@ def test_scores_of_heads_are_a_heat_map_with_rows_by_stage_and_layer(tmp_path):
 
 
 def test_a_history_is_curves_over_its_steps(tmp_path):
-    history = pd.DataFrame({"step": [1, 2], "ce": [2.0, 1.0], "cka": [0.5, np.nan], "noise_floor": np.nan})
+    history = pd.DataFrame(
+        {"step": [1, 2], "ce": [2.0, 1.0], "similarity": [0.5, np.nan], "noise_floor": np.nan}
+    )
     dataset = saved(HistoryDataset, tmp_path, history)
     figure = json.loads(json.dumps(dataset.preview(), allow_nan=False))
     assert kind_of_preview(dataset) == "PlotlyPreview"
-    assert {trace["name"]: trace["y"] for trace in figure["data"]} == {"ce": [2, 1], "cka": [0.5, None]}
+    assert {trace["name"]: trace["y"] for trace in figure["data"]} == {
+        "ce": [2, 1],
+        "similarity": [0.5, None],
+    }
 
 
 def test_tables_with_lists_and_gaps_are_plain_json(tmp_path):

@@ -20,30 +20,40 @@ from circuit_distillation.datasets.checkpoint import CheckpointDataset
 from circuit_distillation.datasets.folder import FolderDataset
 from circuit_distillation.datasets.rows import RowsDataset
 from circuit_distillation.fingerprints.artifacts import artifact_of
-from circuit_distillation.fingerprints.plan import Planner
+from circuit_distillation.fingerprints.plan import TAKEN, Planner
 from circuit_distillation.fingerprints.record import write_record
 from circuit_distillation.hooks.tracking import TrackingHooks
+from circuit_distillation.parameters import validate
+from circuit_distillation.parameters.resolve import resolve, unresolved
 
 ROOT = Path(__file__).parents[2]
 
 
 class Project(NamedTuple):
-    """The default pipeline of a run, its catalog and what it is told."""
+    """The default pipeline of a run, its catalog and its parameters."""
 
     pipeline: Pipeline
     catalog: Any
-    told: dict[str, Any]
+    parameters: dict[str, Any]
+
+    def planner(self) -> Planner:
+        """Of the whole pipeline, with these parameters."""
+        self.catalog.save("parameters", self.parameters)
+        return Planner(self.pipeline.nodes, self.catalog)
 
     def running(self) -> set[str]:
         """Names of the nodes that a run for what is missing would execute."""
-        verdicts = Planner(self.pipeline.nodes, self.catalog, self.told).verdicts()
-        return {name for name, verdict in verdicts.items() if verdict.runs}
+        return {name for name, verdict in self.planner().verdicts().items() if verdict.runs}
+
+    def taken(self) -> set[str]:
+        """Names of the nodes whose outputs such a run would take from another experiment."""
+        return {name for name, verdict in self.planner().verdicts().items() if verdict.state == TAKEN}
 
     def store(self, *names: str, content: str = "made", fingerprints: bool = True) -> None:
         """Stand-ins for the outputs of the named nodes, or of all, in running order."""
         for node in self.pipeline.nodes:
             if not names or node.name in names:
-                made = Planner(self.pipeline.nodes, self.catalog, self.told).made(node)
+                made = self.planner().made(node)
                 for output in node.outputs:
                     dataset = self.catalog.get(output)
                     _stand_in(dataset, content)
@@ -91,7 +101,7 @@ def project(stored) -> Callable[..., Project]:
 @pytest.fixture
 def restored(stored, tmp_path) -> Iterator[None]:
     """For tests that change what is stored."""
-    kept, root = tmp_path / "kept", stored.told["data_root"]
+    kept, root = tmp_path / "kept", stored.parameters["data_root"]
     shutil.copytree(root, kept)
     yield
     shutil.rmtree(root)
@@ -102,8 +112,9 @@ def _changed(stored: Project, env: str, given: dict[str, Any]) -> Project:
     """With other values in blocks of parameters, as a session would merge them; else a session of its own."""
     of_session = env != "test" or not all(isinstance(value, dict) for value in given.values())
     if of_session or "extra_arms" in given.get("distillation", {}):
-        return _project(Path(stored.told["data_root"]), env, given)
-    return stored._replace(told=OmegaConf.to_container(OmegaConf.merge(stored.told, given)))
+        return _project(Path(stored.parameters["data_root"]), env, given)
+    merged = OmegaConf.to_container(OmegaConf.merge(unresolved(stored.parameters), given))
+    return stored._replace(parameters=merged | resolve(validate(merged), given))
 
 
 def _project(root: Path, env: str, given: dict[str, Any]) -> Project:

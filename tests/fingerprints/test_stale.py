@@ -9,17 +9,20 @@ import pytest
 
 from circuit_distillation import grid
 from circuit_distillation.fingerprints import code
-from circuit_distillation.fingerprints.plan import Planner
 from circuit_distillation.fingerprints.record import FOLDER
 from circuit_distillation.status import accept_stored
 
 PACKAGE = Path(code.__file__).parents[1]
 FACTS = "collect_facts"  # lists all parameters
 MAPPED = ["small.map.map_heads", "medium.map.map_heads"]
+ALIGNED = ("circuit_align_cka", "circuit_ce_align_cka")
+AT_PAIRS = (*ALIGNED, "circuit_ce_rand_cka")
 
 
-def trained(project) -> list[str]:
-    return project.nodes(".train_student")
+def trained(project, *arms: str) -> list[str]:
+    """Nodes that train, of all arms or of those named."""
+    nodes = project.nodes(".train_student")
+    return [name for name in nodes if not arms or name.split(".")[1] in arms]
 
 
 def predicted(project) -> list[str]:
@@ -62,13 +65,32 @@ def test_a_parameter_rebuilds_the_nodes_that_read_it_and_what_follows(project):
     assert "pretrain_bases" not in changed.running() and "tune_models" not in changed.running()
     changed = project(head_mapping={"rule": "profile"})
     assert changed.running() == changed.below(*MAPPED, FACTS)
+    assert set(trained(changed)) & changed.running() == set(trained(changed, *ALIGNED))
     assert "cache_teacher" not in changed.running()
 
 
-def test_a_loss_weight_trains_students_anew_and_leaves_mapping_and_teacher(project):
-    changed = project(distillation={"cka_weight": 9.0})
-    assert changed.running() == changed.below(*trained(changed), FACTS)
-    assert not {*MAPPED, "cache_teacher"} & changed.running()
+def test_alignment_concerns_the_arms_that_align_alone(project):
+    for setting in ({"cka_weight": 9.0}, {"similarity": "procrustes"}, {"estimator": "unbiased"}):
+        changed = project(distillation=setting)
+        assert changed.running() == changed.below(*trained(changed, *AT_PAIRS), FACTS)
+        assert len(trained(changed, *AT_PAIRS)) == 6 and len(trained(changed)) == 10
+    changed = project(distillation={"rows": "all"})
+    found = changed.below(*trained(changed, *AT_PAIRS), FACTS)
+    assert changed.running() == found | {"cache_teacher"}
+
+
+@pytest.mark.parametrize(
+    ("given", "arms"),
+    [
+        ({"experiment": "lambda5", "distillation": {"cka_weight": 5}}, AT_PAIRS),
+        ({"experiment": "profiles", "head_mapping": {"rule": "profile"}}, ALIGNED),
+    ],
+)
+def test_an_experiment_trains_the_arms_that_it_changes_and_takes_the_others(project, given, arms):
+    other = project(**given)
+    running = set(trained(other)) & other.running()
+    assert running == set(trained(other, *arms)) and len(running) == 2 * len(arms)
+    assert set(trained(other)) - running <= other.taken()
 
 
 def test_a_parameter_of_evaluation_trains_nothing(project):
@@ -78,8 +100,8 @@ def test_a_parameter_of_evaluation_trains_nothing(project):
 
 
 def test_what_was_chosen_for_an_arm_is_of_that_arm_alone(project):
-    told = {"chosen": {"mini": {"tom": {"arms": {"circuit_ce": {"learning_rate_heads": 0.5}}}}}}
-    changed = project(**told)
+    chosen = {"chosen": {"mini": {"tom": {"arms": {"circuit_ce": {"learning_rate_heads": 0.5}}}}}}
+    changed = project(**chosen)
     of_arm = [f"{role}.circuit_ce.train_student" for role in grid.STUDENTS]
     assert changed.running() == changed.below(*of_arm, FACTS)
 
@@ -93,7 +115,7 @@ def test_an_added_arm_is_trained_and_no_other(project):
     changed = project(distillation={"extra_arms": ["layer_cka", "full_kl"]})
     added = [f"{role}.{arm}.train_student" for role in grid.STUDENTS for arm in ("layer_cka", "full_kl")]
     assert set(trained(changed)) & changed.running() == set(added)
-    assert "cache_teacher_with_logits" in changed.running() and "cache_teacher" not in changed.running()
+    assert "label_prompts_with_logits" in changed.running() and "label_prompts" not in changed.running()
 
 
 @pytest.fixture
@@ -106,18 +128,25 @@ def edited(monkeypatch, tmp_path):
         text = (root / file).read_text()
         assert old in text
         (root / file).write_text(text.replace(old, new, 1))
-        reader = code.CodeReader(root, code.PACKAGE, code.KEPT)
-        monkeypatch.setattr(code, "_reader", lambda: reader)
+        monkeypatch.setattr(code, "ROOT", root)
 
     return edit
 
 
-def test_a_change_of_code_rebuilds_what_uses_it(project, edited):
-    edited("training/losses.py", "def ", "def _added() -> int:\n    return 1\n\n\ndef ")
-    assert project().running() == set()  # nothing uses the added function
+def test_a_change_of_the_library_rebuilds_what_is_made_with_it(project, edited):
     edited("similarity/procrustes.py", "return ", "return 2 * ")
     changed = project()
     assert changed.running() == changed.below(*trained(changed))
+
+
+def test_a_change_of_reporting_trains_and_measures_nothing(project, edited):
+    edited("reporting/tables.py", "def ", "def _added() -> int:\n    return 1\n\n\ndef ")
+    assert project().running() == {"build_tables", "write_page"}
+
+
+def test_a_change_of_a_template_rebuilds_what_is_written_with_it(project, edited):
+    edited("reporting/page.html.j2", "<body", "<body lang='en'")
+    assert project().running() == {"write_page"}
 
 
 def test_a_change_of_a_node_rebuilds_its_own_outputs(project, edited):
@@ -130,14 +159,6 @@ def test_words_about_code_change_nothing(project, edited):
     edited("similarity/cka.py", '"""', '"""Said otherwise. ')
     edited("training/losses.py", "\ndef ", "\n# a comment\ndef ")
     assert project().running() == set()
-
-
-def test_a_task_more_changes_nothing_for_the_others(project, edited):
-    edited("training/family.py", '"tom": BeliefRecipe', '"third": EntityRecipe, "tom": BeliefRecipe')
-    assert "pretrain_bases" in project().running()  # unknown, it might concern every task
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(__import__("circuit_distillation.tasks.task", fromlist=["TASKS"]).TASKS, "third", None)
-        assert project().running() == set()
 
 
 @pytest.mark.usefixtures("restored")
@@ -155,6 +176,7 @@ def test_a_deleted_file_is_made_again_with_what_follows_and_nothing_else(project
     changed = project()
     path_of(changed, "small.mapping").unlink()
     assert changed.running() == changed.below("small.map.map_heads")
+    assert "small.circuit_ce.train_student" not in changed.running()
     assert (
         not {*changed.nodes(".discover_circuit"), "medium.map.map_heads", "cache_teacher"} & changed.running()
     )
@@ -167,23 +189,21 @@ def test_a_deleted_file_is_made_again_with_what_follows_and_nothing_else(project
 @pytest.mark.usefixtures("restored")
 def test_a_cache_is_filled_for_those_who_need_it_alone(project):
     changed = project()
-    path_of(changed, "teacher_signals.task").unlink()
+    for cache in ("teacher_signals.task", "teacher_labels.task"):
+        path_of(changed, cache).unlink()
     assert changed.running() == set()
     shutil.rmtree(path_of(changed, "small.full_ce.student"))
     running = changed.running()
-    assert {"cache_teacher", "small.full_ce.train_student"} <= running
-    assert "small.circuit_ce.train_student" not in running
+    assert {"label_prompts", "small.full_ce.train_student"} <= running
+    assert not {"cache_teacher", "small.circuit_ce.train_student"} & running
 
 
-def test_an_experiment_reuses_all_above_the_mapping(project):
+def test_an_experiment_makes_what_its_parameters_change_and_takes_the_rest(project):
     other = project(experiment="lambda05", distillation={"cka_weight": 0.5})
-    names = {
-        node.name
-        for node in other.pipeline.nodes
-        if node.tags & {"head_mapping", "distillation", "reporting"}
-    }
-    assert other.running() == names - {"cache_teacher"}
-    assert project().running() == set()
+    logged = other.nodes(".track_base", ".track_tuned", ".track_tuned_corpus")  # under the experiment's name
+    assert other.running() == other.below(*trained(other)) | {FACTS, *logged}
+    assert {*MAPPED, "small.references.predict_base"} <= other.taken()
+    assert project().running() == set() == project().taken()
 
 
 @pytest.mark.usefixtures("restored")
@@ -200,9 +220,10 @@ def test_the_tables_and_the_page_are_of_the_experiment_that_made_them_last(proje
 @pytest.mark.usefixtures("restored")
 def test_a_teacher_cache_of_another_experiment_is_filled_anew_and_harms_none(project):
     other = project(experiment="few", distillation={"n_train": 32})
-    assert "cache_teacher" in other.running()
-    other.store("cache_teacher", content="of few")
-    assert "cache_teacher" not in other.running()
+    caches = {"cache_teacher", "label_prompts"}
+    assert caches <= other.running()
+    other.store(*caches, content="of few")
+    assert not caches & other.running()
     assert project().running() == set()
 
 
@@ -219,7 +240,7 @@ def test_a_training_seed_shares_all_but_students(project):
     cells = [f"{role}.{arm}" for role, arm in grid.cells()]
     own = {f"{cell}.{what}" for cell in cells for what in ("train_student", "predict", "track")}
     running = other.running()
-    assert own <= running and "cache_teacher" in running
+    assert own <= running and {"cache_teacher", "label_prompts"} <= running
     assert not {*MAPPED, "tune_models", "generate_examples", "small.references.predict_base"} & running
     assert project().running() == set()
 
@@ -240,22 +261,24 @@ def test_an_environment_with_other_parameters_is_noticed(project):
 
 @pytest.mark.usefixtures("restored")
 def test_what_has_no_fingerprint_is_taken_as_it_is(project):
-    old = project(distillation={"cka_weight": 9.0})
-    for folder in Path(old.told["data_root"]).rglob(FOLDER):
+    old, caches = project(distillation={"cka_weight": 9.0}), ("cache_teacher", "label_prompts")
+    for folder in Path(old.parameters["data_root"]).rglob(FOLDER):
         shutil.rmtree(folder)
     assert old.running() == set()
-    verdicts = Planner(old.pipeline.nodes, old.catalog, old.told).verdicts()
-    assert {verdict.state for name, verdict in verdicts.items() if name != "cache_teacher"} == {"taken as is"}
+    verdicts = old.planner().verdicts()
+    assert {verdict.state for name, verdict in verdicts.items() if name not in caches} == {"taken as is"}
 
 
 @pytest.mark.usefixtures("restored")
 def test_what_has_no_fingerprint_follows_an_input_that_was_made_after_it(project):
     old = project()
-    for folder in Path(old.told["data_root"]).rglob(FOLDER):
+    for folder in Path(old.parameters["data_root"]).rglob(FOLDER):
         shutil.rmtree(folder)
     old.store(*MAPPED, content="made again")
-    assert set(trained(old)) <= old.running()
-    assert not {*MAPPED, *old.nodes(".discover_circuit")} & old.running()
+    assert set(trained(old, *ALIGNED)) <= old.running()
+    assert (
+        not {*MAPPED, *trained(old, "full_ce", "circuit_ce"), *old.nodes(".discover_circuit")} & old.running()
+    )
 
 
 @pytest.mark.usefixtures("restored")
@@ -274,9 +297,10 @@ def _arms_of(project, role: str) -> list[str]:
 def test_reasons_are_a_few_words(project):
     changed = project(head_mapping={"rule": "profile"})
     shutil.rmtree(path_of(changed, "small.full_ce.student"))
-    verdicts = Planner(changed.pipeline.nodes, changed.catalog, changed.told).verdicts()
-    assert verdicts["small.map.map_heads"] == ("stale", ("head_mapping.rule nearest -> profile",))
-    assert verdicts["medium.full_ce.train_student"] == ("follows", ("from medium.mapping",))
+    verdicts = changed.planner().verdicts()
+    assert verdicts["small.map.map_heads"][:2] == ("stale", ("mapping.rule nearest -> profile",))
+    assert verdicts["medium.circuit_align_cka.train_student"][:2] == ("follows", ("from medium.mapping",))
+    assert verdicts["medium.full_ce.train_student"][:2] == ("fresh", ())
     assert verdicts["small.full_ce.train_student"][1] == ("small.full_ce.student is missing",)
 
 
@@ -284,7 +308,7 @@ def test_reasons_are_a_few_words(project):
 def test_what_is_stored_can_be_accepted_as_it_is(project):
     changed = project(head_mapping={"rule": "profile"})
     path_of(changed, "small.full_ce.predictions").unlink()
-    planner = Planner(changed.pipeline.nodes, changed.catalog, changed.told)
+    planner = changed.planner()
     assert accept_stored(planner) > 100
     assert changed.running() == changed.below("small.full_ce.predict")
     assert set(MAPPED) <= project().running()

@@ -10,7 +10,7 @@ from kedro.io import DataCatalog
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation.datasets.files import JSONDataset
-from circuit_distillation.hooks.artifacts import ArtifactHooks, UnusableArtifactError
+from circuit_distillation.hooks.artifacts import UnusableArtifactError, check_inputs
 
 ROOT = Path(__file__).parents[2]
 
@@ -22,16 +22,15 @@ def test_a_broken_input_is_named_with_its_command_unless_nothing_reads_it(tmp_pa
     pipeline = Pipeline([Node(lambda x: x, "small.mapping", "made", name="one")])
     catalog.save("small.mapping", {"pairs": [1]})
     run = {"runtime_params": {"task": "tom"}, "env": "test"}
-    ArtifactHooks().before_pipeline_run(run, pipeline, catalog)
+    check_inputs(pipeline.nodes, {"made"}, run, catalog)
     (tmp_path / "small.mapping.json").write_text("{}")
     with pytest.raises(UnusableArtifactError) as caught:
-        ArtifactHooks().before_pipeline_run(run, pipeline, catalog)
+        check_inputs(pipeline.nodes, {"made"}, run, catalog)
     text = str(caught.value)
     assert "small.mapping.json is not what was written (its checksum differs): make small.mapping" in text
     # with all that is absent above it
     assert "circuit_discovery,head_mapping --env test --params task=tom`." in text
-    catalog.save("made", 1)
-    ArtifactHooks().before_pipeline_run(run | {"only_missing_outputs": True}, pipeline, catalog)
+    check_inputs([], set(), run, catalog)
 
 
 def test_what_an_earlier_run_of_the_same_pipeline_made_is_looked_at_too(tmp_path):
@@ -43,9 +42,9 @@ def test_what_an_earlier_run_of_the_same_pipeline_made_is_looked_at_too(tmp_path
     catalog.save("small.mapping", {"pairs": [1]})
     (tmp_path / "small.mapping.json").write_text("{}")
     run = {"runtime_params": {"task": "tom"}, "env": "test"}
-    ArtifactHooks().before_pipeline_run(run, pipeline, catalog)  # makes it again
+    check_inputs(pipeline.nodes, pipeline.all_outputs(), run, catalog)  # makes it again
     with pytest.raises(UnusableArtifactError, match="small.mapping.json is not what was written"):
-        ArtifactHooks().before_pipeline_run(run | {"only_missing_outputs": True}, pipeline, catalog)
+        check_inputs(pipeline.nodes[1:], {"made"}, run, catalog)
 
 
 def test_what_no_pipeline_makes_has_a_remedy_without_a_command(tmp_path):
@@ -57,4 +56,4 @@ def test_what_no_pipeline_makes_has_a_remedy_without_a_command(tmp_path):
     (tmp_path / "theirs.json").write_text("{}")
     pipeline = Pipeline([Node(lambda x: x, "theirs", "made", name="one")])
     with pytest.raises(UnusableArtifactError, match=r"differs\): delete it, and make it again\.$"):
-        ArtifactHooks().before_pipeline_run({}, pipeline, catalog)
+        check_inputs(pipeline.nodes, {"made"}, {}, catalog)

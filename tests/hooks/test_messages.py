@@ -8,18 +8,21 @@ import pytest
 from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from kedro.runner import ParallelRunner, SequentialRunner, ThreadRunner
 
 from circuit_distillation.hooks.artifacts import MissingArtifactError
 from circuit_distillation.hooks.parameters import InvalidParameterError
+from circuit_distillation.hooks.runs import UnsupportedOptionError
+from circuit_distillation.runner import ArtifactRunner
 
 ROOT = Path(__file__).parents[2]
 
 
-def run(data_root: Path, pipelines: list[str] | None = None, **parameters) -> None:
+def run(data_root: Path, pipelines: list[str] | None = None, options=None, **parameters) -> None:
     bootstrap_project(ROOT)
     given = {"data_root": str(data_root), **parameters}
     with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
-        session.run(pipeline_names=pipelines)
+        session.run(pipeline_names=pipelines, **{"runner": ArtifactRunner(), **(options or {})})
 
 
 @pytest.mark.parametrize(
@@ -81,3 +84,23 @@ def test_no_mlflow_run_is_left_by_a_missing_artifact(tmp_path):
         run(tmp_path, ["distillation"])
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
     assert mlflow.search_runs(search_all_experiments=True).empty
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runner": ThreadRunner()}, "ThreadRunner: nodes run one after the other here"),
+        ({"runner": ParallelRunner()}, "ParallelRunner: nodes run one after the other here"),
+        ({"runner": SequentialRunner()}, "SequentialRunner: nodes run one after the other here"),
+        ({"load_versions": {"examples.test": "2026-01-01"}}, "--load-versions: nothing here is versioned"),
+    ],
+)
+def test_an_option_of_kedro_that_cannot_work_is_refused_before_any_work(tmp_path, options, message):
+    with pytest.raises(UnsupportedOptionError, match=message) as caught:
+        run(tmp_path, ["data_generation"], options, task="tom")
+    assert "\n" not in str(caught.value) and not list(tmp_path.rglob("*.parquet"))
+
+
+def test_asynchronous_loading_is_refused():
+    with pytest.raises(ValueError, match="models cannot be loaded asynchronously: leave out --async"):
+        ArtifactRunner(is_async=True)

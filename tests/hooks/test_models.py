@@ -23,7 +23,7 @@ def weights_into(folder: Path, seed: int) -> ModelSource:
     return ModelSource(path=str(folder))
 
 
-def test_other_weights_in_the_same_folder_are_told_and_a_new_start_makes_another_artifact(tmp_path) -> None:
+def test_other_weights_in_the_same_folder_are_named_and_a_new_start_makes_another_artifact(tmp_path) -> None:
     dataset = BaseModelDataset(str(tmp_path / "small.json"))
     catalog = SimpleNamespace(get=lambda name: {"base.small": dataset}[name])
     source = weights_into(tmp_path / "model", 0)
@@ -32,7 +32,7 @@ def test_other_weights_in_the_same_folder_are_told_and_a_new_start_makes_another
     _check_recorded("models", "base", {"small": source}, catalog)
     source = weights_into(tmp_path / "model", 1)
     with pytest.raises(
-        ValueError, match=r"family\.models\.small: the weights in .* are not those.*: delete .*small\.json"
+        ValueError, match=r"family\.models\.small: the weights in .* are not those.*: put those back"
     ):
         _check_recorded("models", "base", {"small": source}, catalog)
     (tmp_path / "small.json").unlink()

@@ -1,4 +1,4 @@
-"""Runs at work on one data folder: who is told, what a killed one leaves, what the next one cleans."""
+"""Runs at work on one data folder: which is refused, what a killed one leaves, what the next one cleans."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from kedro.io import DataCatalog
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation.datasets.files import JSONDataset
-from circuit_distillation.hooks.live_runs import BusyError, enter, remove_leftovers
-from circuit_distillation.hooks.runs import ConcurrentRunError, RunHooks
+from circuit_distillation.hooks.live_runs import BusyError, enter
+from circuit_distillation.hooks.runs import RUNNER, ConcurrentRunError, RunHooks
 
 HELD = """
 import sys, time
@@ -25,6 +25,8 @@ run = enter(Path(sys.argv[1]), "task=entity", ["in"], ["out"])
 print("entered", flush=True)
 time.sleep(60)
 """
+PARAMETERS = {"task": "tom", "seed": 0, "experiment": "paper", "training_seed": 0, "family": {"name": "mini"}}
+RUN = {"runner": f"<{RUNNER} object at 0x0>", "load_versions": None, "only_missing_outputs": False}
 
 
 @pytest.fixture
@@ -43,7 +45,7 @@ def other(tmp_path):
 
 
 @pytest.mark.parametrize(("reads", "writes"), [([], ["out"]), (["out"], []), ([], ["in"])])
-def test_a_second_run_on_the_same_files_is_told_until_the_first_is_killed(tmp_path, other, reads, writes):
+def test_a_second_run_on_the_same_files_is_refused_until_the_first_is_killed(tmp_path, other, reads, writes):
     message = rf"another run \(task=entity, process {other.pid}, since .*\) is at work on 1 of the same files"
     with pytest.raises(BusyError, match=message):
         enter(tmp_path, "task=entity", reads, writes)
@@ -52,7 +54,7 @@ def test_a_second_run_on_the_same_files_is_told_until_the_first_is_killed(tmp_pa
     run = enter(tmp_path, "task=entity", reads, writes)
     assert run.alone and len(list((tmp_path / ".runs").glob("*.json"))) == 1
     run.leave()
-    assert not list((tmp_path / ".runs").glob("*.json"))
+    assert [path.name for path in (tmp_path / ".runs").iterdir()] == [".all.lock"]
 
 
 def test_runs_that_do_not_meet_work_side_by_side(tmp_path, other):
@@ -61,53 +63,39 @@ def test_runs_that_do_not_meet_work_side_by_side(tmp_path, other):
     run.leave()
 
 
-def test_leftovers_of_killed_saves_are_removed_and_nothing_else(tmp_path):
-    kept = [tmp_path / name for name in ("t.json", ".t.json.lock", ".other.json.abc", ".t.jsonx")]
-    left = [tmp_path / ".t.json.abc.json", tmp_path / ".t.json.123"]
-    for path in (*kept, *left):
-        path.write_text("")
-    (tmp_path / ".t.json.dir").mkdir()
-    removed = remove_leftovers([tmp_path / "t.json", tmp_path / "absent" / "t.json"])
-    assert sorted(removed) == sorted([*left, tmp_path / ".t.json.dir"])
-    assert sorted(tmp_path.iterdir()) == sorted(kept)
-
-
-def test_the_seal_of_a_file_named_as_a_folder_stays(tmp_path):
-    (tmp_path / "small").mkdir()
-    for name in ("small.json", ".small.json.sha256", ".small.gone.sha256"):
-        (tmp_path / name).write_text("")
-    assert remove_leftovers([tmp_path / "small"]) == [tmp_path / ".small.gone.sha256"]
-    assert (tmp_path / ".small.json.sha256").exists()
-
-
 def hook_of(data_root: Path) -> RunHooks:
     hook = RunHooks()
-    parameters = {"data_root": str(data_root), "task": "tom", "seed": 0, "experiment": "paper"}
-    loader = {"parameters": parameters}
-    hook.after_context_created(SimpleNamespace(config_loader=loader, project_path="/"))
+    parameters = PARAMETERS | {"data_root": str(data_root)}
+    hook.after_context_created(SimpleNamespace(config_loader={"parameters": parameters}, project_path="/"))
     return hook
 
 
+def catalog_of(folder: Path, names: str) -> DataCatalog:
+    files = {name: JSONDataset(filepath=str(folder / f"{name}.json")) for name in names}
+    return DataCatalog({**files, "parameters": MemoryDataset(PARAMETERS)})
+
+
 def test_a_run_holds_what_it_writes_until_it_ends(tmp_path):
-    catalog = DataCatalog({name: JSONDataset(filepath=str(tmp_path / f"{name}.json")) for name in "ab"})
+    catalog = catalog_of(tmp_path, "ab")
     pipeline = Pipeline([Node(lambda: 1, None, "a", name="one"), Node(lambda a: a, "a", "b", name="two")])
     (tmp_path / ".a.json.killed").write_text("")
     first, second = hook_of(tmp_path), hook_of(tmp_path)
-    first.before_pipeline_run({}, pipeline, catalog)
+    first.before_pipeline_run(RUN, pipeline, catalog)
     assert not (tmp_path / ".a.json.killed").exists()
     with pytest.raises(ConcurrentRunError, match=r"another run \(task=tom, seed=0, experiment=paper"):
-        second.before_pipeline_run({}, pipeline, catalog)
+        second.before_pipeline_run(RUN, pipeline, catalog)
     first.on_pipeline_error()
-    second.before_pipeline_run({}, pipeline, catalog)
+    assert not list((tmp_path / ".runs").glob("*.json"))
+    second.before_pipeline_run(RUN, pipeline, catalog)
     second.after_pipeline_run()
     assert not list((tmp_path / ".runs").glob("*.json"))
 
 
 def test_a_run_that_makes_nothing_meets_nobody(tmp_path):
-    catalog = DataCatalog({"a": JSONDataset(filepath=str(tmp_path / "a.json"))})
+    catalog = catalog_of(tmp_path, "a")
     catalog.save("a", 1)
     pipeline = Pipeline([Node(lambda: 1, None, "a", name="one")])
     first, second = hook_of(tmp_path), hook_of(tmp_path)
-    first.before_pipeline_run({}, pipeline, catalog)
-    second.before_pipeline_run({"only_missing_outputs": True}, pipeline, catalog)
+    first.before_pipeline_run(RUN, pipeline, catalog)
+    second.before_pipeline_run(RUN | {"only_missing_outputs": True}, pipeline, catalog)
     first.after_pipeline_run()

@@ -1,4 +1,4 @@
-"""MLflow that is broken, out of reach or dies on the way: told of in a line, and the run goes on."""
+"""MLflow that is broken, out of reach or dies on the way: said in a line, and the run goes on."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote, unquote
 
 import mlflow
 import pandas as pd
@@ -19,6 +20,8 @@ from circuit_distillation.hooks.tracking import SQLITE, TrackingHooks, fault_of
 from circuit_distillation.pipelines.circuit_discovery.tracking import track_cost
 from circuit_distillation.pipelines.distillation.tracking import ACCURACIES, track_baseline
 from circuit_distillation.pipelines.tracking import going_on
+from circuit_distillation.runner import ArtifactRunner
+from circuit_distillation.settings import project_path
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_NoBodyMustEverSeeThis0123456789"
@@ -28,8 +31,9 @@ NOWHERE = "http://user:secret@127.0.0.1:9/"  # the port of the discard service, 
 @pytest.fixture(scope="module")
 def database(tmp_path_factory) -> Path:
     """A fresh database of MLflow."""
-    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
-    assert fault_of(f"{SQLITE}{path}") is None
+    path = tmp_path_factory.mktemp("mlflow") / "100%25 a ?b" / "mlflow.db"  # which a URI has to quote
+    path.parent.mkdir()
+    assert fault_of(f"{SQLITE}{quote(str(path))}") is None
     return path
 
 
@@ -58,9 +62,27 @@ def test_a_broken_database_is_found_out_at_once(database, tmp_path, spoil, why: 
     assert why in fault_of(f"{SQLITE}{path}")
 
 
+def test_a_database_that_can_only_be_read_is_found_out_at_once(database, monkeypatch) -> None:
+    connect = sqlite3.connect
+
+    def read_only(path, **_: object) -> sqlite3.Connection:
+        return connect(f"{Path(path).as_uri()}?mode=ro", uri=True)
+
+    monkeypatch.setattr(sqlite3, "connect", read_only)
+    assert fault_of(f"{SQLITE}{quote(str(database))}") == "attempt to write a readonly database"
+
+
+def test_the_path_of_the_project_is_quoted_for_uris(tmp_path, monkeypatch) -> None:
+    project = tmp_path / "100%25 a ?b"
+    project.mkdir()
+    (project / "pyproject.toml").write_text("[tool.kedro]")
+    monkeypatch.chdir(project)
+    assert unquote(project_path()) == str(project) and not {" ", "?"} & set(project_path())
+
+
 def test_a_server_out_of_reach_is_found_out_at_once() -> None:
-    assert fault_of(NOWHERE) == "ConnectionError"
-    assert fault_of("postgresql://somewhere/mlflow") is None  # which only using it will tell
+    assert "Connection refused" in fault_of(NOWHERE)
+    assert fault_of("postgresql://somewhere/mlflow") is None  # which only using it can show
 
 
 def test_a_server_that_dies_is_left_alone_from_then_on(caplog) -> None:
@@ -109,10 +131,10 @@ def test_a_run_with_a_broken_database_goes_on_and_no_token_is_written(tmp_path, 
     bootstrap_project(ROOT)
     given = {"data_root": str(tmp_path), "task": "tom"}
     with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
-        session.run(pipeline_names=["data_generation"])
+        session.run(pipeline_names=["data_generation"], runner=ArtifactRunner())
     meanwhile = tmp_path / "mlflow_meanwhile.db"
-    told = f"cannot be used (file is not a database): this run is tracked in {SQLITE}{meanwhile} instead"
-    assert told in caplog.text
+    said = f"cannot be used (file is not a database): this run is tracked in {SQLITE}{meanwhile} instead"
+    assert said in caplog.text
     assert (tmp_path / "03_primary/mini/seed0/tom/test.parquet").is_file()
     mlflow.set_tracking_uri(f"{SQLITE}{meanwhile}")
     assert mlflow.search_runs(search_all_experiments=True)["status"].tolist() == ["FINISHED"]

@@ -8,9 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from circuit_distillation.mapping.build import MappingSettings, build_mapping
+from circuit_distillation.mapping.build import build_mapping
 from circuit_distillation.mapping.effects import Effects, features_from_frame
+from circuit_distillation.mapping.match import RULES
+from circuit_distillation.mapping.settings import MappingSettings
 
+NUMBERS = ("fraction", "seed")
 EXAMPLES = ["e-1", "e-2", "e-3", "e-4"]
 GROUPS = {"e-1": "s-1", "e-2": "s-1", "e-3": "s-2", "e-4": "s-2"}
 # Log-probabilities by head and example. Drops from the base's mean -1: 0.5, 0, 0.25, 0.125.
@@ -33,7 +36,6 @@ CIRCUITS = (
     {"role": "small", "heads": [[1, 1]], "model_hash": "aa"},
     {"role": "large", "heads": [[1, 0], [0, 1], [0, 0]], "model_hash": "bb"},
 )
-RULES = ["nearest", "one_to_one", "profile", "cka", "random"]
 
 
 def frame(base: list[float], heads: dict, column: str = "log_prob") -> pd.DataFrame:
@@ -168,6 +170,17 @@ def test_control_pairs_keep_the_students_and_avoid_their_heads(source: str, pool
     assert seen == pool
 
 
+def test_the_rule_changes_neither_the_heads_nor_the_control_pairs() -> None:
+    made = {rule: mapped(rule=rule, outputs=head_outputs(), seed=2) for rule in RULES}
+    for record in made.values():
+        assert record["student_heads"] == made["nearest"]["student_heads"]
+        assert pairs(record, "random_pairs") == pairs(made["nearest"], "random_pairs")
+        shared = set(pairs(record)) & set(pairs(record, "random_pairs"))
+        assert record["n_control_pairs_mapped"] == len(shared)
+    assert made["nearest"]["n_control_pairs_mapped"] == 0
+    assert any(record["n_control_pairs_mapped"] for record in made.values())
+
+
 @pytest.mark.parametrize("rule", RULES)
 def test_what_is_stored_is_complete_json(rule: str) -> None:
     made = mapped(rule=rule, outputs=head_outputs(), seed=5)
@@ -175,6 +188,7 @@ def test_what_is_stored_is_complete_json(rule: str) -> None:
     assert set(made) == {
         *("role", "student_heads", "n_student_heads_total", "rule", "form", "baseline", "performance"),
         *("pairs", "ties", "distinct_teacher_heads", "n_pairs", "random_pairs", "parameters", "hashes"),
+        "n_control_pairs_mapped",
     }
     fields = {"student", "teacher", "student_impact", "teacher_impact", "distance"}
     assert all(fields <= set(pair) for pair in made["pairs"] + made["random_pairs"])
@@ -208,20 +222,16 @@ def test_stored_outputs_are_one_matrix_a_head_in_one_order_of_examples() -> None
     assert found[0, 1].tolist() == [[10.0, 0.0], [10.0, 1.0], [10.0, 2.0], [10.0, 3.0]]
 
 
-@pytest.mark.parametrize("setting", ["baseline", "student_heads", "random_from"])
+@pytest.mark.parametrize("setting", [name for name in MappingSettings.model_fields if name not in NUMBERS])
 def test_unknown_settings_are_refused(setting: str) -> None:
-    with pytest.raises(ValueError, match=f"{setting} 'other' is unknown; choose one of"):
+    with pytest.raises(ValueError, match=f"{setting}\n.*should be '.*' or '.*' .*input_value='other'"):
         MappingSettings(fraction=0.5, **{setting: "other"})
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"rule": "closest"}, "matching rule 'closest'"),
-        ({"student_form": "quotient"}, "form 'quotient'"),
-        ({"performance": "f1"}, "performance 'f1'"),
         ({"performance": "logit_diff"}, "needs 'logit_diff' per example; recorded are .'log_prob'."),
-        ({"fraction": 0.0}, "must lie in"),
         ({"rule": "cka"}, "needs features"),
     ],
 )

@@ -148,6 +148,7 @@ def test_the_hash_knows_precision_and_layout() -> None:
 def test_an_artifact_of_another_model_is_refused_with_both_names() -> None:
     model, other = tiny_model(n_layers=1), tiny_model(n_layers=1, seed=1)
     check_same_model(model, model_hash(model), "the mapping", "head_mapping")
-    told = f"the mapping is of model {model_hash(other)}.*{model_hash(model)}.*--pipelines head_mapping` and"
-    with pytest.raises(ValueError, match=told):
+    hashes = f"{model_hash(other)}.*{model_hash(model)}"
+    message = f"the mapping is of model {hashes}.*--pipelines head_mapping` and"
+    with pytest.raises(ValueError, match=message):
         check_same_model(model, model_hash(other), "the mapping", "head_mapping")

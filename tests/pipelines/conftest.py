@@ -9,6 +9,8 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
+from circuit_distillation.runner import ArtifactRunner
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -22,7 +24,9 @@ def run_kedro() -> Callable[..., dict]:
     ) -> dict:
         given = {"data_root": str(data_root), **parameters}
         with KedroSession.create(project_path=ROOT, env="test", runtime_params=given) as session:
-            return session.run(pipeline_names=pipelines, only_missing_outputs=only_missing_outputs)
+            return session.run(
+                pipeline_names=pipelines, runner=ArtifactRunner(), only_missing_outputs=only_missing_outputs
+            )
 
     return run
 

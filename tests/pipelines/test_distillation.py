@@ -14,11 +14,11 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from training.distillation_case import case
+from training.distillation_case import case, settings
 
 from circuit_distillation import grid
-from circuit_distillation.parameters import Distillation
-from circuit_distillation.pipelines.distillation.nodes import _check_signals
+from circuit_distillation.arms import EXTRA_ARMS
+from circuit_distillation.pipelines.distillation.nodes import _signals
 from circuit_distillation.training.loop import DistillationLoop
 
 from .conftest import ROOT
@@ -134,7 +134,7 @@ def test_discovery_in_two_processes_has_the_scores_of_one(root, run_kedro, task)
 
 
 def test_arms_beyond_the_paper_are_trained_and_stand_in_the_table(root, run_kedro):
-    chosen = {"task": "tom", "distillation": {"extra_arms": "+".join(grid.EXTRA_ARMS)}}
+    chosen = {"task": "tom", "distillation": {"extra_arms": "+".join(EXTRA_ARMS)}}
     run_kedro(root, ["distillation"], only_missing_outputs=True, **chosen)
     run_kedro(root, ["reporting"], **chosen)
     table = pd.read_csv(root / "08_reporting/mini/table4.csv", keep_default_na=False)
@@ -149,7 +149,7 @@ def test_arms_beyond_the_paper_are_trained_and_stand_in_the_table(root, run_kedr
         kl, plain = (outcome(root, f"{role}.{arm}")[1] for arm in ("full_kl", "full_ce"))
         assert (kl.ce > 0).all() and kl.ce[0] != plain.ce[0] and (kl.pct_parameters == 100).all()
         layers = outcome(root, f"{role}.layer_cka")[1]
-        assert layers.cka.between(0, 1).all() and (layers.pct_parameters < 50).all()
+        assert layers.similarity.between(0, 1).all() and (layers.pct_parameters < 50).all()
 
 
 def test_procrustes_takes_the_place_of_cka(root, run_kedro):
@@ -158,24 +158,24 @@ def test_procrustes_takes_the_place_of_cka(root, run_kedro):
     options = {"similarity": "procrustes"}
     run_kedro(root, ["distillation"], only_missing_outputs=True, task="tom", distillation=options)
     after = outcome(root)[1]
-    assert after.noise_floor.isna().all() and after.cka.between(0, 1).all()
-    assert after.ce[0] == before.ce[0] and after.cka[0] != before.cka[0]
+    assert after.noise_floor.isna().all() and after.similarity.between(0, 1).all()
+    assert set(after.measure) == {"Procrustes similarity"} and set(before.measure) == {"CKA"}
+    assert after.ce[0] == before.ce[0] and after.similarity[0] != before.similarity[0]
 
 
 @pytest.mark.parametrize(
-    ("changes", "options", "soft", "message"),
+    ("changes", "options", "message"),
     [
-        ({"teacher_hash": "another"}, {}, False, "another teacher than the mapping"),
-        ({}, {"rows": "all"}, False, "hold the rows 'last', distillation.rows is 'all'"),
-        ({"logits": None}, {"labels": "soft"}, False, "lack the logits that soft labels need"),
-        ({"logits": None}, {}, True, "without `--only-missing-outputs`"),
+        ({"teacher_hash": "another"}, {}, "another teacher than the pairs"),
+        ({}, {"rows": "all"}, "hold the rows 'last', distillation.rows is 'all'"),
+        ({"logits": None}, {"labels": "soft"}, "lack the logits that soft labels need"),
+        ({"logits": None}, {"labels": "soft"}, "without `--only-missing-outputs`"),
     ],
 )
-def test_stored_signals_that_do_not_fit_are_refused_in_one_line(changes, options, soft, message):
+def test_stored_signals_that_do_not_fit_are_refused_in_one_line(changes, options, message):
     signals = case(n=4).signals
-    mapping = {"hashes": {"teacher": signals.teacher_hash}}
-    parameters = Distillation.model_construct(rows="last", labels="hard")
-    _check_signals(signals, mapping, parameters, True)
+    pairs, arm = {"hashes": {"teacher": signals.teacher_hash}}, "circuit_ce_align_cka"
+    assert _signals(signals, pairs, replace(signals, logits=None), settings(arm)) == signals
     with pytest.raises(ValueError, match=message) as caught:
-        _check_signals(replace(signals, **changes), mapping, parameters.model_copy(update=options), soft)
+        _signals(replace(signals, **changes), pairs, signals, settings(arm, **options))
     assert "\n" not in str(caught.value)

@@ -120,13 +120,14 @@ def test_runs_in_mlflow_can_be_compared_and_carry_their_artifacts(data_root):
     arms = ("circuit_ce", "circuit_ce_align_cka")
     where = "tags.mlflow.runName = 'medium/{}' and tags.task = 'tom' and tags.experiment = 'paper'"
     plain, aligned = (client.search_runs([experiment.experiment_id], where.format(arm))[0] for arm in arms)
-    assert set(plain.data.params) == set(aligned.data.params)
-    assert plain.data.params["distillation.learning_rate_heads"]
+    assert plain.data.params["distillation.learning_rate"] == "0.001"
+    assert plain.data.params["distillation.alignment"] == "None"
+    assert aligned.data.params["distillation.alignment.cka_weight"] == "0.1"
     assert {"full_accuracy", "circuit_accuracy", "ce", "loss"} <= set(plain.data.metrics)
-    assert set(aligned.data.metrics) - set(plain.data.metrics) == {"cka", "noise_floor"}
+    assert set(aligned.data.metrics) - set(plain.data.metrics) == {"similarity", "noise_floor"}
     assert len(client.get_metric_history(aligned.info.run_id, "ce")) > 1
     files = [{file.path for file in client.list_artifacts(run.info.run_id)} for run in (plain, aligned)]
-    assert files == [{"history.csv"}, {"history.csv", "cka.png"}]
+    assert files == [{"history.csv"}, {"history.csv", "similarity.png"}]
     parent = aligned.data.tags["mlflow.parentRunId"]
     assert "report.html" in {file.path for file in client.list_artifacts(parent)}
 

@@ -28,7 +28,7 @@ def test_data_killed_at_random_moments_are_the_same(data_root, tmp_path) -> None
     assert len(list(faults.results(root / splits))) == 9
 
 
-def test_a_command_that_fails_is_told(tmp_path) -> None:
+def test_a_command_that_fails_is_reported(tmp_path) -> None:
     with pytest.raises(RuntimeError, match="must be one of entity, tom"):
         faults.run(faults.command(tmp_path, "data_generation", "tomm"), tmp_path / "log")
 

@@ -1,4 +1,4 @@
-"""The node of head mapping, from parameters and stored frames."""
+"""The nodes of head mapping, from settings and stored frames."""
 
 from __future__ import annotations
 
@@ -6,18 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from circuit_distillation.parameters import HeadMapping
-from circuit_distillation.pipelines.head_mapping.nodes import map_heads
+from circuit_distillation.mapping.match import RULES
+from circuit_distillation.mapping.settings import MappingSettings
+from circuit_distillation.pipelines.head_mapping.nodes import choose_heads, draw_controls, map_heads
+from circuit_distillation.pipelines.head_mapping.pipeline import OF_CONTROLS, OF_HEADS, create_pipeline
 
-PARAMETERS = {
-    "student_form": "difference",
-    "baseline": "student",
-    "performance": "logit_diff",
-    "rule": "nearest",
-    "student_heads": "top_impact",
-    "fraction": {"entity": 0.25, "tom": 0.5},
-    "random_from": "circuit",
-}
+SETTINGS = MappingSettings(performance="logit_diff", fraction=0.5, seed=7)
 
 
 def stored(seed: int, n_heads: int) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
@@ -32,17 +26,22 @@ def stored(seed: int, n_heads: int) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
     return effects, features, {"heads": [[0, 1], [0, 2]], "model_hash": f"h{seed}", "role": "small"}
 
 
-@pytest.mark.parametrize("rule", ["nearest", "one_to_one", "profile", "cka", "random"])
-def test_the_node_maps_by_the_parameters_of_its_task(rule: str) -> None:
-    parameters = HeadMapping(**PARAMETERS | {"rule": rule})
-    made = map_heads(*stored(1, 4), *stored(2, 5), parameters, "tom", 7, {}, "mini")
-    assert made["n_pairs"] == 2 and made["n_student_heads_total"] == 4  # half of the heads, as for tom
+@pytest.mark.parametrize("rule", RULES)
+def test_the_nodes_map_by_the_settings(rule: str) -> None:
+    settings = SETTINGS.model_copy(update={"rule": rule})
+    (effects, features, circuit), (others, outputs, teacher) = stored(1, 4), stored(2, 5)
+    values = settings.model_dump()
+    heads = choose_heads(effects, circuit, **{name: values[name] for name in OF_HEADS})
+    chosen = {name: values[name] for name in OF_CONTROLS}
+    controls = draw_controls(effects, others, teacher, heads, **chosen)
+    made = map_heads(effects, features, others, outputs, teacher, heads, controls, settings)
+    assert made["n_pairs"] == 2 and made["n_student_heads_total"] == 4  # half of the heads
     assert {tuple(pair["teacher"]) for pair in made["pairs"]} <= {(0, 1), (0, 2)}
-    assert made["parameters"] == PARAMETERS | {"rule": rule, "fraction": 0.5, "seed": 7}
-    assert made["hashes"] == {"student": "h1", "teacher": "h2"}
+    assert made["parameters"] == values
+    assert made["hashes"] == {"student": "h1", "teacher": "h2"} == controls["hashes"]
 
 
-def test_the_searched_share_of_heads_takes_the_place_of_the_declared_one() -> None:
-    chosen = {"mini": {"tom": {"shared": {"fraction": 0.25}}}}
-    made = map_heads(*stored(1, 4), *stored(2, 5), HeadMapping(**PARAMETERS), "tom", 7, chosen, "mini")
-    assert made["n_pairs"] == 1 and made["parameters"]["fraction"] == 0.25
+def test_the_rule_is_given_to_the_mapping_alone() -> None:
+    for node in create_pipeline().nodes:
+        reads = {"params:mapping", "params:mapping.rule"} & set(node.inputs)
+        assert bool(reads) == node.name.endswith("map_heads")

@@ -18,6 +18,7 @@ from circuit_distillation.hooks.models import UnusableModelError
 from circuit_distillation.models.loading import load_checkpoint
 from circuit_distillation.pipelines.plan.nodes import CannotFitError
 from circuit_distillation.reporting.tables import TABLES, paper_rows
+from circuit_distillation.runner import ArtifactRunner
 
 from .conftest import ROOT
 
@@ -100,7 +101,9 @@ def run_llama3(
     bootstrap_project(ROOT)
     options = {"project_path": ROOT, "env": env, "runtime_params": given, "conf_source": str(conf)}
     with KedroSession.create(**options) as session:
-        session.run(pipeline_names=pipelines, only_missing_outputs=only_missing)
+        session.run(
+            pipeline_names=pipelines, runner=ArtifactRunner(), only_missing_outputs=only_missing
+        )
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from circuit_distillation import grid
+from circuit_distillation.arms import PAPER_ARMS
 from circuit_distillation.pipelines.reporting.nodes import TABLES
 from circuit_distillation.tasks.splits import SPLITS
 
@@ -46,9 +47,12 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     circuits = [f"{role}.{kind}.{name}" for role in grid.ROLES for kind in grid.KINDS for name in found]
     measured = ("ablation_effects", "head_features")
     effects = [f"{of}.{name}" for of in ("small.base", "medium.base", "large.tuned") for name in measured]
-    mappings = [f"{role}.mapping" for role in grid.STUDENTS]
-    signals = ["teacher_signals.task", *(["teacher_signals.tuning"] if entity else [])]
-    trained = [f"{role}.{arm}.{name}" for role, arm in grid.cells() for name in ("student", "history")]
+    parts = ("heads", "control_pairs", "mapping")
+    mappings = [f"{role}.{name}" for role in grid.STUDENTS for name in parts]
+    kinds = ("teacher_labels", "teacher_signals")
+    signals = [f"{kind}.{name}" for kind in kinds for name in ("task", "tuning")[: 1 + entity]]
+    made_by_arm = ("student", "history", "settings")
+    trained = [f"{role}.{arm}.{name}" for role, arm in grid.cells() for name in made_by_arm]
     tested = [f"{role}.{arm}.{name}" for role, arm in grid.measured() for name in ("predictions", "tracked")]
     tables = [f"{table}.{form}" for table in TABLES for form in ("table_csv", "table_md", "table_tex")]
     rest = ["pretraining_record", "tuning_record", "results", "significance", "facts", "figures", "report"]
@@ -91,7 +95,7 @@ def _layer(catalog, name: str) -> str | None:
 @pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
 def test_every_arm_is_a_namespace(context):
     names = {node.namespace for node in pipelines["distillation"].nodes}
-    assert {f"{role}.{arm}" for role in grid.STUDENTS for arm in grid.PAPER_ARMS} <= names
+    assert {f"{role}.{arm}" for role in grid.STUDENTS for arm in PAPER_ARMS} <= names
     goat = any("goat" in str(name) for name in names)
     assert goat == (context.params["task"] == "entity")
 

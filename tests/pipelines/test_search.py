@@ -9,8 +9,9 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
+from circuit_distillation.arms import PAPER_ARMS
 from circuit_distillation.datasets.rows import RowsDataset
-from circuit_distillation.grid import PAPER_ARMS, STUDENTS
+from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters.study import Search
 from circuit_distillation.pipelines.search import nodes
 from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
@@ -26,20 +27,20 @@ def trial(case, arm: str, changes: dict, beside: dict) -> dict:
     settings = beside | changes
     fast = settings["learning_rate_heads"] == 1e-3
     accuracy = 0.5 + (0.1 if fast == (arm == "full_ce") else 0) + (0.2 if settings.get("epochs") else 0)
-    measures = dict.fromkeys(("circuit_accuracy", "balanced_accuracy", "ce", "cka"), accuracy)
+    measures = dict.fromkeys(("circuit_accuracy", "balanced_accuracy", "ce", "similarity"), accuracy)
     return {"arm": arm, "changes": json.dumps(dict(changes)), "full_accuracy": accuracy, **measures}
 
 
 @pytest.fixture
 def tables(monkeypatch, tmp_path) -> dict[str, pd.DataFrame]:
     """Both summaries of a search."""
-    monkeypatch.setattr(nodes, "_case", lambda *_: None)
+    monkeypatch.setattr(nodes, "_undecided", lambda *_: None)
     monkeypatch.setattr("circuit_distillation.study.trials.run_trial", trial)
     search = create_search()
     given = {name: "" for name in search.inputs()} | {
         "params:search.training_seed": 3, "params:search.shared": SEARCH.shared,
         "params:task": "tom", "params:seed": 0, "params:experiment": "NA",
-        **{f"params:arms.{arm}": arm for arm in PAPER_ARMS},
+        **{f"params:names.{arm}": arm for arm in PAPER_ARMS},
         **{f"params:search.trials.{arm}": SEARCH.trials[arm] for arm in PAPER_ARMS},
         **{f"params:family.roles.{role}.name": role for role in STUDENTS},
     }  # fmt: skip
@@ -67,8 +68,8 @@ def test_what_all_share_is_tried_beside_it(tables):
 
 def test_a_trial_more_concerns_its_arm_alone():
     for node in create_search().nodes + create_sweeps().nodes:
-        told = {name for name in node.inputs if name.startswith("params:search")}
+        given = {name for name in node.inputs if name.startswith("params:search")}
         own = {f"params:search.trials.{arm}" for arm in PAPER_ARMS if f".{arm}." in node.name}
-        assert told <= own | {"params:search.training_seed", "params:search.shared"}, node.name
+        assert given <= own | {"params:search.training_seed", "params:search.shared"}, node.name
     of_sweeps = {name for name in create_sweeps().inputs() if name.startswith("params:search")}
     assert of_sweeps == {"params:search.training_seed"}

@@ -56,8 +56,8 @@ def of(graph, name: str) -> dict:
 
 
 def preview(site, graph, name: str) -> tuple[str, dict]:
-    told = json.loads((site / "api" / "nodes" / of(graph, name)["id"]).read_text())
-    return told["preview_type"], told["preview"]
+    answer = json.loads((site / "api" / "nodes" / of(graph, name)["id"]).read_text())
+    return answer["preview_type"], answer["preview"]
 
 
 def test_students_and_arms_fold_and_layers_are_labelled(graph) -> None:
@@ -73,7 +73,7 @@ def test_tables_heat_maps_and_curves_are_previewed(site, graph) -> None:
     kind, scores = preview(site, graph, "small.base.head_scores")
     assert kind == "PlotlyPreview" and scores["data"][0]["type"] == "heatmap"
     kind, curves = preview(site, graph, "small.circuit_ce_align_cka.history")
-    assert kind == "PlotlyPreview" and {one["name"] for one in curves["data"]} >= {"ce", "cka"}
+    assert kind == "PlotlyPreview" and {one["name"] for one in curves["data"]} >= {"ce", "similarity"}
     kind, table = preview(site, graph, "table1.table_csv")
     assert kind == "TablePreview" and "paper_full_model" in table["columns"] and len(table["data"]) > 10
     kind, prompts = preview(site, graph, "examples.test")

@@ -59,13 +59,13 @@ def test_students_hold_what_is_planned(arm, precision):
     model, train = small_model(), split(N)
     features = {head: torch.randn(N, 1, 16) for head in HEADS}
     signals = TeacherSignals(train.answer_ids, None, features, "last", "", data_hash(train, "last"))
-    chosen = settings(batch_size=N, epochs=2, evaluate_every=9, precision=precision)
-    options = dict(arm=arm, heads=HEADS, pairs=[(head, head) for head in HEADS], settings=chosen)
+    chosen = settings(arm, batch_size=N, epochs=2, evaluate_every=9, precision=precision)
+    options = dict(heads=HEADS, pairs=[(head, head) for head in HEADS], settings=chosen)
     measured = held(model, lambda: distill(model, train, split(2), signals, **options, progress_bar=False))
     trained = SHAPE.parameters if arm == "full_ce" else SHAPE.head_parameters(len(HEADS) / 32)
     bf16 = precision == "bf16"
-    told = {"dtype": "float32", "bf16": bf16, "recomputes": False, "device": "cpu"}
-    planned = training_bytes(SHAPE, trained, Batch(N, N_TOKENS, N), **told)
+    how = {"dtype": "float32", "bf16": bf16, "recomputes": False, "device": "cpu"}
+    planned = training_bytes(SHAPE, trained, Batch(N, N_TOKENS, N), **how)
     assert planned == pytest.approx(measured, rel=0.15)
 
 
@@ -95,6 +95,6 @@ def test_tuning_holds_what_is_planned(method, recomputes, tmp_path):
     lora = SHAPE.lora_parameters(chosen.lora.rank, chosen.lora.targets)
     longest = int(corpus.lengths.max())
     batch = Batch(N // 2, longest, int((corpus.lengths - corpus.prompt_lengths).sum()) // 2)
-    told = {"dtype": "float32", "bf16": True, "recomputes": recomputes, "accumulates": True, "device": "cpu"}
-    planned = training_bytes(SHAPE, SHAPE.parameters if method == "full" else lora, batch, **told)
+    how = {"dtype": "float32", "bf16": True, "recomputes": recomputes, "accumulates": True, "device": "cpu"}
+    planned = training_bytes(SHAPE, SHAPE.parameters if method == "full" else lora, batch, **how)
     assert planned == pytest.approx(measured, rel=0.15)

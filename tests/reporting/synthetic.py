@@ -39,15 +39,16 @@ def predictions(
 
 
 def history(arm: str, seed: int = 0, n_steps: int = 40) -> pd.DataFrame:
-    """A training history of an arm; CKA and its noise floor only where the arm has pairs."""
+    """A training history of an arm; similarity and its noise floor only where the arm has pairs."""
     rng = np.random.default_rng(seed)
     steps = np.arange(n_steps)
     frame = pd.DataFrame({"step": steps, "ce": 1.5 * np.exp(-steps / 20) + 0.05 * rng.random(n_steps)})
-    frame["cka"], frame["noise_floor"] = np.nan, np.nan
+    frame["similarity"], frame["noise_floor"], frame["measure"] = np.nan, np.nan, ""
     if "cka" in arm:
         for k in range(2):
-            frame[f"cka_{k}"] = np.linspace(0.5, 0.9 - 0.1 * k, n_steps)
-        frame["cka"], frame["noise_floor"] = frame[["cka_0", "cka_1"]].mean(axis=1), 0.45
+            frame[f"similarity_{k}"] = np.linspace(0.5, 0.9 - 0.1 * k, n_steps)
+        frame["similarity"] = frame[["similarity_0", "similarity_1"]].mean(axis=1)
+        frame["noise_floor"], frame["measure"] = 0.45, "CKA"
     return frame
 
 

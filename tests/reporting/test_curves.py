@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from synthetic import history
 
-from circuit_distillation.reporting.curves import ce_figure, cka_figure, smoothed
+from circuit_distillation.reporting.curves import ce_figure, similarity_figure, smoothed
 
 
 def test_ce_curves_show_both_arms_and_only_them() -> None:
@@ -16,14 +16,16 @@ def test_ce_curves_show_both_arms_and_only_them() -> None:
     assert len(ce_figure({"circuit_ce": arms["circuit_ce"]}).axes[0].lines) == 2
 
 
-def test_cka_curves_show_pairs_mean_and_floor() -> None:
+def test_similarity_curves_show_pairs_mean_and_floor() -> None:
     frame = history("circuit_ce_align_cka")
-    axes = cka_figure(frame).axes[0]
+    axes = similarity_figure(frame).axes[0]
     names = [text.get_text() for text in axes.figure.legends[0].get_texts()]
     assert names == ["Each pair", "Mean of pairs", "Noise floor"]
-    assert len(axes.lines) == 4
+    assert len(axes.lines) == 4 and axes.get_ylabel() == "CKA"
     assert np.array_equal(axes.lines[3].get_ydata(), frame["noise_floor"])
-    assert len(cka_figure(frame.assign(noise_floor=np.nan)).axes[0].lines) == 3
+    assert len(similarity_figure(frame.assign(noise_floor=np.nan)).axes[0].lines) == 3
+    axes = similarity_figure(frame.assign(measure="Procrustes similarity")).axes[0]
+    assert axes.get_ylabel() == "Procrustes similarity"
 
 
 def test_smoothing_is_a_centred_mean() -> None:

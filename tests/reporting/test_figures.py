@@ -17,7 +17,7 @@ def test_a_run_gives_every_figure_it_has_data_for() -> None:
         "heads_large.tuned_value_fetcher",
         "heads_large.tuned_structure_reader",
         "mapping_small",
-        "cka_small.circuit_ce_align_cka",
+        "similarity_small.circuit_ce_align_cka",
     ]
 
 
@@ -32,7 +32,10 @@ def test_figures_say_what_they_show() -> None:
     assert "outlined are the heads of the circuit: L2.H1." in files["heads_large.tuned_value_fetcher.svg"]
     assert "circuit: L0.H0." in files["heads_small.base_value_fetcher.svg"]
     assert "3 pairs onto 1 teacher heads (rule nearest): L1.H0 with L2.H1" in files["mapping_small.svg"]
-    assert "from 0.500 at the first step to 0.850 at the last" in files["cka_small.circuit_ce_align_cka.svg"]
+    assert (
+        "from 0.500 at the first step to 0.850 at the last"
+        in files["similarity_small.circuit_ce_align_cka.svg"]
+    )
 
 
 def test_nothing_stored_gives_no_figures() -> None:

@@ -10,7 +10,7 @@ from circuit_distillation.statistics.holm import holm
 
 
 def naive_rejections(p_values: list[float], alpha: float) -> list[bool]:
-    """Holm's procedure as it is told: from the smallest p-value on, until one is too large."""
+    """Holm's procedure as it is described: from the smallest p-value on, until one is too large."""
     rejected = [False] * len(p_values)
     order = sorted(range(len(p_values)), key=lambda i: p_values[i])
     for step, i in enumerate(order):

@@ -89,6 +89,15 @@ def test_a_cut_off_file_without_a_seal_is_noticed_too(tmp_path, kind: str) -> No
         dataset.load()
 
 
+def test_what_cannot_be_read_though_its_checksum_holds_is_not_to_be_deleted(tmp_path) -> None:
+    dataset, path = stored("t.json", tmp_path)
+    with seals.sealing(path):
+        path.write_text("{")
+    with pytest.raises(DatasetError, match=r"cannot be read \(.*; its checksum holds") as caught:
+        dataset.load()
+    assert "delete" not in str(caught.value)
+
+
 def test_a_folder_that_lacks_a_file_is_noticed(tmp_path) -> None:
     dataset, path = stored("model", tmp_path)
     (path.parent / "tokenizer.json").unlink()

@@ -88,8 +88,8 @@ def histories(tasks=("entity", "tom")) -> pd.DataFrame:
                             frame.assign(
                                 task=task, seed=seed, training_seed=draw, role=role, arm=arm,
                                 seconds=steps * (10 if arm == "full_ce" else 6) / 40,
-                                cka=0.5, noise_floor=0.3, lr=1e-3, validation_accuracy=0.5, pct_heads=12.5,
-                                pct_parameters=100.0 if arm == "full_ce" else 10.0,
+                                similarity=0.5, noise_floor=0.3, lr=1e-3, validation_accuracy=0.5,
+                                pct_heads=12.5, pct_parameters=100.0 if arm == "full_ce" else 10.0,
                             )
                         )  # fmt: skip
     return pd.concat(frames, ignore_index=True)

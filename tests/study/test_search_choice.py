@@ -1,4 +1,4 @@
-"""The search's choice, its equal budgets, and the settings that follow from it."""
+"""The search's choice and its equal budgets."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from circuit_distillation.grid import PAPER_ARMS
-from circuit_distillation.parameters.study import Search, chosen_settings, outranked
+from circuit_distillation.arms import PAPER_ARMS
+from circuit_distillation.parameters.study import Search
 from circuit_distillation.study.search import chosen_block, summarise, summarise_shared
 
 
@@ -22,7 +22,7 @@ def trials(arms: dict[str, dict[str, list[float]]], students=("small", "medium")
             {
                 "task": "tom", "seed": 0, "student": student, "arm": arm, "changes": changes,
                 "full_accuracy": value, "circuit_accuracy": value, "balanced_accuracy": value,
-                "ce": 1.0, "cka": 0.5,
+                "ce": 1.0, "similarity": 0.5,
             }
             for arm, of in arms.items()
             for changes, values in of.items()
@@ -85,42 +85,6 @@ def test_what_all_arms_share_is_chosen_by_the_mean_over_arms_and_students():
     assert shared["trainings"].tolist() == [4, 4]
     block = chosen_block(shared, summarise(trials({"a": {'{"cka_weight": 2.0}': [0.5, 0.5]}})))
     assert block == {"tom": {"shared": {"epochs": 6}, "arms": {"a": {"cka_weight": 2.0}}}}
-
-
-CHOSEN = {
-    "mini": {
-        "tom": {
-            "shared": {"batch_size": 32, "fraction": 0.08},
-            "arms": {"circuit_ce": {"learning_rate_heads": 3e-4}, "full_ce": {"learning_rate_full": 1e-4}},
-        }
-    }
-}
-
-
-def test_what_is_chosen_holds_for_its_family_task_and_arm():
-    shared = {"batch_size": 32, "fraction": 0.08}
-    for arm in ("circuit_ce", "goat_circuit_ce"):
-        assert chosen_settings(CHOSEN, "mini", "tom", arm) == shared | {"learning_rate_heads": 3e-4}
-    assert chosen_settings(CHOSEN, "mini", "tom", "random_heads_ce") == shared | {"learning_rate_heads": 3e-4}
-    assert chosen_settings(CHOSEN, "mini", "tom") == shared
-    assert chosen_settings(CHOSEN, "mini", "tom", "layer_cka") == shared
-    assert chosen_settings(CHOSEN, "mini", "entity", "circuit_ce") == {}
-    assert chosen_settings(CHOSEN, "llama3", "tom", "circuit_ce") == {}
-
-
-def test_a_setting_by_hand_outranks_the_choice():
-    by_hand = {
-        "distillation": {"learning_rate_heads": 0.1, "epochs": 3, "batch_size": 8},
-        "head_mapping": {"fraction": {"tom": 0.5}},
-    }
-    assert outranked(CHOSEN, by_hand) == {
-        "mini": {
-            "tom": {
-                "shared": {"batch_size": 8, "fraction": 0.5},
-                "arms": {"circuit_ce": {"learning_rate_heads": 0.1}, "full_ce": {"learning_rate_full": 1e-4}},
-            }
-        }
-    }
 
 
 def test_the_shipped_settings_are_those_that_the_published_search_chose():

@@ -10,15 +10,16 @@ import pandas as pd
 import pytest
 import torch
 
+from circuit_distillation.arms import ARMS
 from circuit_distillation.circuits.effects import ablation_frames
-from circuit_distillation.mapping.build import MappingSettings
 from circuit_distillation.mapping.effects import Effects, features_from_frame
+from circuit_distillation.mapping.settings import MappingSettings
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.models.mini import build_model, build_tokenizer
 from circuit_distillation.study.transfer import FAMILIAR, NOVEL, prompts_of, transfer_row
 from circuit_distillation.study.trials import HeadSide, TrialCase, run_trial, split_changes
 from circuit_distillation.tasks import get_task
-from circuit_distillation.training.distillation_settings import DistillationSettings
+from circuit_distillation.training.arm_settings import arm_settings
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,8 @@ def case() -> TrialCase:
     for checkpoint in (student, teacher):
         effects, features = ablation_frames(checkpoint, prompts["validation"], prompts["means"])
         sides.append(HeadSide(Effects.from_frame(effects), circuit, features_from_frame(features)))
-    settings = DistillationSettings(epochs=1, batch_size=8, learning_rate_heads=1e-2, warmup_steps=0)
+    values = {"epochs": 1, "batch_size": 8, "learning_rate_heads": 1e-2, "warmup_steps": 0}
+    settings = {name: arm_settings(ARMS[name], values, 0) for name in ("circuit_ce", "circuit_ce_align_cka")}
     return TrialCase(student, teacher, *prompts.values(), *sides, MappingSettings(fraction=0.1), settings)
 
 
@@ -47,7 +49,7 @@ def test_a_trial_scores_a_copy_and_leaves_the_student_alone(case):
     row = run_trial(case, "circuit_ce_align_cka", {"cka_weight": 0.5, "fraction": 0.05, "rule": "cka"})
     assert json.loads(row["changes"]) == {"cka_weight": 0.5, "fraction": 0.05, "rule": "cka"}
     assert (row["n_heads"], row["steps"], row["n_validation"]) == (2, 2, len(case.validation))
-    assert np.isfinite([row["ce"], row["cka"], row["noise_floor"]]).all()
+    assert np.isfinite([row["ce"], row["similarity"], row["noise_floor"]]).all()
     after = case.student.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import torch
 from naive.tiny_models import tiny_model
 
+from circuit_distillation.arms import ARMS
 from circuit_distillation.models.encoding import Encoded
+from circuit_distillation.training.arm_settings import arm_settings
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.teacher_cache import TeacherSignals, teacher_signals
 
@@ -52,8 +54,8 @@ def case(n: int = 24, rows: str = "last") -> Case:
     )
 
 
-def settings(**options) -> DistillationSettings:
-    chosen = dict(
-        epochs=2, batch_size=8, evaluate_every=2, warmup_steps=1, learning_rate_heads=1e-2, checkpoint_every=2
-    )
-    return DistillationSettings(**chosen | options)
+def settings(arm: str, seed: int = 0, **options) -> DistillationSettings:
+    """Of an arm, with options named as in the parameters."""
+    chosen = dict(epochs=2, batch_size=8, evaluate_every=2, warmup_steps=1, checkpoint_every=2)
+    rates = dict(learning_rate_heads=1e-2, learning_rate_full=3e-4)
+    return arm_settings(ARMS[arm], chosen | rates | options, seed)

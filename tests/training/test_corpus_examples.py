@@ -45,9 +45,8 @@ def read(tokenizer, seed: int, n: int = 4) -> set[tuple[int, int]]:
         fitting = [
             (index, len(row) - len(prompt))
             for index, (prompt, response) in enumerate(texts(tokenizer))
-            if row[: len(prompt)] == prompt and row[len(prompt) :] + [int(answer)] == (
-                response[: len(row) - len(prompt) + 1]
-            )
+            if row[: len(prompt)] == prompt
+            and row[len(prompt) :] + [int(answer)] == (response[: len(row) - len(prompt) + 1])
         ]
         assert len(fitting) == 1
         found.add(fitting[0])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,9 +12,13 @@ from naive.tiny_models import tiny_model
 from omegaconf import OmegaConf
 from training.distillation_case import HEADS, PAIRS, RANDOM_PAIRS, case, settings, student
 
-from circuit_distillation.training.arms import ARMS
+from circuit_distillation.arms import ARMS
 from circuit_distillation.training.distill import distill
-from circuit_distillation.training.distillation_settings import DistillationSettings
+from circuit_distillation.training.distillation_settings import (
+    AlignmentSettings,
+    DistillationSettings,
+    TrainingSettings,
+)
 from circuit_distillation.training.loop import DistillationLoop
 
 CONF = Path(__file__).parents[2] / "conf" / "base" / "parameters_distillation.yml"
@@ -23,16 +27,15 @@ CONF = Path(__file__).parents[2] / "conf" / "base" / "parameters_distillation.ym
 def train(arm, model=None, data=None, options=None, **more):
     """(model, history) of a short run."""
     model, data = model or student(), data or case()
-    pairs = RANDOM_PAIRS if arm == "circuit_ce_rand_cka" else PAIRS
+    pairs = RANDOM_PAIRS if ARMS[arm].pairs == "random" else PAIRS
     history = distill(
         model,
         data.train,
         data.validation,
         data.signals,
-        arm=arm,
+        settings=settings(arm, **options or {}),
         heads=HEADS,
         pairs=pairs,
-        settings=options or settings(),
         progress_bar=False,
         **more,
     )
@@ -67,25 +70,25 @@ def test_every_arm_trains_what_it_says_and_leaves_a_plain_model(arm):
     assert history["step"].tolist() == [1, 2, 3, 4, 5, 6]
     assert history["validation_accuracy"].notna().tolist() == [False, True] * 3
     assert history["seconds"].is_monotonic_increasing
-    n_pairs = {"none": 0, "mapped": 3, "random": 3}[ARMS[arm].pairs] - (ARMS[arm].align == "layers")
-    assert sum(name.startswith("cka_") for name in history) == n_pairs
-    assert history["cka"].notna().all() == (n_pairs > 0)
-    ce = history["ce"] if ARMS[arm].uses_ce else 0 * history["ce"]
-    aligned = sum(settings().cka_weight * (1 - history[f"cka_{i}"]) for i in range(n_pairs))
+    n_pairs = {"none": 0, "mapped": 3, "random": 3}[ARMS[arm].pairs] - (ARMS[arm].sites == "layers")
+    assert sum(name.startswith("similarity_") for name in history) == n_pairs
+    assert history["similarity"].notna().all() == (n_pairs > 0)
+    ce = history["ce"] if ARMS[arm].loss != "none" else 0 * history["ce"]
+    aligned = sum((1 - history[f"similarity_{i}"]) for i in range(n_pairs))
     assert history["loss"].tolist() == pytest.approx((ce + aligned).tolist())
 
 
 @pytest.mark.parametrize("arm", ["full_ce", "circuit_ce_align_cka"])
 def test_a_loss_falls_over_a_longer_run(arm):
-    _, history = train(arm, options=settings(epochs=20, learning_rate_full=1e-2))
+    _, history = train(arm, options=dict(epochs=20, learning_rate_full=1e-2))
     assert history["loss"].iloc[-3:].mean() < 0.8 * history["loss"].iloc[:3].mean()
 
 
 def test_lambda_zero_is_circuit_ce_bit_for_bit():
     alone, _ = train("circuit_ce")
-    nothing, history = train("circuit_ce_align_cka", options=settings(cka_weight=0))
+    nothing, history = train("circuit_ce_align_cka", options=dict(cka_weight=0))
     assert same(weights(alone), weights(nothing))
-    assert history["cka"].between(0, 1).all()  # still logged
+    assert history["similarity"].between(0, 1).all()  # still logged
     aligned, _ = train("circuit_ce_align_cka")
     assert not same(weights(alone), weights(aligned))
 
@@ -95,7 +98,7 @@ def test_the_same_seed_gives_the_same_run_and_the_order_of_the_data_does_not_dep
     assert same(weights(first[0]), weights(again[0]))
     assert without_time(first[1]).equals(without_time(again[1]))
     assert train("circuit_ce")[1]["ce"][0] == first[1]["ce"][0] == train("full_ce")[1]["ce"][0]
-    other, _ = train("circuit_ce_align_cka", options=settings(seed=1))
+    other, _ = train("circuit_ce_align_cka", options=dict(seed=1))
     assert not same(weights(first[0]), weights(other))
 
 
@@ -103,9 +106,9 @@ def test_the_same_seed_gives_the_same_run_and_the_order_of_the_data_does_not_dep
 @pytest.mark.parametrize("arm", ["circuit_ce_align_cka", "circuit_align_cka"])
 def test_a_bank_of_small_batches_is_one_large_batch(arm, rows):
     data = case(rows=rows)
-    whole, expected = train(arm, data=data, options=settings(batch_size=24, rows=rows))
-    banked, history = train(arm, data=data, options=settings(batch_size=6, bank_batches=4, rows=rows))
-    for name in ("loss", "ce", "cka", "noise_floor", "validation_ce"):
+    whole, expected = train(arm, data=data, options=dict(batch_size=24, rows=rows))
+    banked, history = train(arm, data=data, options=dict(batch_size=6, bank_batches=4, rows=rows))
+    for name in ("loss", "ce", "similarity", "noise_floor", "validation_ce"):
         assert history[name].tolist() == pytest.approx(expected[name].tolist(), rel=1e-9, nan_ok=True)
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(banked.state_dict()[name], tensor, rtol=0, atol=1e-8)
@@ -113,7 +116,7 @@ def test_a_bank_of_small_batches_is_one_large_batch(arm, rows):
 
 def test_gradient_checkpointing_changes_nothing():
     plain, expected = train("circuit_ce_align_cka")
-    saved, history = train("circuit_ce_align_cka", options=settings(gradient_checkpointing=True))
+    saved, history = train("circuit_ce_align_cka", options=dict(gradient_checkpointing=True))
     assert same(weights(plain), weights(saved)) and without_time(history).equals(without_time(expected))
 
 
@@ -140,7 +143,7 @@ def test_every_option_changes_the_outcome(options):
         "circuit_ce_align_cka",
         model=model,
         data=case(rows=options.get("rows", "last")),
-        options=settings(**options),
+        options=options,
     )
     assert not same(weights(default), weights(model))
     assert history["loss"].notna().all()
@@ -155,9 +158,7 @@ def test_early_stopping_keeps_the_best_weights_on_validation():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("circuit_distillation.training.loop.validate", fake)
-        model, history = train(
-            "circuit_ce", data=data, options=settings(epochs=10, evaluate_every=1, patience=2)
-        )
+        model, history = train("circuit_ce", data=data, options=dict(epochs=10, evaluate_every=1, patience=2))
     assert len(history) == 4  # best at the second validation, then two without a better
     assert torch.equal(model.model.layers[2].self_attn.q_proj.weight[8:16], seen[1])
 
@@ -167,13 +168,17 @@ def test_a_pair_without_variance_is_skipped_and_counted():
     data.signals.features[(3, 1)].fill_(0.3)
     model, history = train("circuit_ce_align_cka", data=data)
     assert history["skipped_pairs"].tolist() == [1] * 6
-    assert history["cka_0"].isna().all() and history["cka_1"].notna().all() and history["cka"].notna().all()
+    assert (
+        history["similarity_0"].isna().all()
+        and history["similarity_1"].notna().all()
+        and history["similarity"].notna().all()
+    )
     assert all(torch.isfinite(tensor).all() for tensor in model.state_dict().values())
 
 
 def test_too_few_rows_for_the_estimator_skips_every_pair():
-    _, history = train("circuit_ce_align_cka", options=settings(batch_size=3, estimator="unbiased"))
-    assert (history["skipped_pairs"] == 3).all() and history["cka"].isna().all()
+    _, history = train("circuit_ce_align_cka", options=dict(batch_size=3, estimator="unbiased"))
+    assert (history["skipped_pairs"] == 3).all() and history["similarity"].isna().all()
     assert history["loss"].tolist() == history["ce"].tolist()
 
 
@@ -188,9 +193,9 @@ def test_a_loss_that_is_not_finite_stops_with_the_step_and_the_batch():
 
 def test_the_defaults_are_those_of_the_shipped_parameters():
     shipped = OmegaConf.load(CONF)["distillation"]
-    defaults = asdict(DistillationSettings())
-    del defaults["seed"]  # of the run as a whole
+    defaults = TrainingSettings().model_dump() | AlignmentSettings().model_dump()
     assert {name: shipped[name] for name in defaults} == defaults
+    assert shipped["learning_rate_heads"] == DistillationSettings().learning_rate
 
 
 def test_shares_are_reported():
@@ -203,8 +208,8 @@ def test_shares_are_reported():
 def test_input_that_does_not_fit_raises():
     data = case()
     for options, message in (
-        (dict(options=settings(batch_size=25)), "lower batch_size"),
-        (dict(options=settings(rows="all")), "rows 'last'"),
+        (dict(options=dict(batch_size=25)), "lower batch_size"),
+        (dict(options=dict(rows="all")), "rows 'last'"),
         (dict(data=replace(data, signals=replace(data.signals, features={}))), "lack the activations"),
         (dict(data=replace(data, signals=case(n=20).signals)), "other prompts"),
         (
@@ -214,7 +219,7 @@ def test_input_that_does_not_fit_raises():
         (
             dict(
                 data=replace(data, signals=replace(data.signals, logits=None)),
-                options=settings(labels="soft"),
+                options=dict(labels="soft"),
             ),
             "soft",
         ),
@@ -222,16 +227,15 @@ def test_input_that_does_not_fit_raises():
     ):
         with pytest.raises(ValueError, match=message):
             train("circuit_ce_align_cka", **{"data": data} | options)
-    with pytest.raises(ValueError, match="unknown arm"):
-        train("circuit_kl")
     with pytest.raises(ValueError, match="no loss"):
-        train("circuit_align_cka", options=settings(cka_weight=0))
+        train("circuit_align_cka", options=dict(cka_weight=0))
     with pytest.raises(ValueError, match="no pairs"):
-        distill(student(), data.train, data.validation, data.signals, arm="circuit_align_cka", heads=HEADS)
+        splits = (data.train, data.validation, data.signals)
+        distill(student(), *splits, settings=settings("circuit_align_cka"), heads=HEADS)
     with pytest.raises(ValueError, match="estimator"):
-        settings(estimator="debiased")
-    with pytest.raises(ValueError, match="above 0"):
-        settings(epochs=0)
+        settings("layer_cka", estimator="debiased")
+    with pytest.raises(ValueError, match="epochs\n.*greater than or equal to 1"):
+        settings("full_ce", epochs=0)
 
 
 def test_out_of_memory_is_one_line_with_what_to_set(monkeypatch):

@@ -17,19 +17,19 @@ from circuit_distillation.training.launch import distill_in_processes
 from circuit_distillation.training.sharding import whole_state_dict
 
 RUNS = {
-    "circuit_ce_align_cka": settings(batch_size=12, bank_batches=2, rows="all"),
-    "circuit_align_cka": settings(estimator="unbiased"),
-    "full_ce": settings(),
+    "circuit_ce_align_cka": settings("circuit_ce_align_cka", batch_size=12, bank_batches=2, rows="all"),
+    "circuit_align_cka": settings("circuit_align_cka", estimator="unbiased"),
+    "full_ce": settings("full_ce"),
 }
 
 
 def train_all(shard=False):
     """(weights, history) of every run."""
     outcomes = []
-    for arm, options in RUNS.items():
+    for options in RUNS.values():
         model, data = student(), case(rows=options.rows)
         splits = (data.train, data.validation, data.signals)
-        chosen = dict(arm=arm, heads=HEADS, pairs=PAIRS, settings=options)
+        chosen = dict(heads=HEADS, pairs=PAIRS, settings=options)
         history = distill(model, *splits, **chosen, shard=shard, progress_bar=False)
         outcomes.append((whole_state_dict(model), history))
     return int(os.environ.get("RANK", 0)), outcomes
@@ -68,7 +68,7 @@ def test_the_student_comes_back_trained():
         model, data = student(), case()
         splits = (data.train, data.validation, data.signals)
         history = distill_in_processes(
-            model, *splits, n_processes=n_processes, arm="circuit_ce", heads=HEADS, settings=settings()
+            model, *splits, n_processes=n_processes, heads=HEADS, settings=settings("circuit_ce")
         )
         assert not model.training and history.attrs["percent_heads"] == 25.0
         outcomes.append((model.state_dict(), history))
@@ -78,7 +78,7 @@ def test_the_student_comes_back_trained():
 @pytest.mark.slow
 @pytest.mark.parametrize("shard", [False, True])
 def test_killed_processes_go_on_and_end_the_same(shard, tmp_path):
-    outcomes, chosen = [], dict(arm="circuit_ce_align_cka", heads=HEADS, pairs=PAIRS, settings=settings())
+    outcomes, chosen = [], dict(heads=HEADS, pairs=PAIRS, settings=settings("circuit_ce_align_cka"))
     for folder, die in ((None, False), (tmp_path, True), (tmp_path, False)):
         model, data = student(), case()
         splits = (data.train, data.validation, data.signals)
@@ -99,7 +99,13 @@ def test_one_process_cannot_share_a_student():
     data = case(n=8)
     with pytest.raises(ValueError, match="two or more"):
         distill_in_processes(
-            student(), data.train, data.validation, data.signals, n_processes=1, arm="full_ce", shard=True
+            student(),
+            data.train,
+            data.validation,
+            data.signals,
+            n_processes=1,
+            settings=settings("full_ce"),
+            shard=True,
         )
 
 
@@ -115,8 +121,7 @@ def test_a_rank_that_fails_raises():
             data.validation,
             data.signals,
             n_processes=2,
-            arm="full_ce",
-            settings=settings(batch_size=3),
+            settings=settings("full_ce", batch_size=3),
         )
 
 

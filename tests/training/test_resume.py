@@ -32,10 +32,9 @@ def run(arm, options, folder=None, kill_at=None):
         data.train,
         data.validation,
         data.signals,
-        arm=arm,
         heads=HEADS,
         pairs=PAIRS,
-        settings=options,
+        settings=settings(arm, **options),
         checkpoint_folder=folder,
         on_step=on_step,
         progress_bar=False,
@@ -49,7 +48,7 @@ def assert_same(found, expected):
 
 
 CASE = case()
-OPTIONS = settings(epochs=4, schedule="cosine")  # 12 steps, a checkpoint every second
+OPTIONS = dict(epochs=4, schedule="cosine")  # 12 steps, a checkpoint every second
 
 
 @pytest.mark.parametrize("arm", ["full_ce", "circuit_align_cka", "circuit_ce_align_cka"])
@@ -65,7 +64,7 @@ def test_killed_at_random_steps_and_resumed(arm, tmp_path):
 
 
 def test_early_stopping_survives(tmp_path):
-    options = settings(epochs=12, evaluate_every=1, patience=6, learning_rate_heads=0.1)
+    options = dict(epochs=12, evaluate_every=1, patience=6, learning_rate_heads=0.1)
     expected = run("circuit_ce", options)
     for kill_at in (3, 6):
         with pytest.raises(Killed):
@@ -76,7 +75,7 @@ def test_early_stopping_survives(tmp_path):
 def test_another_run_does_not_see_the_checkpoint(tmp_path):
     with pytest.raises(Killed):
         run("circuit_ce", OPTIONS, tmp_path, kill_at=5)
-    other = settings(epochs=4, schedule="cosine", cka_weight=4.0)
+    other = dict(epochs=4, schedule="cosine", clip_norm=4.0)
     assert_same(run("circuit_ce", other, tmp_path), run("circuit_ce", other))
     assert len(list(tmp_path.glob("*.safetensors"))) == 1
 
@@ -91,8 +90,9 @@ def on_step(row):
         os.kill(os.getpid(), signal.SIGKILL)
 
 splits = (case.CASE.train, case.CASE.validation, case.CASE.signals)
-case.distill(case.student(), *splits, arm="circuit_ce", heads=case.HEADS, pairs=case.PAIRS,
-             settings=case.OPTIONS, checkpoint_folder=sys.argv[1], on_step=on_step, progress_bar=False)
+case.distill(case.student(), *splits, heads=case.HEADS, pairs=case.PAIRS,
+             settings=case.settings("circuit_ce", **case.OPTIONS), checkpoint_folder=sys.argv[1],
+             on_step=on_step, progress_bar=False)
 """
     tests = Path(__file__).parents[1]
     path = f"import sys; sys.path[:0] = {[str(tests), str(tests.parent / 'src')]!r}\n"

@@ -92,4 +92,3 @@ def test_a_role_that_the_examples_lack_raises():
         teacher_signals(teacher(), prompts(3, seed=1), SITES, rows="answer")
     with pytest.raises(ValueError, match="no such site"):
         teacher_signals(teacher(), prompts(3, seed=1), [(4, 0)])
-

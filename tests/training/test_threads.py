@@ -27,10 +27,10 @@ def on_threads(n: int, work: Callable[[], Any]) -> Any:
 def trained() -> list[float]:
     data, model = case(), student()
     history = distill(
-        model, data.train, data.validation, data.signals, arm="circuit_ce_align_cka", heads=HEADS,
-        pairs=PAIRS, settings=settings(epochs=2), progress_bar=False,
+        model, data.train, data.validation, data.signals, heads=HEADS,
+        pairs=PAIRS, settings=settings("circuit_ce_align_cka", epochs=2), progress_bar=False,
     )  # fmt: skip
-    return [*history["loss"], *history["cka"]]
+    return [*history["loss"], *history["similarity"]]
 
 
 def ablated() -> list[float]:

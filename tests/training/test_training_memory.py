@@ -31,7 +31,7 @@ def held_in_training(arm: str) -> int:
     model = wide_student()
     weights = sum(parameter.nbytes for parameter in model.parameters())
     splits = (CASE.train, CASE.validation, CASE.signals)
-    chosen = dict(arm=arm, heads=HEADS, pairs=PAIRS, settings=settings(batch_size=2, epochs=1))
+    chosen = dict(heads=HEADS, pairs=PAIRS, settings=settings(arm, batch_size=2, epochs=1))
     return weights + peak_bytes(lambda: distill(model, *splits, **chosen, progress_bar=False))
 
 

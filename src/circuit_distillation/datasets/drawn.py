@@ -48,16 +48,16 @@ class HistoryDataset(FrameFile):
     """The history of a training run; previewed as curves over its steps."""
 
     def preview(self) -> PlotlyPreview:
-        """A Plotly figure: cross-entropy, and CKA with its noise floor where the arm has pairs."""
+        """A Plotly figure: cross-entropy, and similarity with its noise floor where the arm has pairs."""
         frame = self.load()
-        names = [name for name in ("ce", "cka", "noise_floor") if frame[name].notna().any()]
+        names = [name for name in ("ce", "similarity", "noise_floor") if frame[name].notna().any()]
         steps = frame["step"].tolist()
         data = [
             {"type": "scatter", "mode": "lines", "name": name, "x": steps, "y": _plain(frame[name])}
             for name in names
         ]
         layout = {
-            "title": {"text": "Cross-entropy (nats) and CKA while training"},
+            "title": {"text": "Cross-entropy (nats) and similarity while training"},
             "xaxis": {"title": {"text": "step"}},
             "yaxis": {"rangemode": "tozero"},
         }

@@ -10,12 +10,15 @@ from kedro.io.core import DatasetError
 from safetensors import SafetensorError
 
 from circuit_distillation.storage.errors import first_line
-from circuit_distillation.storage.seals import BrokenArtifactError, broken, check
+from circuit_distillation.storage.seals import BrokenArtifactError, broken, check, is_sealed
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Check the seal of what is loaded in here, and name the file where it cannot be read."""
+    """Check the seal of what is loaded in here, and name the file where it cannot be read.
+
+    `BrokenArtifactError` with the remedy; RuntimeError where the checksum holds: the file is sound then.
+    """
     check(path)
     try:
         yield
@@ -25,4 +28,7 @@ def readable(path: Path) -> Iterator[None]:
         cause = error.__cause__ if isinstance(error, DatasetError) else error
         if isinstance(cause, FileNotFoundError):
             raise
-        raise broken(path, f"cannot be read ({first_line(cause)})") from None
+        why = f"cannot be read ({first_line(cause)})"
+        if is_sealed(path):
+            raise RuntimeError(f"{path} {why}; its checksum holds: the fault is elsewhere") from error
+        raise broken(path, why) from None

@@ -70,13 +70,27 @@ def circuit(record: dict[str, Any]) -> None:
             raise ValueError(f"head {strays[0]} of stage {stage} is not in the circuit")
 
 
+def heads(record: dict[str, Any]) -> None:
+    """The relevant heads of a student, each once, and the model they are of."""
+    _keys(record, "role", "student_heads", "n_student_heads_total", "model_hash")
+    _heads(record["student_heads"], "student_heads")
+
+
+def pairs(record: dict[str, Any]) -> None:
+    """Pairs of a student head and a teacher head, and the models they are of."""
+    _keys(record, "role", "pairs", "hashes")
+    for side in ("student", "teacher"):
+        _heads([pair[side] for pair in record["pairs"]], f"{side} heads of pairs", once=False)
+    _both_models(record)
+
+
 def mapping(record: dict[str, Any]) -> None:
     """A mapping: one pair a relevant student head, counted right, with the models it is of."""
     _keys(record, "role", "student_heads", "pairs", "random_pairs", "n_pairs")
     _keys(record, "distinct_teacher_heads", "hashes")
-    heads = _heads(record["student_heads"], "student_heads")
+    trained = _heads(record["student_heads"], "student_heads")
     for kind in ("pairs", "random_pairs"):
-        strays = [pair["student"] for pair in record[kind] if tuple(pair["student"]) not in heads]
+        strays = [pair["student"] for pair in record[kind] if tuple(pair["student"]) not in trained]
         if strays:
             raise ValueError(f"{kind} hold student head {strays[0]}, which is not among the student_heads")
         _heads([pair["teacher"] for pair in record[kind]], f"teacher heads of {kind}", once=False)
@@ -87,8 +101,7 @@ def mapping(record: dict[str, Any]) -> None:
             f"n_pairs and distinct_teacher_heads are {said[0]} and {said[1]}, "
             f"the pairs say {true[0]} and {true[1]}"
         )
-    if not {"student", "teacher"} <= set(record["hashes"]):
-        raise ValueError("hashes must name the student's and the teacher's model")
+    _both_models(record)
 
 
 def history(frame: pd.DataFrame) -> None:
@@ -122,6 +135,11 @@ def _keys(record: dict[str, Any], *names: str) -> None:
     missing = [name for name in names if name not in record]
     if missing:
         raise ValueError(f"entry {', '.join(missing)} is missing")
+
+
+def _both_models(record: dict[str, Any]) -> None:
+    if not {"student", "teacher"} <= set(record["hashes"]):
+        raise ValueError("hashes must name the student's and the teacher's model")
 
 
 def _unique(frame: pd.DataFrame, *names: str) -> None:

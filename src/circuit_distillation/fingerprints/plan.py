@@ -1,28 +1,33 @@
 """What a run for what is missing would do, node by node, and why.
 
-A node is fresh if all it makes is stored and was made of the parameters, inputs and code of now. One that is
-not runs, and so does all that follows from what it makes. A cache is refilled only for a node that runs. What
-is stored without a fingerprint is taken as it is, unless an input with one was made after it.
+A node is fresh if all that it makes is stored and was made of the parameters, inputs and code of now. If not,
+equal artifacts of another experiment are taken. Otherwise the node runs, and whatever depends on its outputs
+follows. A cache is refilled only for a node that runs. What is stored without a fingerprint is taken as it
+is, unless an input with a fingerprint was made after it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, NamedTuple
 
 from circuit_distillation.fingerprints.artifacts import Artifact, artifact_of, content
 from circuit_distillation.fingerprints.code import code_version
 from circuit_distillation.fingerprints.record import Made, differences, read_record
 from circuit_distillation.fingerprints.relevant import other_tasks, parameters_read
+from circuit_distillation.fingerprints.twins import find_twins, folders_of
 
-FRESH, UNKNOWN, MISSING, STALE, FOLLOWS = "fresh", "taken as is", "missing", "stale", "follows"
+FRESH, UNKNOWN, TAKEN = "fresh", "taken as is", "taken"
+MISSING, STALE, FOLLOWS = "missing", "stale", "follows"
 
 
 class Verdict(NamedTuple):
-    """About one node: one of the states above, and the reasons."""
+    """About one node: one of the states above, the reasons, for `TAKEN` the equal artifact of each output."""
 
     state: str
     reasons: tuple[str, ...] = ()
+    twins: dict[str, Artifact] = {}
 
     @property
     def runs(self) -> bool:
@@ -33,22 +38,41 @@ class Verdict(NamedTuple):
 class Planner:
     """Judges the nodes of a pipeline, given in an order in which they can run.
 
-    `catalog` gives datasets by name; `told` is everything that the run is told, as plain values.
+    `catalog` gives datasets by name, among them `parameters`: all of the run's, as plain values.
     """
 
-    def __init__(self, nodes: Iterable[Any], catalog: Any, told: dict[str, Any]) -> None:
-        self.catalog, self._told = catalog, told
-        self._makers = {name: node for node in nodes for name in node.outputs}
+    def __init__(self, nodes: Iterable[Any], catalog: Any) -> None:
+        self.nodes, self.catalog = list(nodes), catalog
+        self._parameters = catalog.load("parameters")
+        self._folders = folders_of(self._parameters)
+        self._artifact = cache(lambda name: artifact_of(catalog.get(name)))
+        self._makers = {name: node for node in self.nodes for name in node.outputs}
         self._verdicts: dict[str, Verdict] = {}
-        self.nodes = list(nodes)
 
     def verdicts(self) -> dict[str, Verdict]:
-        """Node name -> verdict."""
+        """Node name -> verdict, before any node has run."""
         for node in self.nodes:
-            self._verdicts[node.name] = self._verdict(node)
-        for node in filter(self._fills_cache, self.nodes):
+            self._verdicts[node.name] = self.judge(node)
+        for node in filter(self.fills_cache, self.nodes):
             self._spare(node)
-        return self._verdicts
+        return dict(self._verdicts)
+
+    def judge(self, node: Any) -> Verdict:
+        """The verdict about a node once those above it have been judged or settled."""
+        if not node.outputs:
+            return Verdict(MISSING, ("it stores nothing",))
+        missing = tuple(f"{name} is missing" for name in node.outputs if not self.catalog.exists(name))
+        if above := self._rebuilt_above(node):
+            return Verdict(MISSING, missing[:1]) if missing else Verdict(FOLLOWS, (f"from {above[0]}",))
+        made = self.made(node)
+        verdict = Verdict(MISSING, missing[:1]) if missing else self._compared(node, made)
+        if verdict.runs and (found := find_twins(self._artifacts(node), self._folders, made)):
+            return Verdict(TAKEN, (f"from experiment {found[0]}",), found[1])
+        return verdict
+
+    def settle(self, node: Any) -> None:
+        """What the node makes is stored now, made of what there is now."""
+        self._verdicts[node.name] = Verdict(FRESH)
 
     def made(self, node: Any) -> Made:
         """What the outputs of a node follow from now.
@@ -56,28 +80,26 @@ class Planner:
         A cache counts as filled by its node, if that is among the nodes, else as what lies in it.
         """
         inputs = {name: self._identity(name) for name in node.inputs if self._counts(name)}
-        others = set() if self._is_of_all_runs(node) else other_tasks(self._told["task"])
-        parameters = parameters_read(node.inputs, self._told, others)
-        return Made(parameters, inputs, code_version(node.func, others))
+        others = set() if self._is_of_all_runs(node) else other_tasks(self._parameters["task"])
+        return Made(parameters_read(node.inputs, self._parameters, others), inputs, code_version(node.func))
 
-    def _verdict(self, node: Any) -> Verdict:
-        if not node.outputs:
-            return Verdict(MISSING, ("it stores nothing",))
-        if missing := [name for name in node.outputs if not self.catalog.exists(name)]:
-            return Verdict(MISSING, (f"{missing[0]} is missing",))
-        if above := self._rebuilt_above(node):
-            return Verdict(FOLLOWS, (f"from {above[0]}",))
-        return self._compared(node)
+    def fills_cache(self, node: Any) -> bool:
+        """Whether a node makes caches alone."""
+        artifacts = self._artifacts(node).values()
+        return bool(node.outputs) and all(artifact and artifact.is_cache for artifact in artifacts)
 
-    def _compared(self, node: Any) -> Verdict:
-        artifacts = [artifact for name in node.outputs if (artifact := self._artifact(name))]
+    def fillers(self, node: Any) -> list[Any]:
+        """The nodes that fill the caches which a node reads."""
+        return [
+            maker for name in node.inputs if (maker := self._makers.get(name)) and self.fills_cache(maker)
+        ]
+
+    def _compared(self, node: Any, made: Made) -> Verdict:
+        artifacts = [artifact for artifact in self._artifacts(node).values() if artifact]
         records = [read_record(artifact) for artifact in artifacts]
         known = [record for record in records if record is not None]
-        if known:
-            now = self.made(node)
-            reasons = [reason for record in known for reason in differences(record.made, now)]
-            if reasons:
-                return Verdict(STALE, tuple(dict.fromkeys(reasons)))
+        if reasons := [reason for record in known for reason in differences(record.made, made)]:
+            return Verdict(STALE, tuple(dict.fromkeys(reasons)))
         for artifact, record in zip(artifacts, records, strict=True):
             if record is None and (newer := self._newer_input(node, artifact)):
                 return Verdict(STALE, (f"{newer} was made after it",))
@@ -85,6 +107,8 @@ class Planner:
 
     def _newer_input(self, node: Any, artifact: Artifact) -> str | None:
         for name in filter(self._counts, node.inputs):
+            if self._is_taken(name):
+                return name
             of_input = self._artifact(name)
             record = read_record(of_input) if of_input and not of_input.is_cache else None
             if record is not None and record.at > artifact.changed_at():
@@ -96,7 +120,7 @@ class Planner:
         above = []
         for name in node.inputs:
             maker = self._makers.get(name)
-            if maker is not None and self._fills_cache(maker):
+            if maker is not None and self.fills_cache(maker):
                 above += self._rebuilt_above(maker)
             elif maker is not None and self._verdicts[maker.name].runs:
                 above.append(name)
@@ -108,10 +132,9 @@ class Planner:
         if not any(self._verdicts[reader.name].runs for reader in readers):
             self._verdicts[node.name] = Verdict(FRESH, ("a cache that nothing needs now",))
 
-    def _fills_cache(self, node: Any) -> bool:
-        return bool(node.outputs) and all(
-            (artifact := self._artifact(name)) is not None and artifact.is_cache for name in node.outputs
-        )
+    def _is_taken(self, name: str) -> bool:
+        maker = self._makers.get(name)
+        return maker is not None and name in self._verdicts.get(maker.name, Verdict(UNKNOWN)).twins
 
     def _is_of_all_runs(self, node: Any) -> bool:
         """Whether a node reads what every run left, of every task."""
@@ -123,18 +146,20 @@ class Planner:
         return not is_parameter(name) and not getattr(self.catalog.get(name), "is_scratch", False)
 
     def _identity(self, name: str) -> str | None:
-        artifact = self._artifact(name)
+        artifact, maker = self._artifact(name), self._makers.get(name)
         if artifact is None:
             return None
+        if self._is_taken(name):
+            return content(self._verdicts[maker.name].twins[name])
         if not artifact.is_cache:
             return content(artifact)
-        if maker := self._makers.get(name):
+        if maker is not None:
             return self.made(maker).fingerprint()
         record = read_record(artifact)
         return record.made.fingerprint() if record else None
 
-    def _artifact(self, name: str) -> Artifact | None:
-        return artifact_of(self.catalog.get(name))
+    def _artifacts(self, node: Any) -> dict[str, Artifact | None]:
+        return {name: self._artifact(name) for name in node.outputs}
 
 
 def is_parameter(name: str) -> bool:

@@ -19,7 +19,7 @@ class Made(NamedTuple):
     """Everything that an artifact follows from; seed, task, experiment and family are in its path.
 
     `parameters` are dotted names with values, `inputs` dataset names with a digest each (None: unknown),
-    `code` modules with a digest of the definitions used.
+    `code` modules with a digest each.
     """
 
     parameters: dict[str, Any]
@@ -50,20 +50,20 @@ def write_record(artifact: Artifact, made: Made, node: str) -> None:
     path = record_path(artifact)
     path.parent.mkdir(parents=True, exist_ok=True)
     of = content(artifact) if artifact.is_own else None
-    told = {"fingerprint": made.fingerprint(), "node": node, "of": of, "at": time.time(), **made._asdict()}
+    record = {"fingerprint": made.fingerprint(), "node": node, "of": of, "at": time.time(), **made._asdict()}
     beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(told, indent=1, default=str))
+    beside.write_text(json.dumps(record, indent=1, default=str))
     os.replace(beside, path)
 
 
 def read_record(artifact: Artifact) -> Record | None:
     """The record; None where there is none, or where another content has taken the artifact's place since."""
     try:
-        told = json.loads(record_path(artifact).read_text())
-        made = Made(told["parameters"], told["inputs"], told["code"])
-        if artifact.is_own and told["of"] != content(artifact):
+        record = json.loads(record_path(artifact).read_text())
+        made = Made(record["parameters"], record["inputs"], record["code"])
+        if artifact.is_own and record["of"] != content(artifact):
             return None
-        return Record(made, float(told["at"]))
+        return Record(made, float(record["at"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -11,26 +11,28 @@ from circuit_distillation.tasks.task import TASKS
 SPEED = {"processes", "sharded", "max_workers", "checkpoint_every", "gradient_checkpointing"}
 SPEED |= {"micro_batch_size", "device_map"}
 NOT_OF_A_BLOCK = SPEED | {"extra_arms"}  # which arms there are changes none of them
-NOT_OF_A_ROLE = {"label"}  # for a node that is told of one role: labels are for tables
-# For a node that is told everything: where artifacts are, and blocks that other pipelines alone read.
+NOT_OF_A_ROLE = {"label"}  # for a node that reads one role: labels are for tables
+# For a node that reads everything: where artifacts are, and blocks that other pipelines alone read.
 NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "experiments", "search", "sweeps", "machine", "held_out"}
+NOT_OF_ALL |= {"chosen"}  # what it comes to for this run is in `arms` and `mapping`
 
 
-def parameters_read(inputs: Iterable[str], told: dict[str, Any], others: Collection[str]) -> dict[str, Any]:
+def parameters_read(
+    inputs: Iterable[str], parameters: dict[str, Any], others: Collection[str]
+) -> dict[str, Any]:
     """Dotted name -> value of every parameter that counts among a node's `inputs`.
 
-    `told` is everything that a run is told. In every block what is under a name of `others`, tasks that do
-    not count, is left out, and of what the search chose that of other families and arms.
+    `parameters` are all of a run's. In every block what is under a name of `others`, tasks that do not count,
+    is left out.
     """
     names = [name for name in inputs if name == "parameters" or name.startswith("params:")]
-    narrowed = _narrowed(told, _arms(names))
     values: dict[str, Any] = {}
     for path in (name.removeprefix("params:") for name in names):
         if path == "parameters":
-            values |= dict(_flat(narrowed, "", {*NOT_OF_ALL, *others}))
+            values |= dict(_flat(parameters, "", {*NOT_OF_ALL, *others}))
         elif path.rpartition(".")[2] not in SPEED:
             of_role = NOT_OF_A_ROLE if path.startswith("family.roles.") else set()
-            values |= dict(_flat({path: _at(narrowed, path)}, "", {*NOT_OF_A_BLOCK, *of_role, *others}))
+            values |= dict(_flat({path: _at(parameters, path)}, "", {*NOT_OF_A_BLOCK, *of_role, *others}))
     return values
 
 
@@ -39,24 +41,10 @@ def other_tasks(task: str) -> set[str]:
     return set(TASKS) - {task}
 
 
-def _arms(names: list[str]) -> set[str] | None:
-    """Arms a node is about; None: all of them."""
-    named = (name.removeprefix("params:arms.") for name in names if name.startswith("params:arms."))
-    own = {name.removeprefix("goat_") for name in named}
-    all_of_them = any(name == "parameters" or name.startswith("params:sweeps.") for name in names)
-    return None if all_of_them and not own else own
-
-
-def _narrowed(told: dict[str, Any], arms: set[str] | None) -> dict[str, Any]:
-    choice = (told.get("chosen") or {}).get(told["family"]["name"], {}).get(told["task"], {})
-    kept = {arm: value for arm, value in choice.get("arms", {}).items() if arms is None or arm in arms}
-    return told | {"chosen": choice | {"arms": kept}}
-
-
-def _at(told: Any, path: str) -> Any:
+def _at(block: Any, path: str) -> Any:
     for key in path.split("."):
-        told = told.get(key) if isinstance(told, dict) else None
-    return told
+        block = block.get(key) if isinstance(block, dict) else None
+    return block
 
 
 def _flat(block: dict[str, Any], prefix: str, dropped: Collection[str]) -> Iterator[tuple[str, Any]]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Collection, Iterable
 from pathlib import Path
+from typing import Any
 
 from kedro.framework.cli.utils import KedroCliError
-from kedro.framework.hooks import hook_impl
 from kedro.framework.project import pipelines
 
-from circuit_distillation.hooks.waiting import waiting_nodes
+from circuit_distillation.fingerprints.plan import FOLLOWS, STALE, TAKEN, Planner, is_parameter
 from circuit_distillation.storage.seals import BrokenArtifactError, check
+
+logger = logging.getLogger(__name__)
 
 
 class MissingArtifactError(KedroCliError):
@@ -21,24 +25,36 @@ class UnusableArtifactError(KedroCliError):
     """An input of this run that is not what was written."""
 
 
-class ArtifactHooks:
-    """Look at the inputs that the nodes about to run do not make themselves."""
+def check_inputs(nodes: Iterable[Any], makes: Collection[str], run_params, catalog) -> None:
+    """Raise one clear error if an input of the nodes is absent or broken.
 
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params, pipeline, catalog) -> None:
-        """Raise one clear error if an input artifact does not exist or is broken.
+    What is among `makes`, which the run itself makes, need not exist.
+    """
+    read = {name for node in nodes for name in node.inputs if not is_parameter(name)}
+    free = sorted(read - set(makes))
+    missing = [name for name in free if not catalog.exists(name)]
+    if missing:
+        raise MissingArtifactError(_message(missing, run_params, catalog))
+    for name in free:
+        _check_seal(name, run_params, catalog)
 
-        `tryfirst`: project hooks otherwise run after kedro-mlflow's, which would leave a run marked finished.
-        """
-        nodes = waiting_nodes(run_params, pipeline, catalog)
-        read = {name for node in nodes for name in node.inputs if not _is_parameter(name)}
-        # What this run makes itself need not exist; what an earlier run of the same made must be sound.
-        free = sorted(read - {name for node in nodes for name in node.outputs})
-        missing = [name for name in free if not catalog.exists(name)]
-        if missing:
-            raise MissingArtifactError(_message(missing, run_params, catalog))
-        for name in free:
-            _check_seal(name, run_params, catalog)
+
+def warn_of_stale_inputs(pipeline, catalog) -> None:
+    """A line about inputs that another pipeline makes, which would make them anew now."""
+    default = pipelines["__default__"]
+    read = pipeline.inputs() & default.all_outputs()
+    if not read:
+        return
+    verdicts = Planner(default.nodes, catalog).verdicts()
+    makers = {name: node.name for node in default.nodes for name in node.outputs}
+    old = sorted(name for name in read if verdicts[makers[name]].state in (STALE, FOLLOWS, TAKEN))
+    if old:
+        logger.warning(
+            "%d input(s) are stale, such as %s: `kedro status` says why; "
+            "`kedro run --only-missing-outputs` makes them anew",
+            len(old),
+            old[0],
+        )
 
 
 def _check_seal(name: str, run_params, catalog) -> None:
@@ -54,12 +70,8 @@ def _check_seal(name: str, run_params, catalog) -> None:
         raise UnusableArtifactError(f"{what}: {remedy}.") from None
 
 
-def _is_parameter(name: str) -> bool:
-    return name == "parameters" or name.startswith("params:")
-
-
 def _is_absent(name: str, catalog) -> bool:
-    return not _is_parameter(name) and not catalog.exists(name)
+    return not is_parameter(name) and not catalog.exists(name)
 
 
 def _producers(names: list[str], catalog) -> list[str]:

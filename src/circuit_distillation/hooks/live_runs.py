@@ -1,39 +1,38 @@
 """Which runs are at work on a data folder, and on which files: no two may write the same one.
 
-Every run has a file under `{data_root}/.runs`, held by a lock that ends with the process: the file of a
-killed run is known by its free lock, whatever number its process had.
+Every run keeps a record under `{data_root}/.runs` and a lock beside it, which ends with the process: a free
+lock shows that the run of a record was killed.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import shutil
 import time
 from collections.abc import Iterable
-from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NamedTuple
 
-from circuit_distillation.storage.seals import seal_path
+from filelock import FileLock, Timeout
+
+from circuit_distillation.storage.atomic import locked
 
 
 class BusyError(RuntimeError):
     """Another run is at work on the same files."""
 
 
-class LiveRun:
-    """A run that is entered in the folder of runs until it leaves."""
+class LiveRun(NamedTuple):
+    """A run that is entered in the folder of runs until it leaves; `alone`: no other was at work then."""
 
-    def __init__(self, path: Path, handle: IO[str], alone: bool) -> None:
-        self._path, self._handle = path, handle
-        self.alone = alone  # whether no other run was at work in this data folder
+    record: Path
+    lock: FileLock
+    alone: bool
 
     def leave(self) -> None:
         """Take the entry back."""
-        self._path.unlink(missing_ok=True)
-        self._handle.close()
+        with locked(self.record.with_name("all")):
+            _remove(self.record, self.lock)
 
 
 def enter(data_root: Path, what: str, reads: Iterable[str], writes: Iterable[str]) -> LiveRun:
@@ -44,62 +43,32 @@ def enter(data_root: Path, what: str, reads: Iterable[str], writes: Iterable[str
     record = {"pid": os.getpid(), "started": time.strftime("%H:%M:%S"), "what": what}
     record |= {"reads": sorted(reads), "writes": sorted(writes)}
     folder = data_root / ".runs"
-    folder.mkdir(parents=True, exist_ok=True)
-    with _mutex(folder):
-        others = _living(folder)
+    with locked(folder / "all"):
+        others = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json")) if _is_alive(path)]
         for other in others:
             _refuse_conflict(record, other, data_root)
         path = folder / f"{os.getpid()}-{time.time_ns()}.json"
-        handle = open(path, "w", encoding="utf-8")  # noqa: SIM115 (held until the run leaves)
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        json.dump(record, handle)
-        handle.flush()
-    return LiveRun(path, handle, alone=not others)
+        run = LiveRun(path, FileLock(path.with_suffix(".lock")), alone=not others)
+        run.lock.acquire()
+        path.write_text(json.dumps(record))
+    return run
 
 
-def remove_leftovers(paths: Iterable[Path]) -> list[Path]:
-    """Delete what killed saves of these files and folders left beside them; returns what was deleted.
-
-    Everything is written under a hidden name that starts with its own (`.name.…`) and then renamed. Only for
-    paths that no other run writes.
-    """
-    found = [
-        beside
-        for path in paths
-        for beside in path.parent.glob(f".{path.name}.*")
-        if beside not in (seal_path(path), path.with_name(f".{path.name}.lock")) and not _is_seal(beside)
-    ]
-    for beside in found:
-        shutil.rmtree(beside) if beside.is_dir() else beside.unlink(missing_ok=True)
-    return found
+def _is_alive(record: Path) -> bool:
+    """Whether the run of a record is at work; what a killed one left is deleted."""
+    lock = FileLock(record.with_suffix(".lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    _remove(record, lock)
+    return False
 
 
-def _is_seal(path: Path) -> bool:
-    """Whether a hidden file is the seal of something else that is there: tuned/.small.json.sha256 is not of
-    the folder tuned/small."""
-    sealed = path.with_name(path.stem.removeprefix("."))
-    return path == seal_path(sealed) and sealed.exists()
-
-
-@contextmanager
-def _mutex(folder: Path):
-    with open(folder / ".mutex", "w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-
-
-def _living(folder: Path) -> list[dict[str, Any]]:
-    """The records of runs at work; entries of runs that were killed are deleted."""
-    records = []
-    for path in sorted(folder.glob("*.json")):
-        with suppress(FileNotFoundError), open(path, encoding="utf-8") as handle:  # it may end meanwhile
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                records.append(json.load(handle))
-            else:
-                path.unlink()
-    return records
+def _remove(record: Path, lock: FileLock) -> None:
+    record.unlink(missing_ok=True)
+    Path(lock.lock_file).unlink(missing_ok=True)
+    lock.release()
 
 
 def _refuse_conflict(ours: dict[str, Any], theirs: dict[str, Any], data_root: Path) -> None:

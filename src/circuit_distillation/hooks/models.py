@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from kedro.framework.cli.utils import KedroCliError
-from kedro.framework.hooks import hook_impl
 
 from circuit_distillation.grid import INSTRUCT, ROLES
-from circuit_distillation.hooks.waiting import waiting_nodes
 from circuit_distillation.parameters import plain
 from circuit_distillation.parameters.models import ModelFamily
 
@@ -18,47 +18,50 @@ class UnusableModelError(KedroCliError):
     """A base model that is absent, broken, out of reach, or of another kind."""
 
 
-class ModelHooks:
-    """Check the models of a family that is loaded."""
+def check_models(nodes: Iterable[Any], pipeline, catalog) -> None:
+    """One clear error if a run that touches base models of a loaded family cannot use them.
 
-    @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params, pipeline, catalog) -> None:
-        """One clear error, before MLflow opens a run, if a run that touches base models cannot use them."""
-        read = set(pipeline.datasets())
-        names = {f"{kind}.{role}" for kind in ("base", INSTRUCT) for role in ROLES}
-        if not names & read or "params:family" not in catalog:
-            return
-        family = ModelFamily.model_validate(plain(catalog.load("params:family")))
-        if family.models is None or family.loading is None:
-            return
-        from circuit_distillation.compute.processes import check_processes
-        from circuit_distillation.models.loaded_family import (
-            allow_tf32,
-            check_family,
-            check_instruct,
-            family_sources,
-        )
+    `nodes` are those that will run.
+    """
+    read = set(pipeline.datasets())
+    if not {f"{kind}.{role}" for kind in ("base", INSTRUCT) for role in ROLES} & read:
+        return
+    family = ModelFamily.model_validate(plain(catalog.load("params:family")))
+    if family.models is None:
+        return
+    try:
+        folders = _check_family(family, any(name.startswith(f"{INSTRUCT}.") for name in read), catalog)
+        if "params:held_out" in pipeline.inputs():
+            _check_held_out(plain(catalog.load("params:held_out")))
+        if "params:finetuning" in pipeline.inputs():
+            _check_adapters(folders, plain(catalog.load("params:finetuning")))
+        if any("corpus.train" in node.outputs for node in nodes):
+            _check_corpus(plain(catalog.load("params:data_generation.corpus")), catalog.load("params:task"))
+    except ValueError as error:
+        raise UnusableModelError(str(error)) from None
 
-        if family.loading.tf32:
-            allow_tf32()
-        try:
-            check_processes(catalog.load("params:processes"))
-            bases = family_sources(family.models, family.loading)
-            folders = check_family(bases)
-            _check_recorded("models", "base", bases, catalog)
-            if family.instruct and any(name in read for name in names if name.startswith(INSTRUCT)):
-                instruct = family_sources(family.instruct, family.loading)
-                check_instruct(instruct, folders)
-                _check_recorded("instruct", INSTRUCT, instruct, catalog)
-            if "params:held_out" in pipeline.inputs():
-                _check_held_out(plain(catalog.load("params:held_out")))
-            if "params:finetuning" in pipeline.inputs():
-                _check_adapters(folders, plain(catalog.load("params:finetuning")))
-            if any("corpus.train" in node.outputs for node in waiting_nodes(run_params, pipeline, catalog)):
-                corpora = plain(catalog.load("params:data_generation.corpus"))
-                _check_corpus(corpora, catalog.load("params:task"))
-        except ValueError as error:
-            raise UnusableModelError(str(error)) from None
+
+def _check_family(family: ModelFamily, reads_instruct: bool, catalog) -> dict[str, Path]:
+    """The folder of each role."""
+    from circuit_distillation.compute.processes import check_processes
+    from circuit_distillation.models.loaded_family import (
+        allow_tf32,
+        check_family,
+        check_instruct,
+        family_sources,
+    )
+
+    if family.loading.tf32:
+        allow_tf32()
+    check_processes(catalog.load("params:processes"))
+    bases = family_sources(family.models, family.loading)
+    folders = check_family(bases)
+    _check_recorded("models", "base", bases, catalog)
+    if reads_instruct:
+        instruct = family_sources(family.instruct, family.loading)
+        check_instruct(instruct, folders)
+        _check_recorded("instruct", INSTRUCT, instruct, catalog)
+    return folders
 
 
 def _check_recorded(block: str, kind: str, sources: dict, catalog) -> None:
@@ -79,7 +82,7 @@ def _check_recorded(block: str, kind: str, sources: dict, catalog) -> None:
         if recorded.get("weights", weights) != weights:
             raise ValueError(
                 f"family.{block}.{role}: the weights in {source.name} are not those that the artifacts of "
-                f"this run were made with: delete {path} to make all anew, or choose another data_root"
+                "this run were made with: put those back, or choose another data_root to make all anew"
             )
 
 

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from circuit_distillation import grid
 from circuit_distillation.parameters import ParameterError, Parameters, validate
-from circuit_distillation.parameters.study import outranked
+from circuit_distillation.parameters.resolve import resolve
 
 OF_AN_EXPERIMENT = ("head_mapping", "distillation")  # what comes after circuit discovery
 
@@ -59,21 +59,24 @@ class ParameterHooks:
 def _checked(loader) -> Parameters:
     """The parameters of the files, the preset of the experiment and the command, in this order of rank.
 
-    The loader keeps them: YAML is slow to read, and everybody who asks later gets what was checked here.
+    The loader keeps them, with the settings of every arm resolved: YAML is slow to read, and everybody who
+    asks later gets what was checked here.
     """
     given, defaults = loader.runtime_params or {}, loader["globals"]
     preset = _preset(loader, str(given.get("experiment", defaults["experiment"])))
     loader.runtime_params = OmegaConf.to_container(OmegaConf.merge(preset, given))
     raw = _read(loader, "parameters")
     parameters = validate(raw)
-    raw = raw | {"chosen": outranked(raw["chosen"], loader.runtime_params)}
     family = defaults["family"]
     if parameters.family.name != family:
         raise ParameterError(
             f"parameter `family.name` = {parameters.family.name!r}: folders follow `family: {family}` of "
             "globals.yml; choose a family by its environment (--env)"
         )
-    loader["parameters"] = raw
+    try:
+        loader["parameters"] = raw | resolve(parameters, given)
+    except ValueError as error:
+        raise ParameterError(f"parameter `distillation`: {error}") from None
     return parameters
 
 

@@ -1,4 +1,4 @@
-"""MLflow follows every run, and no run depends on it: a store that fails is told of, and the run goes on."""
+"""MLflow follows every run, and no run depends on it: a store that fails is named, and the run goes on."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.parse import quote, unquote
+from urllib.request import urlopen
 
 from kedro.framework.hooks import hook_impl
 
-from circuit_distillation.hooks.live_runs import remove_leftovers
 from circuit_distillation.parameters import plain
-from circuit_distillation.storage.atomic import locked, write_atomically
+from circuit_distillation.storage.atomic import locked, remove_leftovers, write_atomically
 from circuit_distillation.storage.errors import first_line, without_secrets
 
 logger = logging.getLogger(__name__)
@@ -39,18 +41,20 @@ class TrackingHooks:
             os.environ.setdefault(name, value)
         loader = context.config_loader
         loader.config_patterns.setdefault("mlflow", ["mlflow*", "mlflow*/**", "**/mlflow*"])
-        told = loader["mlflow"]
-        uri = told["server"]["mlflow_tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI", "")
+        configured = loader["mlflow"]
+        uri = configured["server"]["mlflow_tracking_uri"] or os.environ.get("MLFLOW_TRACKING_URI", "")
         why = fault_of(uri) or self._set_up(context)
         if why is None:
             return
         root = Path(context.project_path) / loader["parameters"]["data_root"]
-        meanwhile = f"{SQLITE}{root / MEANWHILE}"
-        loader["mlflow"] = told | {"server": told["server"] | {"mlflow_tracking_uri": meanwhile}}
+        meanwhile = f"{SQLITE}{quote(str(root / MEANWHILE))}"
+        server = configured["server"] | {"mlflow_tracking_uri": meanwhile}
+        loader["mlflow"] = configured | {"server": server}
         why_not = fault_of(meanwhile) or self._set_up(context)
         instead = f"not tracked ({why_not})" if why_not else f"tracked in {meanwhile} instead"
-        told_as = without_secrets(f"MLflow at {uri} cannot be used ({why})")
-        logger.warning("%s: this run is %s", told_as, instead)
+        logger.warning(
+            "%s: this run is %s", without_secrets(f"MLflow at {uri} cannot be used ({why})"), instead
+        )
 
     def _set_up(self, context) -> str | None:
         """None, or why MLflow does not work."""
@@ -99,27 +103,19 @@ class TrackingHooks:
 def fault_of(uri: str) -> str | None:
     """Why a store cannot be used, found out quickly: MLflow itself would try for minutes or hours.
 
-    None if it can, or if only using it will tell. A database that is not there yet is made.
+    None if it can, or if only using it can show that. A database that is not there yet is made.
     """
-    if uri.startswith(("http://", "https://")):
-        return _fault_of_server(uri)
-    if uri.startswith(SQLITE):
-        path = Path(uri.removeprefix(SQLITE))
-        try:
+    try:
+        if uri.startswith(("http://", "https://")):
+            urlopen(f"{without_secrets(uri).rstrip('/')}/health", timeout=5).close()
+        elif uri.startswith(SQLITE):
+            path = Path(unquote(uri.removeprefix(SQLITE)))
             _make_database(path)
             return _fault_of_database(path)
-        except Exception as error:  # SQLAlchemy's among them, with reasons of the file system
-            return first_line(error)
-    return None
-
-
-def _fault_of_server(uri: str) -> str | None:
-    import requests
-
-    try:
-        requests.get(f"{uri.rstrip('/')}/health", timeout=5)
-    except requests.RequestException as error:
-        return type(error).__name__
+    except HTTPError:  # it answers
+        return None
+    except Exception as error:  # SQLAlchemy's among them, with reasons of the file system
+        return first_line(error)
     return None
 
 
@@ -136,11 +132,11 @@ def _make_database(path: Path) -> None:
 def _migrate(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    SqlAlchemyStore(f"{SQLITE}{path}", (path.parent / "mlartifacts").as_uri()).engine.dispose()
+    SqlAlchemyStore(f"{SQLITE}{quote(str(path))}", (path.parent / "mlartifacts").as_uri()).engine.dispose()
 
 
 def _fault_of_database(path: Path) -> str | None:
     with closing(sqlite3.connect(path, timeout=10)) as database:
         found = database.execute("PRAGMA quick_check(1)").fetchone()[0]
-        database.execute("SELECT count(*) FROM runs").fetchone()
+        database.execute("UPDATE runs SET name = name WHERE 0")  # refused where it can only be read
     return None if found == "ok" else found

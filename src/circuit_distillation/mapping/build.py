@@ -1,49 +1,30 @@
-"""From stored ablation effects to the mapping of a student onto the teacher: equations 3 to 5, end to end."""
+"""From stored ablation effects to the mapping of a student onto the teacher: equations 3 to 5, end to end.
+
+Three records, each made of no more than it depends on: the relevant student heads, the control pairs, and the
+mapping. Students that align nothing, or random pairs, so stay as they are under another matching rule.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from circuit_distillation.mapping.effects import Effects, Head
+from circuit_distillation.heads import Head
+from circuit_distillation.mapping.effects import Effects
 from circuit_distillation.mapping.impact import per_example, student_impact, teacher_impact
-from circuit_distillation.mapping.match import Features, head_distances, match_heads
+from circuit_distillation.mapping.match import RULES, Features, head_distances, match_heads
 from circuit_distillation.mapping.pairs import random_pairs
 from circuit_distillation.mapping.record import mapping_record, pair_stability
 from circuit_distillation.mapping.relevant_heads import discovered, top_impact
+from circuit_distillation.mapping.settings import MappingSettings
 
-CHOICES = {
-    "baseline": ("student", "teacher"),
-    "student_heads": ("top_impact", "discovered"),
-    "random_from": ("circuit", "any_head"),
-}
+EQUATION_5 = "nearest"
 HeadOutputs = Mapping[Head, ArrayLike]  # (layer, head) -> [example, d_head]
-
-
-@dataclass(frozen=True)
-class MappingSettings:
-    """The choices of equations 3 to 5; those of `student_form`, `performance` and `rule` are listed in
-    mapping.impact and mapping.match. ValueError for an unknown one of the rest."""
-
-    fraction: float  # share of student heads in H_s, for student_heads "top_impact"
-    student_form: str = "difference"  # equation 3
-    baseline: str = "student"  # whose unablated performance equation 4 starts from, or "teacher"
-    performance: str = "logprob"  # P
-    rule: str = "nearest"  # equation 5
-    student_heads: str = "top_impact"  # H_s, or "discovered": the student's own circuit
-    random_from: str = "circuit"  # control pairs draw from the teacher's circuit, or "any_head"
-    seed: int = 0  # of control pairs, of the rule "random" and of the resampling
-
-    def __post_init__(self) -> None:
-        for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"{name} {getattr(self, name)!r} is unknown; choose one of {', '.join(choices)}"
-                )
+Record = Mapping[str, Any]  # plain JSON types
 
 
 @dataclass(frozen=True)
@@ -66,10 +47,10 @@ class _Sides:
         )
 
     def features(self, rule: str, outputs: tuple[HeadOutputs, HeadOutputs] | None) -> Features | None:
-        """What the rules "profile" and "cka" compare: effects per example, or head outputs."""
-        if rule == "profile":
+        """What a rule compares beside mean impacts: effects by example, or head outputs."""
+        if RULES[rule].needs == "effects":
             return self.student_base - self.student_ablated, self.teacher_base - self.teacher_ablated
-        if rule == "cka" and outputs is not None:
+        if RULES[rule].needs == "outputs" and outputs is not None:
             heads = (self.student_heads, self.teacher_heads)
             student, teacher = ([of[head] for head in side] for side, of in zip(heads, outputs, strict=True))
             return student, teacher
@@ -79,21 +60,73 @@ class _Sides:
 def build_mapping(
     student: Effects,
     teacher: Effects,
-    student_circuit: Mapping[str, Any],
-    teacher_circuit: Mapping[str, Any],
+    student_circuit: Record,
+    teacher_circuit: Record,
+    settings: MappingSettings,
+    *,
+    outputs: tuple[HeadOutputs, HeadOutputs] | None = None,
+) -> dict[str, Any]:
+    """All three steps: the mapping as `map_heads` gives it.
+
+    Circuits are in their stored form (heads, model_hash; role of the student's).
+    """
+    heads = choose_heads(student, student_circuit, settings)
+    controls = draw_controls(student, teacher, heads, teacher_circuit, settings)
+    return map_heads(student, teacher, heads, controls, teacher_circuit, settings, outputs=outputs)
+
+
+def choose_heads(student: Effects, circuit: Record, settings: MappingSettings) -> dict[str, Any]:
+    """H_s with the role and the hash of the model. Of the settings: student_heads, fraction, performance.
+
+    Here impact is the mean size of a head's effect on an example, whatever form equation 3 has: a head that
+    helps one cell and harms another counts.
+    """
+    if settings.student_heads == "discovered":
+        heads = discovered(circuit)
+    else:
+        base, ablated = (per_example(side, settings.performance) for side in (student.base, student.ablated))
+        heads = top_impact(np.abs(base - ablated).mean(axis=-1), settings.fraction)
+    return {
+        "role": circuit["role"],
+        "student_heads": [list(head) for head in heads],
+        "n_student_heads_total": int(np.prod(student.shape)),
+        "model_hash": circuit["model_hash"],
+    }
+
+
+def draw_controls(
+    student: Effects, teacher: Effects, heads: Record, teacher_circuit: Record, settings: MappingSettings
+) -> dict[str, Any]:
+    """Control pairs that differ from the pairs of equation 5, whatever `settings.rule` is."""
+    sides = _sides(student, teacher, heads, teacher_circuit, settings)
+    pairs = match_heads(*sides.impacts(settings.student_form), EQUATION_5)
+    aligned = [(sides.student_heads[i], sides.teacher_heads[j]) for i, j in pairs]
+    pool = sides.teacher_heads if settings.random_from == "circuit" else teacher.every_head()
+    drawn = random_pairs(aligned, pool, settings.seed)
+    return {
+        "role": heads["role"],
+        "pairs": [{"student": list(own), "teacher": list(other)} for own, other in drawn],
+        "hashes": {"student": heads["model_hash"], "teacher": teacher_circuit["model_hash"]},
+    }
+
+
+def map_heads(
+    student: Effects,
+    teacher: Effects,
+    heads: Record,
+    controls: Record,
+    teacher_circuit: Record,
     settings: MappingSettings,
     *,
     outputs: tuple[HeadOutputs, HeadOutputs] | None = None,
 ) -> dict[str, Any]:
     """The mapping in JSON types: `record.mapping_record` with the student's role and relevant heads.
 
-    Effects are of the same examples; circuits are in their stored form (heads, model_hash; role of the
-    student's). `outputs` maps the heads of student and teacher to their outputs, for the rule "cka".
-    ValueError for effects on different examples, a circuit without heads, and whatever the steps refuse.
+    Effects are of the same examples. `outputs` maps the heads of student and teacher to their outputs, for
+    rules that compare these. ValueError for effects on different examples, a circuit without heads, and
+    whatever the steps refuse.
     """
-    if student.examples != teacher.examples:
-        raise ValueError("student and teacher effects are of different examples: make both on one split")
-    sides = _sides(student, teacher, student_circuit, teacher_circuit, settings)
+    sides = _sides(student, teacher, heads, teacher_circuit, settings)
     impacts = sides.impacts(settings.student_form)
     features = sides.features(settings.rule, outputs)
     pairs = match_heads(*impacts, settings.rule, features=features, seed=settings.seed)
@@ -107,28 +140,22 @@ def build_mapping(
         form=settings.student_form,
         baseline=settings.baseline,
         performance=settings.performance,
-        random_pairs=_control_pairs(sides, pairs, teacher, settings),
+        random_pairs=[(pair["student"], pair["teacher"]) for pair in controls["pairs"]],
         stability=_stability(sides, pairs, student.groups, settings),
-        parameters=asdict(settings),
-        hashes={"student": student_circuit["model_hash"], "teacher": teacher_circuit["model_hash"]},
+        parameters=settings.model_dump(),
+        hashes=controls["hashes"],
     )
-    return {
-        "role": student_circuit["role"],
-        "student_heads": [list(head) for head in sides.student_heads],
-        "n_student_heads_total": int(np.prod(student.shape)),
-        **record,
-    }
+    return {name: heads[name] for name in ("role", "student_heads", "n_student_heads_total")} | record
 
 
 def _sides(
-    student: Effects,
-    teacher: Effects,
-    student_circuit: Mapping[str, Any],
-    teacher_circuit: Mapping[str, Any],
-    settings: MappingSettings,
+    student: Effects, teacher: Effects, heads: Record, teacher_circuit: Record, settings: MappingSettings
 ) -> _Sides:
+    if student.examples != teacher.examples:
+        raise ValueError("student and teacher effects are of different examples: make both on one split")
     measure = settings.performance
-    ours, theirs = _relevant_heads(student, student_circuit, settings), discovered(teacher_circuit)
+    ours = [(layer, head) for layer, head in heads["student_heads"]]
+    theirs = discovered(teacher_circuit)
     bases = {"student": per_example(student.base, measure), "teacher": per_example(teacher.base, measure)}
     return _Sides(
         student_heads=ours,
@@ -141,28 +168,11 @@ def _sides(
     )
 
 
-def _relevant_heads(student: Effects, circuit: Mapping[str, Any], settings: MappingSettings) -> list[Head]:
-    """H_s. Here impact is the mean size of a head's effect on an example, whatever form equation 3 has: a
-    head that helps one cell and harms another counts."""
-    if settings.student_heads == "discovered":
-        return discovered(circuit)
-    base, ablated = (per_example(side, settings.performance) for side in (student.base, student.ablated))
-    return top_impact(np.abs(base - ablated).mean(axis=-1), settings.fraction)
-
-
-def _control_pairs(
-    sides: _Sides, pairs: list[tuple[int, int]], teacher: Effects, settings: MappingSettings
-) -> list[tuple[Head, Head]]:
-    aligned = [(sides.student_heads[i], sides.teacher_heads[j]) for i, j in pairs]
-    pool = sides.teacher_heads if settings.random_from == "circuit" else teacher.every_head()
-    return random_pairs(aligned, pool, settings.seed)
-
-
 def _stability(
     sides: _Sides, pairs: list[tuple[int, int]], groups: NDArray, settings: MappingSettings
 ) -> list[float] | None:
     """Per pair, for the rules that look at mean impacts alone."""
-    if settings.rule not in ("nearest", "one_to_one"):
+    if not RULES[settings.rule].resamples:
         return None
     return pair_stability(
         pairs,

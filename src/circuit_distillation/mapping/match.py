@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
 from circuit_distillation.mapping.impact import as_finite
-from circuit_distillation.similarity.cka import linear_cka
 
-RULES = ("nearest", "one_to_one", "profile", "cka", "random")
 _TIE = 1e-12  # two totals closer than this, relative to the largest distance, are the same optimum
 
 Floats = NDArray[np.float64]
 Features = tuple[Sequence[ArrayLike], Sequence[ArrayLike]]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A way to pair heads; the table RULES has one entry for each.
+
+    label: for pages and docs. compare: what `needs` names, of students and of teachers, one entry a head ->
+    distances [n_student, n_teacher]. choose: distances and a seed -> a teacher index for each student.
+    needs: mean impacts, effects by example, or head outputs by example. resamples: whether the stability of
+    its pairs is measured, by resampling the examples behind the mean impacts.
+    """
+
+    label: str
+    compare: Callable[[Sequence[ArrayLike], Sequence[ArrayLike]], Floats]
+    choose: Callable[[Floats, int], list[int]]
+    needs: Literal["impacts", "effects", "outputs"] = "impacts"
+    resamples: bool = False
 
 
 def match_heads(
@@ -46,13 +61,7 @@ def match_heads(
     ValueError for an unknown rule, missing or misfitting features, or too few teacher heads for "one_to_one".
     """
     cost = head_distances(student_impact, teacher_impact, rule, features=features)
-    if rule == "random":
-        chosen = draw_heads(*cost.shape, np.random.default_rng(seed))
-    elif rule == "one_to_one":
-        chosen = _assign(cost)
-    else:
-        chosen = [int(j) for j in cost.argmin(axis=1)]
-    return list(enumerate(chosen))
+    return list(enumerate(RULES[rule].choose(cost, seed)))
 
 
 def head_distances(
@@ -65,8 +74,8 @@ def head_distances(
     if rule not in RULES:
         raise ValueError(f"matching rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
     student, teacher = _impacts(student_impact, "student"), _impacts(teacher_impact, "teacher")
-    if rule not in ("profile", "cka"):
-        return np.abs(student[:, None] - teacher[None, :])
+    if RULES[rule].needs == "impacts":
+        return RULES[rule].compare(student, teacher)
     if features is None:
         raise ValueError(f"matching rule {rule!r} needs features=(student, teacher), one entry a head")
     if len(features[0]) != len(student) or len(features[1]) != len(teacher):
@@ -74,7 +83,7 @@ def head_distances(
             f"features describe {len(features[0])} student and {len(features[1])} teacher heads, "
             f"the impacts {len(student)} and {len(teacher)}; give one entry a head"
         )
-    return _profile_distances(*features) if rule == "profile" else _cka_distances(*features)
+    return RULES[rule].compare(*features)
 
 
 def draw_heads(n_draws: int, n_heads: int, rng: np.random.Generator) -> list[int]:
@@ -92,7 +101,20 @@ def _impacts(values: ArrayLike, who: str) -> Floats:
     return array
 
 
-def _assign(cost: Floats) -> list[int]:
+def _gaps(student: Sequence[ArrayLike], teacher: Sequence[ArrayLike]) -> Floats:
+    """|impact difference| of every student with every teacher head."""
+    return np.abs(np.asarray(student)[:, None] - np.asarray(teacher)[None, :])
+
+
+def _nearest(cost: Floats, _: int) -> list[int]:
+    return [int(j) for j in cost.argmin(axis=1)]
+
+
+def _drawn(cost: Floats, seed: int) -> list[int]:
+    return draw_heads(*cost.shape, np.random.default_rng(seed))
+
+
+def _assign(cost: Floats, _: int = 0) -> list[int]:
     """The optimal one-to-one assignment with the smallest teacher indices, in the order of the students."""
     n_student, n_teacher = cost.shape
     if n_teacher < n_student:
@@ -114,6 +136,8 @@ def _assign(cost: Floats) -> list[int]:
 
 
 def _least_total(cost: Floats) -> float:
+    from scipy.optimize import linear_sum_assignment
+
     rows, columns = linear_sum_assignment(cost)
     return float(cost[rows, columns].sum())
 
@@ -136,5 +160,19 @@ def _unit_rows(x: Floats) -> Floats:
 
 
 def _cka_distances(student: Sequence[ArrayLike], teacher: Sequence[ArrayLike]) -> Floats:
+    import torch
+
+    from circuit_distillation.similarity.cka import linear_cka
+
     s, t = ([torch.as_tensor(x, dtype=torch.float64) for x in side] for side in (student, teacher))
     return np.array([[1.0 - float(linear_cka(x, y)) for y in t] for x in s])
+
+
+# A new rule is a function and an entry: parameters, records and pages take their choices and names from here.
+RULES = {
+    "nearest": Rule("nearest impact (eq. 5)", _gaps, _nearest, resamples=True),
+    "one_to_one": Rule("nearest impact, one to one", _gaps, _assign, resamples=True),
+    "profile": Rule("correlation of effects by example", _profile_distances, _nearest, needs="effects"),
+    "cka": Rule("CKA of head outputs", _cka_distances, _nearest, needs="outputs"),
+    "random": Rule("drawn at random", _gaps, _drawn),
+}

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from circuit_distillation.heads import Head, Pair
 from circuit_distillation.mapping.impact import as_finite, student_impact, teacher_impact
-from circuit_distillation.mapping.match import match_heads
+from circuit_distillation.mapping.match import RULES, match_heads
 
 
 def mapping_record(
@@ -36,7 +36,8 @@ def mapping_record(
     [n_teacher], `distances` [n_student, n_teacher] is what the rule minimised (`match.head_distances`).
     `random_pairs` are the control pairs as heads, `stability` the share of bootstrap samples that chose the
     same teacher head, one entry a pair. `ties` lists every student head whose least distance is shared by
-    several teacher heads.
+    several teacher heads; `n_control_pairs_mapped` counts control pairs that are mapped pairs too (none under
+    equation 5, against which they are drawn).
     """
     student_heads, teacher_heads = _as_tuples(student_heads), _as_tuples(teacher_heads)
     distances = as_finite(distances, "distances")
@@ -67,6 +68,7 @@ def mapping_record(
     controls = zip(
         _as_tuples(s for s, _ in random_pairs), _as_tuples(t for _, t in random_pairs), strict=True
     )
+    drawn = [entry(student_heads.index(s), t) for s, t in controls]
     return {
         "rule": rule,
         "form": form,
@@ -76,7 +78,8 @@ def mapping_record(
         "ties": _ties(student_heads, teacher_heads, distances),
         "distinct_teacher_heads": len({j for _, j in pairs}),
         "n_pairs": len(entries),
-        "random_pairs": [entry(student_heads.index(s), t) for s, t in controls],
+        "random_pairs": drawn,
+        "n_control_pairs_mapped": sum(_pair(control) in map(_pair, entries) for control in drawn),
         "parameters": dict(parameters or {}),
         "hashes": dict(hashes or {}),
     }
@@ -99,11 +102,11 @@ def pair_stability(
 
     P per example: `student_base` [example], `student_ablated` [n_student, example], `teacher_base`
     [example] (the student's own under `baseline: student`), `teacher_ablated` [n_teacher, example],
-    `groups` [example] (scene ids). Only for the rules that look at mean impacts, "nearest" and
-    "one_to_one".
+    `groups` [example] (scene ids). Only for rules that `match.RULES` marks with `resamples`.
     """
-    if rule not in ("nearest", "one_to_one"):
-        raise ValueError(f'the stability of pairs is defined for "nearest" and "one_to_one", not {rule!r}')
+    if not RULES[rule].resamples:
+        defined = ", ".join(name for name, entry in RULES.items() if entry.resamples)
+        raise ValueError(f"the stability of pairs is defined for {defined}, not {rule!r}")
     _, group = np.unique(np.asarray(groups), return_inverse=True)
     rng = np.random.default_rng(seed)
     arrays = [as_finite(x, "P") for x in (student_base, student_ablated, teacher_base, teacher_ablated)]
@@ -117,6 +120,10 @@ def pair_stability(
         )
         kept += [again[i] == j for i, j in pairs]
     return [float(share) for share in kept / n_resamples]
+
+
+def _pair(entry: Mapping[str, Any]) -> tuple[list[int], list[int]]:
+    return entry["student"], entry["teacher"]
 
 
 def _as_tuples(heads: Iterable[Sequence[int]]) -> list[Head]:

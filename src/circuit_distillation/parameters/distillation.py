@@ -1,38 +1,16 @@
-"""The mapping of heads, and the training of the students."""
+"""The mapping of heads, and the training of the students: the library's settings as blocks of the files."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
-from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS, INSTRUCT, KINDS, PAPER_ARMS
+from circuit_distillation.arms import EXTRA_ARMS
+from circuit_distillation.mapping.settings import MappingChoices
 from circuit_distillation.parameters.tasks import by_task
-from circuit_distillation.ranges import (
-    Count,
-    CountOrZero,
-    Flag,
-    Fraction,
-    Positive,
-    Processes,
-    Rate,
-    Strict,
-    Weight,
-)
-
-# Of transformers.SchedulerType those that need nothing but the number of steps.
-Schedule = Literal[
-    "constant_with_warmup",
-    "constant",
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "polynomial",
-    "inverse_sqrt",
-]
-Decay = Annotated[float, Field(strict=True, ge=0, lt=1)]  # of AdamW's moments
-ExtraArm = Literal[EXTRA_ARMS]
-ARMS = (*KINDS, "tuned_corpus", INSTRUCT, *PAPER_ARMS, *CORPUS_ARMS, *EXTRA_ARMS)
+from circuit_distillation.ranges import Count, Flag, Fraction, FromFiles, OneOf, Processes, Rate, Strict
+from circuit_distillation.training.distillation_settings import ROWS, AlignmentSettings, TrainingSettings
 
 
 @by_task(others=Fraction)
@@ -40,48 +18,22 @@ class Shares(Strict):
     """Share of a student's heads that are relevant, for each task."""
 
 
-class HeadMapping(Strict):
+class HeadMapping(FromFiles, MappingChoices):
     """Equations 3 to 5."""
 
-    student_form: Literal["difference", "ratio"]
-    baseline: Literal["student", "teacher"]
-    performance: Literal["logprob", "accuracy", "logit_diff"]
-    rule: Literal["nearest", "one_to_one", "profile", "cka", "random"]
-    student_heads: Literal["top_impact", "discovered"]
     fraction: Shares
-    random_from: Literal["circuit", "any_head"]
 
 
-class Distillation(Strict):
-    """Equations 6 and 7, and the optimiser; fields as in `training.distillation_settings`."""
+class Distillation(FromFiles, TrainingSettings, AlignmentSettings):
+    """Equations 6 and 7, and the optimiser, for all arms: each takes what it uses (`parameters.resolve`)."""
 
     n_train: Count
-    epochs: Count
-    batch_size: Annotated[int, Field(strict=True, ge=2)]
-    bank_batches: Count
     learning_rate_heads: Rate
     learning_rate_full: Rate
-    schedule: Schedule
-    warmup_steps: CountOrZero
-    weight_decay: Weight
-    beta1: Decay
-    beta2: Decay
-    clip_norm: Positive
-    weights: Literal["qkvo", "qo"]
-    labels: Literal["hard", "soft", "gold"]
-    rows: Literal["last", "answer", "all"]
-    similarity: Literal["cka", "procrustes"]
-    estimator: Literal["biased", "unbiased"]
-    cka_weight: Weight
-    pair_reduction: Literal["sum", "mean"]
-    precision: Literal["fp32", "bf16"]
-    gradient_checkpointing: Flag
-    evaluate_every: Count
-    patience: Count | None
-    checkpoint_every: Count
+    rows: Annotated[str, OneOf(ROWS)]
     processes: Processes
     sharded: Flag
-    extra_arms: tuple[ExtraArm, ...]
+    extra_arms: tuple[Annotated[str, OneOf(EXTRA_ARMS)], ...]
 
     @field_validator("extra_arms", mode="before")
     @classmethod

@@ -1,15 +1,15 @@
-"""Everything that a run is told, checked block by block and across blocks."""
+"""Everything that a run is given, checked block by block and across blocks."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
 from circuit_distillation.circuits.settings import Evaluation
 from circuit_distillation.parameters.circuits import CircuitDiscovery
 from circuit_distillation.parameters.data import DataGeneration
-from circuit_distillation.parameters.distillation import ARMS, Distillation, HeadMapping
+from circuit_distillation.parameters.distillation import Distillation, HeadMapping
 from circuit_distillation.parameters.models import (
     FineTuning,
     HeldOut,
@@ -40,7 +40,7 @@ TwoNames = Annotated[
 
 
 class Parameters(Strict):
-    """Everything that a run is told."""
+    """Everything that a run is given."""
 
     task: TaskName
     seed: Annotated[int, Field(strict=True, ge=0, le=10**9)]
@@ -59,7 +59,6 @@ class Parameters(Strict):
     evaluation: Evaluation
     head_mapping: HeadMapping
     distillation: Distillation
-    arms: dict[Literal[ARMS], str]
     training_seed: CountOrZero
     search: Search
     chosen: ChosenSettings
@@ -71,14 +70,6 @@ class Parameters(Strict):
         if ".." in value.split("/") or value.startswith("~"):
             raise ValueError(f"{value!r} leads elsewhere: write the folder without `..` and `~`")
         return value
-
-    @field_validator("arms")
-    @classmethod
-    def _named_as_their_keys(cls, arms: dict[str, str]) -> dict[str, str]:
-        wrong = [name for name in ARMS if arms.get(name) != name]
-        if wrong:
-            raise ValueError(f"`arms.{wrong[0]}` must be `{wrong[0]}`: arms are told their own names")
-        return arms
 
     @model_validator(mode="after")
     def _one_way_to_models(self) -> Parameters:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from circuit_distillation import grid
+from circuit_distillation.arms import ARMS
 from circuit_distillation.circuits.settings import Stage
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters.distillation import Distillation
@@ -18,7 +19,6 @@ from circuit_distillation.planning.work import ablation_flops, forward_flops, pa
 from circuit_distillation.tasks import get_task
 from circuit_distillation.tasks.rows import read_rows
 from circuit_distillation.tasks.words import SIGN
-from circuit_distillation.training.arms import get_arm
 
 # Dense peaks in FLOP/s by the vendor's data sheets (SXM parts): bf16, TF32, float32.
 PEAKS = {
@@ -201,7 +201,7 @@ def _signals(run: Parameters, teacher: Shape, t: int) -> Iterator[Row]:
     n = run.distillation.n_train
     stored = n * teacher.n_layers * (teacher.n_heads * teacher.d_head + teacher.d_model) * 4.0
     read: dict[str, float] = {"teacher's signals": t}
-    if any(arm in grid.CORPUS_ARMS for arm in grid.arms()):
+    if any(ARMS[arm].data == "corpus" for arm in grid.arms()):
         read["teacher's signals on the corpus"] = _corpus_tokens(run)[0]
     for stage, n_tokens in read.items():
         yield _inference(run, stage, teacher, n * forward_flops(teacher, n_tokens), stored)
@@ -214,10 +214,10 @@ def _students(run: Parameters, shapes: Mapping[str, Shape], t: int) -> Iterator[
     n_looked_at = (steps // how.evaluate_every + 1) * _n_prompts(run, "validation")
     own = how.batch_size // how.processes
     for role, arm in grid.cells():
-        shape, full = shapes[role], arm.startswith("full")
+        shape, full = shapes[role], ARMS[arm].trained == "all"
         trained = shape.parameters if full else shape.head_parameters(share)
         looks = n_looked_at * forward_flops(shape, t)
-        if how.bank_batches > 1 and get_arm(arm.removeprefix("goat_")).pairs != "none":
+        if how.bank_batches > 1 and ARMS[arm].pairs != "none":
             looks += 2 * shape.parameters * n_tokens  # at the bank's rows, without gradient
         remedy, several = HALVE + SHARD if full else HALVE, how.bank_batches > 1
         needs = run, how, f"{role}.{arm}", shape, trained, Batch(own, t, own), n_tokens

@@ -7,8 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import row_name
-from circuit_distillation.reporting.significance import PROPOSED
+from circuit_distillation.arms import PROPOSED, row_name
 from circuit_distillation.reporting.tables import paper_rows
 from circuit_distillation.tasks.task import TASKS
 
@@ -56,8 +55,8 @@ def headline(rows: list[dict[str, Any]]) -> str:
     noun = "test" if tests == 1 else "tests"
     return (
         f"{verdict}: on the full model CE + Align CKA is significantly better than CE alone in {better} of "
-        f"{tests} {noun} (one for each task, student and seed), significantly worse in {worse}, and not told "
-        f"apart from it in {tests - better - worse}."
+        f"{tests} {noun} (one for each task, student and seed), significantly worse in {worse}, and "
+        f"neither in {tests - better - worse}."
     )
 
 

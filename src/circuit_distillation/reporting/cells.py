@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import row_name
+from circuit_distillation.arms import row_name
 from circuit_distillation.reporting.results import BELIEF_CELLS
 from circuit_distillation.reporting.selection import models_of, rows_of
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import UPSTREAM_ARMS
+from circuit_distillation.arms import REFERENCES
 from circuit_distillation.reporting.significance import SCOPES, paired_test, same_examples
 from circuit_distillation.statistics.holm import holm
 
@@ -69,7 +69,7 @@ def _students(predictions: Stored, experiment: str) -> Iterator[tuple[Trained, s
     """Trained students of an experiment, with their paths."""
     for path in predictions:
         match = _PATH.search(path)
-        if match and match[3] == experiment and match[6] not in UPSTREAM_ARMS:
+        if match and match[3] == experiment and match[6] not in REFERENCES:
             yield Trained(match[2], int(match[1]), int(match[4] or 0), match[5], match[6]), path
 
 

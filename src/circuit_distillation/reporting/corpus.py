@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import row_name
+from circuit_distillation.arms import row_name
 from circuit_distillation.tasks.task import TASKS
 
 TUNED_MODELS = "Tuned models"  # the group of facts that holds the record of the tuning

@@ -1,4 +1,4 @@
-"""Figures over training steps: the cross-entropy curves of Figure 5 and CKA with its noise floor."""
+"""Figures over training steps: the cross-entropy curves of Figure 5, and similarity with its noise floor."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from circuit_distillation.arms import ARMS, PROPOSED
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZE = (4.8, 3.2)  # inches; readable at the width of a phone
-CE_ONLY, CE_ALIGN = "circuit_ce", "circuit_ce_align_cka"
+CE_ONLY = "circuit_ce"
 
-_STYLES = {
+STYLES = {
     CE_ONLY: ("CE only", "#b35000", "--"),
-    CE_ALIGN: ("CE + Align CKA", "#00508c", "-"),
+    PROPOSED: (ARMS[PROPOSED].row.loss, "#00508c", "-"),
 }
 
 
@@ -27,7 +29,7 @@ def ce_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
     Faint: every step; bold: running mean over a twentieth of the steps.
     """
     figure, axes = new_axes()
-    for arm, (label, colour, dash) in _STYLES.items():
+    for arm, (label, colour, dash) in STYLES.items():
         if arm in histories:
             history = histories[arm]
             axes.plot(history["step"], history["ce"], color=colour, alpha=0.25, linewidth=0.8)
@@ -40,10 +42,10 @@ def ce_figure(histories: Mapping[str, pd.DataFrame]) -> Figure:
     return figure
 
 
-def cka_figure(history: pd.DataFrame) -> Figure:
-    """CKA of every pair (thin), their mean (bold) and the noise floor (dotted): CKA of unrelated rows."""
+def similarity_figure(history: pd.DataFrame) -> Figure:
+    """Similarity of every pair (thin), their mean (bold) and the floor of unrelated rows (dotted)."""
     figure, axes = new_axes()
-    pairs = [name for name in history if re.fullmatch(r"cka_\d+", name)]
+    pairs = [name for name in history if re.fullmatch(r"similarity_\d+", name)]
     for i, name in enumerate(pairs):
         axes.plot(
             history["step"],
@@ -52,12 +54,13 @@ def cka_figure(history: pd.DataFrame) -> Figure:
             linewidth=0.8,
             label="Each pair" if i == 0 else None,
         )
-    axes.plot(history["step"], smoothed(history["cka"]), color="#00305a", linewidth=2, label="Mean of pairs")
+    mean = smoothed(history["similarity"])
+    axes.plot(history["step"], mean, color="#00305a", linewidth=2, label="Mean of pairs")
     if history["noise_floor"].notna().any():
         axes.plot(
             history["step"], history["noise_floor"], ":", color="#555555", linewidth=1.6, label="Noise floor"
         )
-    axes.set(xlabel="Training step", ylabel="CKA", ylim=(0, 1.02))
+    axes.set(xlabel="Training step", ylabel=history["measure"].iloc[0], ylim=(0, 1.02))
     figure.legend(frameon=False, loc="outside upper center", ncols=3, fontsize=9)
     return figure
 

@@ -1,4 +1,4 @@
-"""Every figure of a run as SVG files: Figure 5, head scores, mappings, CKA over training."""
+"""Every figure of a run as SVG files: Figure 5, head scores, mappings, similarity over training."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import STUDENTS, UPSTREAM_ARMS, row_name
-from circuit_distillation.reporting.curves import CE_ALIGN, CE_ONLY, ce_figure, cka_figure
+from circuit_distillation.arms import REFERENCES, row_name
+from circuit_distillation.grid import STUDENTS
+from circuit_distillation.reporting.curves import STYLES, ce_figure, similarity_figure
 from circuit_distillation.reporting.head_figures import (
     circuit_roles,
     grid,
@@ -20,7 +21,7 @@ from circuit_distillation.reporting.svg import to_svg
 from circuit_distillation.tasks.task import TASKS
 
 TEACHER = "large.tuned"
-SECTIONS = ("ce_loss", "heads", "mapping", "cka")
+SECTIONS = ("ce_loss", "heads", "mapping", "similarity")
 
 _TASKS = {name: task.title.lower() for name, task in TASKS.items()}
 
@@ -57,7 +58,7 @@ def run_figures(
         *_ce(histories, models),
         *_heads(scores, circuits, models),
         *_mappings(mappings, scores, circuits, models),
-        *_cka(histories, models),
+        *_similarity(histories, models),
     ]
     files = {}
     for order, picture in enumerate(pictures):
@@ -73,21 +74,14 @@ def run_figures(
 def _model_name(task: str, key: str, labels: Mapping[str, str]) -> str:
     role, arm = key.split(".")
     name = row_name(task, role, arm, labels)
-    return name.model if arm in UPSTREAM_ARMS else f"{name.model}, {name.loss}"
+    return name.model if arm in REFERENCES else f"{name.model}, {name.loss}"
 
 
 def _ce(histories: Mapping[str, pd.DataFrame], models: Mapping[str, str]) -> Iterator[Picture]:
     for student in STUDENTS:
-        arms = {
-            arm: histories[f"{student}.{arm}"]
-            for arm in (CE_ONLY, CE_ALIGN)
-            if f"{student}.{arm}" in histories
-        }
+        arms = {arm: histories[f"{student}.{arm}"] for arm in STYLES if f"{student}.{arm}" in histories}
         if arms:
-            last = ", ".join(
-                f"{'CE only' if arm == CE_ONLY else 'CE + Align CKA'} {_late_ce(history):.3f}"
-                for arm, history in arms.items()
-            )
+            last = ", ".join(f"{STYLES[arm][0]} {_late_ce(history):.3f}" for arm, history in arms.items())
             yield Picture(
                 "ce_loss",
                 student,
@@ -149,14 +143,14 @@ def _mappings(
             )
 
 
-def _cka(histories: Mapping[str, pd.DataFrame], models: Mapping[str, str]) -> Iterator[Picture]:
+def _similarity(histories: Mapping[str, pd.DataFrame], models: Mapping[str, str]) -> Iterator[Picture]:
     for key, history in histories.items():
-        if history["cka"].notna().any():
-            first, last = (float(history["cka"].dropna().iloc[k]) for k in (0, -1))
+        if history["similarity"].notna().any():
+            first, last = (float(history["similarity"].dropna().iloc[k]) for k in (0, -1))
             yield Picture(
-                "cka",
+                "similarity",
                 key,
-                f"CKA while training {models[key]}",
+                f"{history['measure'].iloc[0]} while training {models[key]}",
                 f"Mean over the pairs from {first:.3f} at the first step to {last:.3f} at the last.",
-                cka_figure(history),
+                similarity_figure(history),
             )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 # Units of the mapping picture: the width of a grid of heads and where the teacher's begins.
 _WIDTH, _TEACHER_LEFT = 7.0, 11.5
-# Colours of pairs: dark enough for lines on white, told apart with any colour vision.
+# Colours of pairs: dark enough for lines on white, distinguishable with any colour vision.
 _COLOURS = ("#00508c", "#b35000", "#00694c", "#9c2f6f", "#5b4b00", "#3d3d3d", "#a30000", "#5a3fa0")
 
 

@@ -11,12 +11,12 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from circuit_distillation.arms import ARMS, PROPOSED
 from circuit_distillation.reporting.answer import RIVAL_NAMES, TASK_NAMES, answer_rows, headline
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
 from circuit_distillation.reporting.corpus import corpus_rows
 from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings, stage_seconds
 from circuit_distillation.reporting.gains import gains_svg, study_svg
-from circuit_distillation.reporting.significance import PROPOSED
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
 from circuit_distillation.reporting.tables import CAPTIONS, NAMES, OTHER_TASKS, TABLES, build_table
 
@@ -24,10 +24,14 @@ SECTIONS = {
     "ce_loss": ("figure-5", "Figure 5: the loss while training"),
     "heads": ("heads", "Scores of heads, stage by stage"),
     "mapping": ("mapping", "The mapping of heads"),
-    "cka": ("cka", "CKA over training"),
+    "similarity": ("similarity", "Similarity over training"),
 }
 SHORT_RIVALS = {"circuit_ce": "CE, same heads", "full_ce": "CE, all weights"}
-TEST_RIVALS = {**RIVAL_NAMES, "circuit_ce_rand_cka": "CE + Rand CKA", "base": "the base student"}
+TEST_RIVALS = {
+    **RIVAL_NAMES,
+    "circuit_ce_rand_cka": ARMS["circuit_ce_rand_cka"].row.loss,
+    "base": "the base student",
+}
 
 _DATA = re.compile(r'data-(section|task|seed|experiment|order)="([^"]*)"')
 _ACTIVE = ("script", "foreignobject", "iframe", "object", "embed", "a")
@@ -51,7 +55,7 @@ def render_page(
 
     `results`, `significance` and `facts` hold the rows of every run of the family, `figures` the SVG files of
     `figures.run_figures` under `{folder of the run}/{name}`; `experiment` is the one the answer and the
-    tables speak of, and whose pictures are shown: of others only the folders are told. `scaffolded` says
+    tables speak of, and whose pictures are shown: of others only the folders are named. `scaffolded` says
     that the models are the mini family, whose training builds sparse circuits in, and `in_domain_shares` is
     the share of the task's own data in the tuning mixture of each task, in [0, 1]: both are said on the
     page. `study` is the claims table of the study over seeds, if the family has one.
@@ -209,7 +213,7 @@ def _check_passive(svg: str) -> None:
 
 
 def _runs(facts: pd.DataFrame) -> list[dict[str, Any]]:
-    """How each run was made, group by group; the mapping's figures are told elsewhere."""
+    """How each run was made, group by group; the mapping's figures stand elsewhere."""
     shown = facts[facts["group"] != MAPPING]
     return [
         {

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import ROLES, STUDENTS, UPSTREAM_ARMS
+from circuit_distillation.arms import REFERENCES
+from circuit_distillation.grid import ROLES, STUDENTS
 
 # Arms that discovery or mapping does not touch, but whose "Circuit" is the students' mapped heads.
 _MAPPED_CIRCUIT = ("base", "tuned", "instruct")
@@ -19,7 +20,7 @@ def rows_of(results: pd.DataFrame, role: str, arm: str, experiment: str) -> pd.D
     """
     rows = results[(results["model"] == role) & (results["arm"] == arm)]
     own = rows[rows["experiment"] == experiment]
-    if not own.empty or arm not in UPSTREAM_ARMS:
+    if not own.empty or arm not in REFERENCES:
         return own
     if role in STUDENTS and arm in _MAPPED_CIRCUIT:
         rows = rows[~rows["metric"].str.contains(_OF_THE_CIRCUIT)]
@@ -29,4 +30,4 @@ def rows_of(results: pd.DataFrame, role: str, arm: str, experiment: str) -> pd.D
 def models_of(results: pd.DataFrame) -> list[tuple[str, str]]:
     """Every (role, arm) that has rows: models that no arm trains first, then by role and arm."""
     pairs = set(results[["model", "arm"]].itertuples(index=False, name=None))
-    return sorted(pairs, key=lambda pair: (pair[1] not in UPSTREAM_ARMS, ROLES.index(pair[0]), pair[1]))
+    return sorted(pairs, key=lambda pair: (pair[1] not in REFERENCES, ROLES.index(pair[0]), pair[1]))

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import STUDENTS
+from circuit_distillation.arms import PROPOSED
+from circuit_distillation.grid import STUDENTS
 from circuit_distillation.statistics.holm import holm
 from circuit_distillation.statistics.intervals import difference_interval, odds_ratio_interval
 from circuit_distillation.statistics.mcnemar import mcnemar_test
 
-PROPOSED = "circuit_ce_align_cka"
 # The first two are the paper's tests, the others ask whether alignment as such and training as such matter.
 RIVALS = ("circuit_ce", "full_ce", "circuit_ce_rand_cka", "base")
 SCOPES = ("full", "circuit")

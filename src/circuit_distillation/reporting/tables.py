@@ -9,7 +9,8 @@ from io import StringIO
 
 import pandas as pd
 
-from circuit_distillation.reporting.arms import ROLES, UPSTREAM_ARMS, row_name
+from circuit_distillation.arms import REFERENCES, row_name
+from circuit_distillation.grid import ROLES
 from circuit_distillation.reporting.selection import models_of, rows_of
 from circuit_distillation.tasks.task import TASKS
 
@@ -84,7 +85,7 @@ def _rows_of_other_tasks(
         others = sorted(set(measured["experiment"]) - {experiment})
         for named in (experiment, *others):
             for role, arm in models_of(measured):
-                own = named == experiment or arm not in UPSTREAM_ARMS
+                own = named == experiment or arm not in REFERENCES
                 if values := _measure(measured, role, arm, named) if own else {}:
                     name = row_name(task, role, arm, labels)
                     block = f"{TASKS[task].title}: {name.block}" + (f" ({named})" if named in others else "")
@@ -117,7 +118,7 @@ def _rows_beyond(
                 rows.append({**row_name(task, role, arm, labels)._asdict(), **values})
     for other in sorted(set(measured["experiment"]) - {experiment}):
         for role, arm in in_paper:
-            values = _measure(measured, role, arm, other) if arm not in UPSTREAM_ARMS else {}
+            values = _measure(measured, role, arm, other) if arm not in REFERENCES else {}
             if values:
                 name = row_name(task, role, arm, labels)
                 rows.append({**name._asdict(), "block": f"{name.block} ({other})", **values})

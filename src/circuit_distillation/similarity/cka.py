@@ -12,15 +12,15 @@ whichever of the m x m Gram matrices or the p1 x p2 feature matrix costs less.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import get_args
 
 import torch
 from torch import Tensor
 
+from circuit_distillation.similarity import Estimator
 from circuit_distillation.similarity.centring import centred_unit
 
-Estimator = Literal["biased", "unbiased"]
-ESTIMATORS = ("biased", "unbiased")
+ESTIMATORS = get_args(Estimator)
 
 
 class DegenerateSampleError(ValueError):

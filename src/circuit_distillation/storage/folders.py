@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from circuit_distillation.storage.seals import seal_folder
+from circuit_distillation.storage.atomic import write_atomically
+from circuit_distillation.storage.seals import FOLDER_SEAL, seal_folder, sealing
 
 
 @contextmanager
@@ -25,6 +26,25 @@ def new_folder(folder: Path, hidden_as: Path | None = None) -> Iterator[Path]:
         seal_folder(beside)
         beside.chmod(0o755)  # mkdtemp makes a folder that only its owner can read
         _replace(beside, folder, near)
+
+
+def link(source: Path, target: Path) -> None:
+    """Store a file or folder under a second path too, sealed anew: hard links, or copies on another disk."""
+    if not source.is_dir():
+        with sealing(target):
+            write_atomically(target, lambda beside: _link(source, beside))
+        return
+    left_out = shutil.ignore_patterns(FOLDER_SEAL)  # which is written anew, not through a link
+    with new_folder(target) as beside:
+        shutil.copytree(source, beside, copy_function=_link, ignore=left_out, dirs_exist_ok=True)
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    Path(target).unlink(missing_ok=True)
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 @contextmanager

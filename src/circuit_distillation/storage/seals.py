@@ -61,6 +61,11 @@ def check(path: Path) -> None:
         raise broken(path, "is not what was written (its checksum differs)")
 
 
+def is_sealed(path: Path) -> bool:
+    """Whether there is a checksum of a file or folder."""
+    return (path / FOLDER_SEAL if path.is_dir() else seal_path(path)).is_file()
+
+
 def is_usable(path: Path) -> bool:
     """Whether unfinished work in a file can be gone on with; a broken one is deleted, which is logged."""
     try:

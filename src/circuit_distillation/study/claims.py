@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from circuit_distillation.arms import PROPOSED
+from circuit_distillation.grid import STUDENTS
 from circuit_distillation.reporting.tables import paper_rows
 
-PROPOSED = "circuit_ce_align_cka"
-STUDENTS = ("small", "medium")
 ALPHA = 0.05
 POWER = 0.8  # of the tests, for the least value that a study could see
 SMALLEST = 0.01  # accuracy; a gain shown to be smaller is no gain

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS
+from circuit_distillation.arms import CORPUS_ARMS, EXTRA_ARMS
 from circuit_distillation.reporting.results import result_rows
 from circuit_distillation.study.outcomes import Model, parse_partition
 
 Stored = Mapping[str, Callable[[], Any]]  # path below the family's folder, without ending -> loader
 BEYOND = (*CORPUS_ARMS, *EXTRA_ARMS)  # no part of the study
 TRAINING_COLUMNS = (
-    "step", "ce", "cka", "noise_floor", "lr", "seconds", "validation_accuracy", "pct_heads", "pct_parameters",
+    "step", "ce", "similarity", "noise_floor", "lr", "seconds", "validation_accuracy", "pct_heads",
+    "pct_parameters",
 )  # fmt: skip
 
 

@@ -9,9 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from circuit_distillation.arms import CIRCUIT_ARMS
+from circuit_distillation.grid import STUDENTS
 from circuit_distillation.statistics.mcnemar import mcnemar_test
 from circuit_distillation.statistics.nested_bootstrap import Family
-from circuit_distillation.study.claims import ALPHA, STUDENTS, FamilyClaim, RecordClaim, RunClaim, Term
+from circuit_distillation.study.claims import ALPHA, FamilyClaim, RecordClaim, RunClaim, Term
 from circuit_distillation.study.outcomes import Model, Outcomes
 
 
@@ -55,7 +57,7 @@ def measure_record_claim(
     families = []
     for seed, part in histories[histories["task"] == task].groupby("seed"):
         if claim.measure == "parameters_left":
-            circuit_arms = part[part["arm"].str.startswith("circuit_")]
+            circuit_arms = part[part["arm"].isin(CIRCUIT_ARMS)]
             by_draw = circuit_arms.groupby(["training_seed", "role"])["pct_parameters"].mean()
             value = 1 - float(by_draw.groupby("training_seed").mean().mean()) / 100
         else:

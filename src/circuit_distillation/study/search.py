@@ -6,10 +6,10 @@ import json
 
 import pandas as pd
 
-from circuit_distillation.grid import ONE_RATE_ARMS
+from circuit_distillation.arms import ONE_RATE_ARMS
 
 KEYS = ["task", "arm", "changes"]
-MEASURES = ["full_accuracy", "circuit_accuracy", "balanced_accuracy", "ce", "cka"]
+MEASURES = ["full_accuracy", "circuit_accuracy", "balanced_accuracy", "ce", "similarity"]
 CRITERION = "full_accuracy"
 RATE = "learning_rate_heads"
 

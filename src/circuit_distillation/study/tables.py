@@ -62,7 +62,7 @@ _TRIALS = {
     "full_accuracy": "validation, full",
     "circuit_accuracy": "validation, circuit",
     "ce": "CE",
-    "cka": "CKA",
+    "similarity": "CKA",
 }
 
 
@@ -214,9 +214,10 @@ def _trivial(accuracies: pd.DataFrame) -> pd.DataFrame:
 
 def _alignment(training: pd.DataFrame) -> pd.DataFrame:
     keys = ["task", "role", "arm"]
-    aligned = _named(training[training["cka"].notna()].sort_values("step"))
+    aligned = _named(training[training["similarity"].notna()].sort_values("step"))
     runs = aligned.groupby([*keys, "seed", "training_seed"], sort=False, observed=True)
-    first, last = (rows.groupby(keys, observed=True)["cka"].mean() for rows in (runs.head(1), runs.tail(1)))
+    ends = (rows.groupby(keys, observed=True) for rows in (runs.head(1), runs.tail(1)))
+    first, last = (rows["similarity"].mean() for rows in ends)
     floor = aligned.groupby(keys, observed=True)["noise_floor"].mean()
     columns = {"CKA, first step": first, "CKA, last step": last, "noise floor": floor}
     return pd.DataFrame(columns).reset_index()

@@ -5,18 +5,20 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from circuit_distillation.arms import ARMS
 from circuit_distillation.circuits.predictions import prediction_frame
-from circuit_distillation.mapping.build import HeadOutputs, MappingSettings, build_mapping
+from circuit_distillation.mapping.build import HeadOutputs, build_mapping
 from circuit_distillation.mapping.effects import Effects
+from circuit_distillation.mapping.settings import MappingSettings
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import encode
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.tasks.example import Example
-from circuit_distillation.training.arms import get_arm
+from circuit_distillation.training.arm_settings import KEYS, changed
 from circuit_distillation.training.distill import distill
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.teacher_cache import TeacherSignals, teacher_signals
@@ -24,8 +26,7 @@ from circuit_distillation.training.teacher_cache import TeacherSignals, teacher_
 if TYPE_CHECKING:
     import pandas as pd
 
-MAPPING_KEYS = tuple(item.name for item in fields(MappingSettings) if item.name != "seed")
-TRAINING_KEYS = tuple(item.name for item in fields(DistillationSettings) if item.name != "seed")
+MAPPING_KEYS = tuple(name for name in MappingSettings.model_fields if name != "seed")
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class TrialCase:
     student_side: HeadSide
     teacher_side: HeadSide
     mapping: MappingSettings
-    settings: DistillationSettings
+    settings: Mapping[str, DistillationSettings]  # by arm
     _signals: dict[str, TeacherSignals] = field(default_factory=dict)
 
     @cached_property
@@ -75,7 +76,7 @@ class TrialCase:
     def map_heads(self, settings: MappingSettings) -> dict[str, Any]:
         """The mapping under some settings, from the stored effects."""
         ours, theirs = self.student_side, self.teacher_side
-        outputs = (ours.outputs, theirs.outputs) if settings.rule == "cka" else None
+        outputs = ours.outputs, theirs.outputs
         return build_mapping(
             ours.effects, theirs.effects, ours.circuit, theirs.circuit, settings, outputs=outputs
         )
@@ -86,28 +87,29 @@ def run_trial(
 ) -> dict[str, Any]:
     """Train a copy of the student and score it on validation prompts.
 
-    `changes`, and what all trials have `beside` them, are fields of DistillationSettings and MappingSettings,
-    or n_train, the training prompts to use; ValueError for any other. Returns a row:
-    arm, changes (JSON), {full,circuit}_accuracy and balanced_accuracy (over cells) on validation prompts, ce
-    and cka (mean of the last tenth of the steps), noise_floor, n_heads, distinct_teacher_heads, seconds.
+    `changes`, and what all trials have `beside` them, are named as in the parameters: `arm_settings.KEYS`,
+    fields of MappingSettings, or n_train, the training prompts to use; ValueError for any other. Returns a
+    row: arm, changes (JSON), {full,circuit}_accuracy and balanced_accuracy (over cells) on validation
+    prompts, ce and similarity (mean of the last tenth of the steps), noise_floor, n_heads,
+    distinct_teacher_heads, seconds.
     """
     wanted = dict(beside or {}) | dict(changes)
     if "n_train" in wanted:
         case = case.scarcer(wanted.pop("n_train"))
     training, mapping = split_changes(wanted)
-    settings, record = replace(case.settings, **training), case.map_heads(replace(case.mapping, **mapping))
+    settings = changed(case.settings[arm], training)
+    record = case.map_heads(MappingSettings(**case.mapping.model_dump() | mapping))
     heads = [tuple(head) for head in record["student_heads"]]
-    pairs = record["random_pairs" if get_arm(arm).pairs == "random" else "pairs"]
+    pairs = record["random_pairs" if ARMS[arm].pairs == "random" else "pairs"]
     student = copy.deepcopy(case.student.model)
     history = distill(
         student,
         case.train_ids,
         encode(case.student.tokenizer, case.validation),
         case.signals(settings.rows),
-        arm=arm,
+        settings=settings,
         heads=heads,
         pairs=[(tuple(pair["student"]), tuple(pair["teacher"])) for pair in pairs],
-        settings=settings,
         progress_bar=False,
     )
     checkpoint = replace(case.student, model=student)
@@ -125,11 +127,11 @@ def run_trial(
 
 def split_changes(changes: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     """Changes of the training and of the mapping; ValueError for a name that neither has."""
-    unknown = sorted(set(changes) - set(TRAINING_KEYS) - set(MAPPING_KEYS))
+    unknown = sorted(set(changes) - set(KEYS) - set(MAPPING_KEYS))
     if unknown:
-        known = ", ".join(sorted((*TRAINING_KEYS, *MAPPING_KEYS)))
+        known = ", ".join(sorted((*KEYS, *MAPPING_KEYS)))
         raise ValueError(f"a trial cannot change {unknown[0]!r}; it can change {known}")
-    training = {key: value for key, value in changes.items() if key in TRAINING_KEYS}
+    training = {key: value for key, value in changes.items() if key in KEYS}
     return training, {key: value for key, value in changes.items() if key in MAPPING_KEYS}
 
 
@@ -146,7 +148,7 @@ def _ends(history: pd.DataFrame) -> dict[str, float]:
     last = history.tail(max(1, len(history) // 10))
     return {
         "ce": float(last["ce"].mean()),
-        "cka": float(last["cka"].mean()),
+        "similarity": float(last["similarity"].mean()),
         "noise_floor": float(last["noise_floor"].mean()),
         "steps": int(history["step"].iloc[-1]),
         "seconds": float(history["seconds"].iloc[-1]),

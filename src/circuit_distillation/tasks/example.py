@@ -62,10 +62,8 @@ def to_frame(examples: Sequence[Example]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[field.name for field in fields(Example)])
 
 
-def from_frame(frame: pd.DataFrame | list[Example]) -> list[Example]:
-    """The inverse of `to_frame`; examples stay. ValueError names the columns that are missing."""
-    if isinstance(frame, list):
-        return frame
+def from_frame(frame: pd.DataFrame) -> list[Example]:
+    """The inverse of `to_frame`. ValueError names the columns that are missing."""
     names = [field.name for field in fields(Example)]
     missing = [name for name in names if name not in frame.columns]
     if missing:

@@ -54,8 +54,8 @@ class StoryLayout:
         """Whether character ``who`` can observe ``owner``; None where no sentence tells (then there is no
         seeing).
         """
-        told = [seen.can for seen in self.observations if (seen.observer, seen.observed) == (who, owner)]
-        return told[0] if told else None
+        stated = [seen.can for seen in self.observations if (seen.observer, seen.observed) == (who, owner)]
+        return stated[0] if stated else None
 
     def cell(self, who: int, which: int) -> str:
         """How the queried character relates to the queried container."""

@@ -3,25 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from circuit_distillation.heads import Head, Pair
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.loading import model_hash
+from circuit_distillation.similarity.measures import MEASURES
 from circuit_distillation.training import sharding
-from circuit_distillation.training.arms import Arm, Pair, compared_sites, get_arm, trained_heads
+from circuit_distillation.training.arm_heads import compared_sites, trained_heads
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.features import Site
 from circuit_distillation.training.float_weights import trained_in_float32
-from circuit_distillation.training.head_slices import Head, HeadSlices
+from circuit_distillation.training.head_slices import HeadSlices
 from circuit_distillation.training.loop import DistillationLoop, Engine, Objective
 from circuit_distillation.training.run_checkpoint import RunCheckpoint
 from circuit_distillation.training.student_forward import Batches, StudentForward
@@ -38,10 +38,9 @@ def distill(
     validation: Encoded,
     signals: TeacherSignals,
     *,
-    arm: str | Arm,
+    settings: DistillationSettings,
     heads: Sequence[Head] = (),
     pairs: Sequence[Pair] = (),
-    settings: DistillationSettings | None = None,
     checkpoint_folder: str | Path | None = None,
     shard: bool = False,
     on_step: Callable[[dict[str, float]], None] | None = None,
@@ -53,9 +52,9 @@ def distill(
         student: a supported causal LM without dropout.
         train, validation: encoded splits. Validation scores the true answers and serves early stopping alone.
         signals: the teacher on `train` (`teacher_signals`), with the teacher heads of `pairs`.
-        arm: a name of `arms.ARMS`, or an `Arm`.
-        heads: the student's circuit heads.
-        pairs: (student head, teacher head), mapped or random as the arm says.
+        settings: all that the arm trains with (`arm_settings.arm_settings` makes them for an arm).
+        heads: the student's circuit heads, where heads train.
+        pairs: (student head, teacher head), mapped or random, where the arm aligns.
         checkpoint_folder: where a killed run leaves off; the same call goes on from there and ends with the
             same weights and history. The checkpoint is removed at the end.
         shard: under several processes, spread the student over them (FSDP2) instead of copying it to each. It
@@ -63,9 +62,10 @@ def distill(
         on_step: called with every row of the history as it is made.
 
     Returns:
-        The history, one row a step: step, loss, ce, cka, cka_0 .. per pair, noise_floor, skipped_pairs, lr,
-            seconds, validation_accuracy, validation_ce. Losses are those before the step's update; seconds
-            are those trained so far. `attrs` holds percent_heads and percent_parameters.
+        The history, one row a step: step, loss, ce, similarity (mean over pairs), similarity_0 .. per pair,
+            noise_floor, skipped_pairs, lr, seconds, validation_accuracy, validation_ce, measure (which
+            similarity; empty without pairs). Losses are those before the step's update; seconds are those
+            trained so far. `attrs` holds percent_heads and percent_parameters.
 
     Raises:
         ValueError: inputs that do not fit one another. FloatingPointError: a loss or gradient that is not
@@ -73,26 +73,24 @@ def distill(
     """
     import pandas as pd
 
-    arm = get_arm(arm) if isinstance(arm, str) else arm
-    settings = settings or DistillationSettings()
-    accelerator = _accelerator(arm, settings)
+    accelerator = _accelerator(settings)
     _check_student(student)
     shape = architecture(student)
-    sites = compared_sites(arm, heads, pairs, shape, settings.seed)
-    labels, teacher = _targets(arm, settings, train, signals, [site for _, site in sites], shape.vocab_size)
+    sites = compared_sites(settings, heads, pairs, shape)
+    labels, teacher = _targets(settings, train, signals, [site for _, site in sites], shape.vocab_size)
     checkpoint = None
     if checkpoint_folder is not None:
         parts = (sites, list(heads), train, validation, labels, teacher)
-        checkpoint = Path(checkpoint_folder) / f"{_fingerprint(student, arm, settings, *parts)}.safetensors"
+        checkpoint = Path(checkpoint_folder) / f"{_fingerprint(student, settings, *parts)}.safetensors"
     with (
         _on_device(student, None if shard else accelerator.device, settings.gradient_checkpointing),
-        _trainable(student, trained_heads(arm, heads, shape, settings.seed), settings.weights) as slices,
+        _trainable(student, trained_heads(settings, heads, shape), settings.weights) as slices,
     ):
-        forward = StudentForward(student, slices, [site for site, _ in sites], reads_logits=arm.uses_ce)
+        trains_on_labels = settings.loss != "none"
+        forward = StudentForward(student, slices, [site for site, _ in sites], reads_logits=trains_on_labels)
         objective = Objective(
             Batches(train, settings.rows, accelerator.device),
             labels,
-            arm.uses_ce,
             teacher,
             Batches(validation, "last", accelerator.device),
             validation.answer_ids,
@@ -104,16 +102,17 @@ def distill(
         sharding.reshard(forward)
     if engine.checkpoint is not None and accelerator.is_main_process:
         engine.checkpoint.remove()
+    history["measure"] = MEASURES[settings.alignment.similarity].label if settings.alignment else ""
     history.attrs["percent_heads"] = 100.0 if slices is None else slices.percent_heads
     history.attrs["percent_parameters"] = 100.0 if slices is None else slices.percent_parameters
     return history
 
 
-def _accelerator(arm: Arm, settings: DistillationSettings) -> Accelerator:
+def _accelerator(settings: DistillationSettings) -> Accelerator:
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
-    # Without CE the weights above the highest compared site have no gradient; a wrapper would wait for it.
-    wrapper = DistributedDataParallelKwargs(find_unused_parameters=not arm.uses_ce)
+    # Without a label loss the weights above the highest compared site have no gradient; a wrapper would wait.
+    wrapper = DistributedDataParallelKwargs(find_unused_parameters=settings.loss == "none")
     accelerator = Accelerator(cpu=not torch.cuda.is_available(), kwargs_handlers=[wrapper])
     if settings.batch_size % accelerator.num_processes:
         raise ValueError(
@@ -132,7 +131,6 @@ def _check_student(student: nn.Module) -> None:
 
 
 def _targets(
-    arm: Arm,
     settings: DistillationSettings,
     train: Encoded,
     signals: TeacherSignals,
@@ -144,10 +142,10 @@ def _targets(
         raise ValueError(
             "the teacher's signals are of other prompts than the training split: make them again"
         )
-    if not arm.uses_ce and not settings.cka_weight:
+    if settings.loss == "none" and not (settings.alignment and settings.alignment.cka_weight):
         raise ValueError("an arm without CE and with cka_weight 0 has no loss: raise cka_weight")
     labels = train.answer_ids if settings.labels == "gold" else signals.labels
-    if arm.soft_labels or settings.labels == "soft":
+    if settings.loss == "kl" or settings.labels == "soft":
         if signals.logits is None:
             raise ValueError("soft labels need the teacher's logits: make its signals with keep_logits=True")
         labels = signals.logits
@@ -215,10 +213,9 @@ def _engine(
 ) -> Engine:
     from transformers import get_scheduler
 
-    rate = settings.learning_rate_full if forward.slices is None else settings.learning_rate_heads
     optimizer = torch.optim.AdamW(
         forward.trainable(),
-        lr=rate,
+        lr=settings.learning_rate,
         betas=(settings.beta1, settings.beta2),
         weight_decay=settings.weight_decay,
     )
@@ -230,10 +227,10 @@ def _engine(
     return Engine(accelerator, forward, wrapped, optimizer, scheduler, saved)
 
 
-def _fingerprint(student: nn.Module, arm: Arm, settings: DistillationSettings, *parts: object) -> str:
-    """SHA-256 over all that determines a run: student, arm, settings, data and the teacher's part."""
+def _fingerprint(student: nn.Module, settings: DistillationSettings, *parts: object) -> str:
+    """SHA-256 over all that determines a run: student, settings, data and the teacher's part."""
     digest = hashlib.sha256(model_hash(student).encode())
-    digest.update(json.dumps([asdict(arm), asdict(settings)], sort_keys=True).encode())
+    digest.update(settings.model_dump_json().encode())
     for part in parts:
         for value in (*vars(part).values(),) if isinstance(part, Encoded) else (part,):
             for leaf in value.values() if isinstance(value, dict) else (value,):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from circuit_distillation.models.architecture import architecture, decoder_layers
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.head_outputs import recorded_head_outputs
+from circuit_distillation.training.distillation_settings import ROWS
 
 Site = tuple[int, int | None]
 
@@ -64,18 +65,17 @@ def row_positions(encoded: Encoded, rows: str) -> tuple[Tensor, Tensor]:
     """Token positions whose activations enter the Gram matrices, and which of them count.
 
     Args:
-        rows: `last` (the last token of the prompt, where the answer is read), `answer` (where the answer
-            stands in
-            the prompt, for tasks that have such a place), `all` (every token but padding), or the name of a
-            role.
+        rows: a name of `distillation_settings.ROWS`: `last` (the last token of the prompt, where the answer
+            is read), `answer` (where the answer stands in the prompt, for tasks that have such a place),
+            `all` (every token but padding); or the name of a role.
 
     Returns:
         positions [example, row] and mask [example, row] (bool).
     """
-    if rows == "all":
+    role = ROWS.get(rows, rows)
+    if role is None:
         n, length = encoded.input_ids.shape
         return torch.arange(length).expand(n, length), encoded.attention_mask.bool()
-    role = "answer_object" if rows == "answer" else rows
     if role not in encoded.positions:
         raise ValueError(
             f"rows {rows!r}: these examples have no role {role!r}; "

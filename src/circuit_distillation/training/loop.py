@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from circuit_distillation.compute.halving import is_out_of_memory
 from circuit_distillation.training.distillation_settings import DistillationSettings
-from circuit_distillation.training.losses import Alignment, label_loss
+from circuit_distillation.training.losses import AlignmentTerm, label_loss
 from circuit_distillation.training.row_bank import RowBank
 from circuit_distillation.training.run_checkpoint import Progress, RunCheckpoint
 from circuit_distillation.training.sharding import whole
@@ -49,7 +49,6 @@ class Objective:
 
     train: Batches
     labels: Tensor
-    uses_ce: bool
     teacher: Tensor | None
     validation: Batches
     answers: Tensor
@@ -65,8 +64,10 @@ class DistillationLoop:
         self._parameters = engine.student.trainable()
         self._stopping = EarlyStopping(self._parameters, settings.patience)
         self._bank: RowBank | None = None
-        if objective.teacher is not None:
-            self._bank = RowBank(engine.accelerator, objective.train, objective.teacher, settings)
+        self._weight = 0.0
+        if settings.alignment is not None and objective.teacher is not None:
+            self._weight = settings.alignment.cka_weight
+            self._bank = RowBank(engine.accelerator, objective.train, objective.teacher, settings.alignment)
 
     def run(
         self, on_step: Callable[[dict[str, float]], None] | None = None, progress_bar: bool = True
@@ -84,7 +85,7 @@ class DistillationLoop:
                 if progress.step % self._settings.evaluate_every == 0 or progress.step == total:
                     self._validate(row, progress)
                 progress.history.append(row)
-                shown = ("loss",) if self._bank is None else ("loss", "cka")
+                shown = ("loss",) if self._bank is None else ("loss", "similarity")
                 bar.set_postfix({name: f"{row[name]:.3f}" for name in shown}, refresh=False)
                 bar.update()
                 if on_step is not None:
@@ -103,22 +104,21 @@ class DistillationLoop:
             if not is_out_of_memory(error):
                 raise
             raise MemoryError(_too_large(step, self._settings)) from error
-        weight = self._settings.cka_weight
-        loss = ce if self._objective.uses_ce else 0.0
-        loss += weight * alignment.loss.item() if alignment is not None and weight > 0 else 0.0
+        loss = ce if self._settings.loss != "none" else 0.0
+        loss += self._weight * alignment.loss.item() if alignment is not None and self._weight > 0 else 0.0
         _stop_if_not_finite("loss", loss, step, batches)
         norm = self._engine.accelerator.clip_grad_norm_(self._parameters, self._settings.clip_norm)
         _stop_if_not_finite("gradient norm", whole(norm).item(), step, batches)
         self._engine.optimizer.step()
         self._engine.scheduler.step()
-        columns = {"cka": math.nan, "noise_floor": math.nan, "skipped_pairs": 0}
+        columns = {"similarity": math.nan, "noise_floor": math.nan, "skipped_pairs": 0}
         if alignment is not None:
             columns = self._bank.columns(alignment, batches, width)
         times = {"lr": rate, "seconds": time.perf_counter() - started}
         nothing = {"validation_accuracy": math.nan, "validation_ce": math.nan}
         return {"step": step, "loss": loss, "ce": ce, **columns, **times, **nothing}
 
-    def _backward(self, batches: list[Tensor]) -> tuple[float, Alignment | None, int]:
+    def _backward(self, batches: list[Tensor]) -> tuple[float, AlignmentTerm | None, int]:
         """Gradients of a step; returns its CE over all examples, its alignment, the student's width."""
         accelerator, forward = self._engine.accelerator, self._engine.forward
         constants, ces, alignment, width = self._constants(batches), [], None, 0
@@ -127,14 +127,14 @@ class DistillationLoop:
             with accelerator.no_sync(forward) if i < len(batches) - 1 else nullcontext():
                 logits, features = self._run(own)
                 ce = label_loss(logits, self._objective.labels[own].to(logits.device))
-                terms = [ce / len(batches)] if self._objective.uses_ce else []
+                terms = [ce / len(batches)] if self._settings.loss != "none" else []
                 if self._bank is not None:
                     width = features.shape[-1]
                     alignment = self._bank.alignment(i, features, batches, constants)
                 if alignment is not None and alignment.loss.requires_grad:
                     # Each process holds the gradient of its own rows and a distributed backward averages:
                     # undo it.
-                    terms.append(self._settings.cka_weight * accelerator.num_processes * alignment.loss)
+                    terms.append(self._weight * accelerator.num_processes * alignment.loss)
                 accelerator.backward(torch.stack(terms).sum())
             ces.append(ce.detach())
         return accelerator.reduce(torch.stack(ces).mean(), "mean").item(), alignment, width
@@ -200,7 +200,7 @@ def step_batches(step: int, n_examples: int, settings: DistillationSettings) -> 
 
 
 def _too_large(step: int, settings: DistillationSettings) -> str:
-    """CKA is of all prompts of a step at once, so a step cannot be halved without another result."""
+    """A similarity is of all prompts of a step at once, so a step cannot be halved without another result."""
     return (
         f"out of memory at step {step} with batch_size {settings.batch_size}: set "
         "distillation.gradient_checkpointing to true, or halve batch_size and double bank_batches"

@@ -1,4 +1,4 @@
-"""The composite loss: cross-entropy to the teacher's labels, and 1 - CKA over pairs (eqs. 6 and 7)."""
+"""The composite loss: cross-entropy to the teacher's labels, and 1 - similarity over pairs (eqs. 6 and 7)."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from circuit_distillation.similarity.cka import DegenerateSampleError, Estimator, paired_linear_cka
-from circuit_distillation.similarity.procrustes import paired_procrustes
-
-Similarity = Literal["cka", "procrustes"]
-Reduction = Literal["sum", "mean"]
+from circuit_distillation.similarity import Estimator
+from circuit_distillation.similarity.cka import DegenerateSampleError
+from circuit_distillation.similarity.measures import MEASURES
 
 
 @dataclass
-class Alignment:
+class AlignmentTerm:
     """The alignment term of a step: its loss, the similarity of each pair (NaN if skipped), how many were."""
 
     loss: Tensor  # scalar, without lambda
@@ -47,33 +45,26 @@ def alignment_loss(
     student: Tensor,
     teacher: Tensor,
     *,
-    similarity: Similarity = "cka",
+    similarity: str = "cka",
     estimator: Estimator = "biased",
-    reduction: Reduction = "sum",
-) -> Alignment:
+    reduction: Literal["sum", "mean"] = "sum",
+) -> AlignmentTerm:
     """1 - similarity over the pairs (eq. 7), summed as printed or averaged.
 
     Args:
+        similarity: a name of `similarity.measures.MEASURES`.
         student: [pair, m, width]; teacher: [pair, m, width of the teacher]; the same m rows.
 
     A pair whose similarity is undefined on these rows (no variance; too few rows) is left out of the loss and
     counted. A NaN in the activations is not: it shows in the loss.
     """
     try:
-        values, degenerate = _similarities(student, teacher, similarity, estimator)
+        values, degenerate = MEASURES[similarity].of_pairs(student, teacher, estimator)
     except DegenerateSampleError:  # too few rows: no pair is defined
         nothing = student.new_full((len(student),), torch.nan)
-        return Alignment((student * 0).sum(), nothing, len(student))
+        return AlignmentTerm((student * 0).sum(), nothing, len(student))
     kept = ~degenerate
     total = torch.where(kept, 1 - values, torch.zeros_like(values)).sum()
     loss = total / kept.sum().clamp(min=1) if reduction == "mean" else total
     similarities = values.detach().masked_fill(degenerate, torch.nan)
-    return Alignment(loss, similarities, int(degenerate.sum()))
-
-
-def _similarities(
-    student: Tensor, teacher: Tensor, similarity: str, estimator: Estimator
-) -> tuple[Tensor, Tensor]:
-    if similarity == "procrustes":
-        return paired_procrustes(student, teacher)
-    return paired_linear_cka(student, teacher, estimator)
+    return AlignmentTerm(loss, similarities, int(degenerate.sum()))

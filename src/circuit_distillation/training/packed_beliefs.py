@@ -3,8 +3,8 @@
 The scaffold is early-exit cross-entropy on what a reader finds out on the way to an answer; without it
 nothing emerges in thousands of steps. After one layer: which sentence of the story a name or container stands
 in, the container of a drink, whose sight "can" or "cannot" is about. After two, at the name and the container
-of the question: in which sentence they were told, what the container holds, whether the character can observe
-the other. After three, at the end of the question: the same of both, and whether the character filled the
+of the question: which sentence named them, what the container holds, whether the character can observe the
+other. After three, at the end of the question: the same of both, and whether the character filled the
 container.
 """
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from circuit_distillation.similarity.cka import noise_floor
-from circuit_distillation.training.distillation_settings import DistillationSettings
-from circuit_distillation.training.losses import Alignment, alignment_loss
+from circuit_distillation.similarity.measures import MEASURES
+from circuit_distillation.training.distillation_settings import Alignment
+from circuit_distillation.training.losses import AlignmentTerm, alignment_loss
 from circuit_distillation.training.student_forward import Batches
 
 if TYPE_CHECKING:
@@ -26,9 +26,7 @@ if TYPE_CHECKING:
 class RowBank:
     """Student rows against teacher rows. `teacher` is [pair, n, row, width], at all training examples."""
 
-    def __init__(
-        self, accelerator: Accelerator, train: Batches, teacher: Tensor, settings: DistillationSettings
-    ):
+    def __init__(self, accelerator: Accelerator, train: Batches, teacher: Tensor, settings: Alignment):
         self._accelerator = accelerator
         self._train = train
         self._teacher = teacher
@@ -36,7 +34,7 @@ class RowBank:
 
     def alignment(
         self, i: int, features: Tensor, batches: list[Tensor], constants: list[Tensor] | None
-    ) -> Alignment:
+    ) -> AlignmentTerm:
         """The term with this process's share of batch i live.
 
         Args:
@@ -70,19 +68,20 @@ class RowBank:
         start = self._accelerator.process_index * own.shape[1]
         return torch.cat([whole[:, :start], own, whole[:, start + own.shape[1] :]], dim=1)
 
-    def columns(self, alignment: Alignment, batches: list[Tensor], width: int) -> dict[str, float]:
-        """Of the history: cka (mean over the pairs that count), cka_i, noise_floor, skipped_pairs."""
+    def columns(self, alignment: AlignmentTerm, batches: list[Tensor], width: int) -> dict[str, float]:
+        """Of the history: similarity (mean over pairs), similarity_i, noise_floor, skipped_pairs."""
         values = alignment.similarities.tolist()
         kept = [value for value in values if not math.isnan(value)]
         return {
-            "cka": sum(kept) / len(kept) if kept else math.nan,
-            **{f"cka_{i}": value for i, value in enumerate(values)},
+            "similarity": sum(kept) / len(kept) if kept else math.nan,
+            **{f"similarity_{i}": value for i, value in enumerate(values)},
             "noise_floor": self._floor(int(self._train.counted(torch.cat(batches)).sum()), width),
             "skipped_pairs": alignment.skipped,
         }
 
     def _floor(self, rows: int, width: int) -> float:
-        """Expected CKA of independent activations; there is none for Procrustes and for too few rows."""
-        if self._settings.similarity != "cka" or rows < 4:
+        """Expected similarity of independent activations; NaN where none is known, and for too few rows."""
+        floor = MEASURES[self._settings.similarity].floor
+        if floor is None or rows < 4:
             return math.nan
-        return noise_floor(rows, width, self._teacher.shape[-1], self._settings.estimator)
+        return floor(rows, width, self._teacher.shape[-1], self._settings.estimator)

@@ -25,7 +25,7 @@ def _circuit_nodes(role: str, kind: str) -> list[Node]:
             discover_circuit,
             [f"{kind}.{role}", "examples.discovery", "examples.discovery_corrupt", "examples.means"]
             + [f"{cell}.unfinished_search", "params:circuit_discovery", "params:task"]
-            + [f"params:family.roles.{role}", f"params:arms.{kind}"],
+            + [f"params:family.roles.{role}", f"params:names.{kind}"],
             [f"{cell}.head_scores", f"{cell}.circuit"],
             name="discover_circuit",
             namespace=cell,
@@ -46,7 +46,7 @@ def _effects_node(role: str, kind: str) -> Node:
     return Node(
         measure_ablation,
         [f"{kind}.{role}", "examples.mapping", "examples.means", "params:circuit_discovery.processes"]
-        + [f"params:family.roles.{role}", f"params:arms.{kind}"],
+        + [f"params:family.roles.{role}", f"params:names.{kind}"],
         [f"{cell}.ablation_effects", f"{cell}.head_features"],
         name="measure_ablation",
         namespace=cell,

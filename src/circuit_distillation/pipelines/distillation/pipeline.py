@@ -3,18 +3,24 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation import grid
+from circuit_distillation.arms import ARMS
 from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.pipelines.distillation.nodes import (
     cache_corpus_teacher,
     cache_teacher,
-    cache_teacher_with_logits,
+    label_corpus,
+    label_prompts,
+    label_prompts_with_logits,
     predict,
     train_corpus_student,
     train_student,
 )
 from circuit_distillation.pipelines.distillation.tracking import track_baseline, track_student
 
-LOGIT_ARMS = ("full_kl",)  # learn from the teacher's distribution, whatever labels the others have
+PAIRS = {"mapped": "mapping", "random": "control_pairs"}
+# Data of an arm -> its dataset, and the name of the teacher's signals on it.
+DATA = {"task": "examples.train", "corpus": "corpus.train"}
+SIGNALS = {"task": "task", "corpus": "tuning"}
 
 
 def create_pipeline() -> Pipeline:
@@ -28,44 +34,64 @@ def create_pipeline() -> Pipeline:
 
 
 def _teacher_nodes() -> list[Node]:
-    """Caches that students share; they are told no more than what they hold depends on."""
-    sets, labels = ["params:distillation.n_train", "params:distillation.rows"], "params:distillation.labels"
-    on_prompts = [f"tuned.{TEACHER}", "examples.train", *sets]
-    on_corpus = [f"tuned.{TEACHER}", "corpus.train", *sets, labels, "params:seed"]
-    caches = {"task": (cache_teacher, [*on_prompts, labels])}
-    if any(arm in grid.CORPUS_ARMS for arm in grid.arms()):
-        caches["tuning"] = (cache_corpus_teacher, on_corpus)  # type: ignore[assignment]
-    if any(arm in LOGIT_ARMS for arm in grid.arms()):
-        caches["task_with_logits"] = (cache_teacher_with_logits, on_prompts)  # type: ignore[assignment]
+    """Caches that students share, where an arm reads them; none has an input that it does not depend on."""
+    labels, rows, seed = "params:distillation.labels", "params:distillation.rows", "params:seed"
+    caches = {
+        "teacher_labels.task": (label_prompts, "task", [labels]),
+        "teacher_labels.task_with_logits": (label_prompts_with_logits, "task", []),
+        "teacher_labels.tuning": (label_corpus, "corpus", [labels, seed]),
+        "teacher_signals.task": (cache_teacher, "task", [rows]),
+        "teacher_signals.tuning": (cache_corpus_teacher, "corpus", [rows, seed]),
+    }
+    readers = {name: [arm for arm in grid.arms() if name in _signals(arm).values()] for name in caches}
     return [
-        Node(function, [*inputs, "params:training_seed"], f"teacher_signals.{name}", name=function.__name__)
-        for name, (function, inputs) in caches.items()
+        Node(
+            function,
+            [f"tuned.{TEACHER}", DATA[data], "params:distillation.n_train", *more, "params:training_seed"],
+            name,
+            name=function.__name__,
+            tags=readers[name],
+        )
+        for name, (function, data, more) in caches.items()
+        if readers[name]
     ]
 
 
-def _train_node(role: str, arm: str) -> Node:
-    on_corpus = arm in grid.CORPUS_ARMS
-    signals, prompts = ("tuning", "corpus") if on_corpus else ("task", "train")
-    signals = "task_with_logits" if arm in LOGIT_ARMS else signals
+def _signals(name: str) -> dict[str, str]:
+    """What an arm reads of the teacher."""
+    arm = ARMS[name]
+    with_logits = "_with_logits" if arm.loss == "kl" else ""
+    labels = {"labels": f"teacher_labels.{SIGNALS[arm.data]}{with_logits}"}
+    activations = {"activations": f"teacher_signals.{SIGNALS[arm.data]}"}
+    return labels if arm.pairs == "none" else labels | activations
+
+
+def _train_node(role: str, name: str) -> Node:
+    arm = ARMS[name]
     inputs = {
         "base": f"base.{role}",
-        "mapping": f"{role}.mapping",
-        "signals": f"teacher_signals.{signals}",
-        prompts: "corpus.train" if on_corpus else "examples.train",
         "validation": "examples.validation",
-        "unfinished": f"{role}.{arm}.unfinished",
-        "parameters": "params:distillation",
-        "arm": f"params:arms.{arm}",
-        "family": "params:family.name",
-        **{name: f"params:{name}" for name in ("task", "seed", "training_seed", "chosen")},
+        "unfinished": f"{role}.{name}.unfinished",
+        "settings": f"params:arms.{name}",
+        **_signals(name),
+        **{name: f"params:distillation.{name}" for name in ("n_train", "processes", "sharded")},
     }
+    if arm.trained != "all":
+        inputs["heads"] = f"{role}.heads"
+    if arm.pairs != "none":
+        inputs["pairs"] = f"{role}.{PAIRS[arm.pairs]}"
+    if arm.data == "corpus":
+        function, inputs["corpus"] = train_corpus_student, DATA["corpus"]
+    else:
+        function, inputs["train"] = train_student, DATA["task"]
+        inputs["training_seed"] = "params:training_seed"
     return Node(
-        train_corpus_student if on_corpus else train_student,
+        function,
         inputs,
-        [f"{role}.{arm}.student", f"{role}.{arm}.history"],
+        [f"{role}.{name}.{made}" for made in ("student", "history", "settings")],
         name="train_student",
-        namespace=f"{role}.{arm}",
-        tags=[role, arm],
+        namespace=f"{role}.{name}",
+        tags=[role, name],
     )
 
 
@@ -76,14 +102,13 @@ def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
     """
     cell = f"{role}.{arm}"
     kind = arm if (role, arm) in grid.searched() else "base"
-    heads = f"{role}.mapping" if role in STUDENTS else f"{role}.{kind}.circuit"
+    heads = f"{role}.heads" if role in STUDENTS else f"{role}.{kind}.circuit"
     run = ("task", "seed", "training_seed", "experiment")
-    tracked = {"role": f"params:family.roles.{role}.name", "arm": f"params:arms.{arm}"}
+    tracked = {"role": f"params:family.roles.{role}.name", "arm": f"params:names.{arm}"}
     tracked |= {"predictions": f"{cell}.predictions"} | {name: f"params:{name}" for name in run}
     trained = (role, arm) in grid.cells()
     if trained:
-        tracked |= {name: f"params:{name}" for name in ("distillation", "chosen")}
-        tracked |= {"history": f"{cell}.history", "family": "params:family.name"}
+        tracked |= {"history": f"{cell}.history", "settings": f"{cell}.settings"}
     # Reference models are measured after the mapping, which their discovery precedes: a namespace of its own.
     namespace, suffix = (cell, "") if trained else (f"{role}.references", f"_{arm}")
     return [

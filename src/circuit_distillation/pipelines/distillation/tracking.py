@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from circuit_distillation.parameters import plain
-from circuit_distillation.parameters.study import chosen_settings
 from circuit_distillation.pipelines.tracking import going_on
 
-CURVES = ("loss", "ce", "cka", "noise_floor", "lr", "validation_accuracy", "validation_ce")
+CURVES = ("loss", "ce", "similarity", "noise_floor", "lr", "validation_accuracy", "validation_ce")
 ACCURACIES = ("full_correct", "full_candidate_correct", "circuit_correct", "circuit_candidate_correct")
 
 
@@ -18,11 +16,9 @@ def track_baseline(role: str, arm: str, predictions, **run) -> dict[str, str | N
 
 
 def track_student(
-    role: str, arm: str, predictions, history, distillation: dict, chosen: dict, family: str, **run
+    role: str, arm: str, predictions, history, settings: dict[str, Any], **run
 ) -> dict[str, str | None]:
-    """Log a student: its parameters, loss curves and accuracies; `run` as for a baseline."""
-    shared, own = plain(distillation), chosen_settings(plain(chosen), family, run["task"], arm)
-    settings = shared | {name: value for name, value in own.items() if name in shared}
+    """Log a student: all that it trained with, loss curves and accuracies; `run` as for a baseline."""
     return _track(role, arm, predictions, run, settings, history)
 
 
@@ -60,14 +56,14 @@ def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _attach(history) -> None:
-    """The history, with the CKA of every pair, as a table and as a picture."""
+    """The history, with the similarity of every pair, as a table and as a picture."""
     import mlflow
 
-    from circuit_distillation.reporting.curves import cka_figure
+    from circuit_distillation.reporting.curves import similarity_figure
 
     mlflow.log_text(history.to_csv(index=False), "history.csv")
-    if history["cka"].notna().any():
-        mlflow.log_figure(cka_figure(history), "cka.png")
+    if history["similarity"].notna().any():
+        mlflow.log_figure(similarity_figure(history), "similarity.png")
 
 
 def _log_curves(history, run_id: str) -> None:

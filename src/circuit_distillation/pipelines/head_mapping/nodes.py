@@ -1,39 +1,45 @@
-"""Map the heads of a student onto heads of the teacher."""
+"""Relevant heads of a student, control pairs, and the mapping onto heads of the teacher."""
 
 from __future__ import annotations
 
-from circuit_distillation.parameters import HeadMapping
-from circuit_distillation.parameters.study import chosen_settings
+from typing import Any
+
+from circuit_distillation.mapping.settings import MappingSettings
+
+
+def choose_heads(effects, circuit: dict, **choices) -> dict[str, Any]:
+    """The relevant heads of one student; `choices` are the settings that they depend on."""
+    from circuit_distillation.mapping import build
+    from circuit_distillation.mapping.effects import Effects
+
+    return build.choose_heads(Effects.from_frame(effects), circuit, MappingSettings(**choices))
+
+
+def draw_controls(
+    student_effects, teacher_effects, teacher_circuit: dict, heads: dict, **choices
+) -> dict[str, Any]:
+    """Random control pairs of one student; `choices` are the settings that they depend on."""
+    from circuit_distillation.mapping import build
+    from circuit_distillation.mapping.effects import Effects
+
+    effects = Effects.from_frame(student_effects), Effects.from_frame(teacher_effects)
+    return build.draw_controls(*effects, heads, teacher_circuit, MappingSettings(**choices))
 
 
 def map_heads(
     student_effects,
     student_features,
-    student_circuit: dict,
     teacher_effects,
     teacher_features,
     teacher_circuit: dict,
-    parameters: HeadMapping,
-    task: str,
-    seed: int,
-    chosen: dict,
-    family: str,
-) -> dict:
+    heads: dict,
+    controls: dict,
+    settings: MappingSettings,
+) -> dict[str, Any]:
     """The mapping of one student: pairs, control pairs, ties, distinct teacher heads."""
-    from circuit_distillation.mapping.build import MappingSettings, build_mapping
+    from circuit_distillation.mapping import build
     from circuit_distillation.mapping.effects import Effects, features_from_frame
 
-    outputs = None
-    if parameters.rule == "cka":
-        outputs = features_from_frame(student_features), features_from_frame(teacher_features)
-    shared = chosen_settings(chosen, family, task)
-    fraction = shared.get("fraction", getattr(parameters.fraction, task))
-    settings = parameters.model_dump() | {"fraction": fraction, "seed": seed}
-    return build_mapping(
-        Effects.from_frame(student_effects),
-        Effects.from_frame(teacher_effects),
-        student_circuit,
-        teacher_circuit,
-        MappingSettings(**settings),
-        outputs=outputs,
-    )
+    effects = Effects.from_frame(student_effects), Effects.from_frame(teacher_effects)
+    outputs = features_from_frame(student_features), features_from_frame(teacher_features)
+    return build.map_heads(*effects, heads, controls, teacher_circuit, settings, outputs=outputs)

@@ -33,7 +33,7 @@ def tabulate_held_out(parameters: dict[str, Any], **stored):
     """Accuracy of every model by set and condition, by item and by whole group, beside guessing."""
     import pandas as pd
 
-    from circuit_distillation.reporting.arms import row_name
+    from circuit_distillation.arms import row_name
 
     labels = {name: role["label"] for name, role in plain(parameters["family"])["roles"].items()}
     rows = []

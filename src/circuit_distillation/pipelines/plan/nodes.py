@@ -10,6 +10,7 @@ from typing import Any
 from kedro.framework.cli.utils import KedroCliError
 
 from circuit_distillation.parameters import validate
+from circuit_distillation.parameters.resolve import unresolved
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ def make_plan(parameters: dict[str, Any]) -> str:
     from circuit_distillation.planning.models import downloads_of, shapes_of
     from circuit_distillation.planning.plan import faults, plan, to_text
 
-    run = validate(parameters)
+    run = validate(unresolved(parameters))
     assert run.machine is not None, "loaded models are planned for a machine"
     rows = plan(run, shapes_of(run), downloads_of(run))
     text = to_text(rows, run.machine.utilisation, run.machine.n_gpus)

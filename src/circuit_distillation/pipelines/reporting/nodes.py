@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import Any
 
+from circuit_distillation import grid
 from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters import plain
 from circuit_distillation.pipelines.tracking import going_on
@@ -19,7 +20,6 @@ SHOWN_PARAMETERS = (
     "evaluation",
     "head_mapping",
     "distillation",
-    "chosen",
 )
 PACKAGES = ("circuit-distillation", "torch", "transformers", "kedro", "numpy", "pandas", "scipy")
 TABLES = ("table1", "table2", "table3", "table4", "table5")
@@ -84,7 +84,7 @@ def build_tables(results, family: dict[str, Any], experiment: str, training_seed
 def draw_figures(
     task: str, seed: int, experiment: str, training_seed: int, family: dict[str, Any], **stored
 ) -> dict[str, bytes]:
-    """Figure 5, head scores by stage, the mappings and CKA over training, as SVG files of this run."""
+    """Figure 5, head scores by stage, the mappings and similarity over training, as SVG files of this run."""
     from circuit_distillation.reporting.figures import run_figures
 
     return run_figures(
@@ -112,6 +112,7 @@ def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, *
         mappings={role: stored[f"mapping__{role}__base"] for role in STUDENTS},
         groups={
             "Parameters": {key: plain(parameters[key]) for key in SHOWN_PARAMETERS},
+            "Settings of arms": {arm: parameters["arms"][arm] for arm in grid.arms()},
             "Versions": {package: version(package) for package in PACKAGES},
             "Base models": pretraining,
             "Tuned models": tuning,

@@ -6,8 +6,9 @@ import json
 import logging
 from typing import Any
 
+from circuit_distillation.mapping.settings import MappingSettings
 from circuit_distillation.parameters import Distillation, HeadMapping
-from circuit_distillation.parameters.study import Sweep, chosen_settings, given
+from circuit_distillation.parameters.study import Sweep, given
 
 RUN = ("task", "seed")
 
@@ -17,7 +18,7 @@ def run_trials(
 ):
     """Every declared trial of an arm for one student, beside the settings of the parameters: a row each."""
     declared = [(arm, given(changes)) for changes in trials]
-    return _rows(role, declared, _case(distillation, head_mapping, stored), stored)
+    return _rows(role, declared, _undecided(arm, distillation, head_mapping, stored), stored)
 
 
 def choose(experiment: str, **trials):
@@ -41,7 +42,7 @@ def run_shared(
 
     beside = chosen_changes(chosen[chosen["arm"] == arm])
     declared = [(arm, given(changes)) for changes in trials]
-    return _rows(role, declared, _case(distillation, head_mapping, stored), stored, beside)
+    return _rows(role, declared, _undecided(arm, distillation, head_mapping, stored), stored, beside)
 
 
 def choose_shared(chosen, experiment: str, **trials):
@@ -61,22 +62,19 @@ def _summary(summarise, trials: dict[str, Any], experiment: str):
     return summarise(rows).assign(seed=int(rows["seed"].iloc[0]), experiment=experiment)
 
 
-def run_sweep(
-    role: str,
-    sweep: Sweep,
-    chosen: dict,
-    distillation: Distillation,
-    head_mapping: HeadMapping,
-    **stored,
-):
+def run_sweep(role: str, sweep: Sweep, arms: dict, mapping: MappingSettings, n_train: int, **stored):
     """Every arm and change of a sweep for one student, from the settings that the search chose."""
+    from circuit_distillation.training.distillation_settings import DistillationSettings
+
     trials = [
-        (arm, chosen_settings(chosen, stored["family"], stored["task"], arm) | given(changes))
+        (arm, given(changes))
         for arm in sweep.arms
         for changes in sweep.changes
         if stored["task"] in sweep.tasks
     ]
-    return _rows(role, trials, _case(distillation, head_mapping, stored), stored)
+    own = {"seed": _order(stored)}  # the order of the draw of the search
+    settings = {arm: DistillationSettings(**arms[arm] | own) for arm in sweep.arms}
+    return _rows(role, trials, _case(mapping, settings, n_train, stored), stored)
 
 
 def collect(experiment: str, **sweeps):
@@ -103,26 +101,37 @@ def _rows(role: str, trials: list, case, stored: dict[str, Any], beside: dict[st
     )
 
 
-def _case(distillation: Distillation, mapping: HeadMapping, stored: dict[str, Any]):
-    from circuit_distillation.mapping.build import MappingSettings
-    from circuit_distillation.pipelines.distillation.settings import distillation_settings
-    from circuit_distillation.study.trials import TrialCase
-    from circuit_distillation.tasks.example import from_frame
-    from circuit_distillation.training.draws import order_seed, training_block
+def _undecided(arm: str, distillation: Distillation, head_mapping: HeadMapping, stored: dict[str, Any]):
+    """The case of one arm with the settings of the files, before the search has chosen."""
+    from circuit_distillation.arms import ARMS
+    from circuit_distillation.training.arm_settings import arm_settings
 
-    fraction, seed = getattr(mapping.fraction, stored["task"]), stored["seed"]
-    training_seed = stored["training_seed"]
-    train = training_block(from_frame(stored["train"]), distillation.n_train, training_seed)
+    share = getattr(head_mapping.fraction, stored["task"])
+    mapping = MappingSettings(**head_mapping.model_dump() | {"fraction": share, "seed": stored["seed"]})
+    settings = {arm: arm_settings(ARMS[arm], distillation.model_dump(), _order(stored))}
+    return _case(mapping, settings, distillation.n_train, stored)
+
+
+def _order(stored: dict[str, Any]) -> int:
+    from circuit_distillation.training.draws import order_seed
+
+    return order_seed(stored["seed"], stored["training_seed"])
+
+
+def _case(mapping: MappingSettings, settings: dict[str, Any], n_train: int, stored: dict[str, Any]):
+    from circuit_distillation.study.trials import TrialCase
+    from circuit_distillation.training.draws import training_block
+
     return TrialCase(
         student=stored["student"],
         teacher=stored["teacher"],
-        train=train,
-        validation=from_frame(stored["validation"]),
-        means=from_frame(stored["means"]),
+        train=training_block(stored["train"], n_train, stored["training_seed"]),
+        validation=stored["validation"],
+        means=stored["means"],
         student_side=_side(stored, "student"),
         teacher_side=_side(stored, "teacher"),
-        mapping=MappingSettings(**mapping.model_dump() | {"fraction": fraction, "seed": seed}),
-        settings=distillation_settings(distillation, {}, order_seed(seed, training_seed)),
+        mapping=mapping,
+        settings=settings,
     )
 
 

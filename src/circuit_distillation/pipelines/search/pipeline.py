@@ -2,7 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation.grid import PAPER_ARMS, STUDENTS, TEACHER
+from circuit_distillation.arms import PAPER_ARMS
+from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.pipelines.search.nodes import (
     choose,
     choose_shared,
@@ -33,7 +34,8 @@ def _round(function, rows: str, **more: str) -> list[Node]:
         Node(
             function,
             _stored(role)
-            | {"arm": f"params:arms.{arm}"}
+            | {"arm": f"params:names.{arm}"}
+            | {name: f"params:{name}" for name in ("distillation", "head_mapping")}
             | {name: dataset.format(arm=arm) for name, dataset in more.items()},
             f"{role}.{arm}.{rows}",
             name=function.__name__,
@@ -55,7 +57,8 @@ def create_sweeps() -> Pipeline:
         Node(
             run_sweep,
             _stored(role)
-            | {"sweep": f"params:sweeps.{sweep}", "chosen": "params:chosen", "family": "params:family.name"},
+            | {"sweep": f"params:sweeps.{sweep}", "n_train": "params:distillation.n_train"}
+            | {name: f"params:{name}" for name in ("arms", "mapping")},
             f"{role}.{sweep}.sweep",
             name=f"sweep_{sweep}",
             namespace=f"{role}.sweeps",
@@ -83,5 +86,5 @@ def _stored(role: str) -> dict[str, str]:
         **{split: f"examples.{split}" for split in ("train", "validation", "means")},
         # not all of `search`: another trial of one arm remakes that arm alone
         "training_seed": "params:search.training_seed",
-        **{name: f"params:{name}" for name in ("distillation", "head_mapping", "task", "seed")},
+        **{name: f"params:{name}" for name in ("task", "seed")},
     }

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation.grid import CORPUS_ARMS, EXTRA_ARMS
+from circuit_distillation.arms import ARMS, PAPER_ARMS
 from circuit_distillation.pipelines.study.nodes import gather, judge, show_tables, summarise_runs
 
 
@@ -15,9 +15,9 @@ def create_run(upstream: Pipeline, distillation: Pipeline) -> Pipeline:
 
 
 def _belongs(node: Node) -> bool:
-    own = {"teacher_signals.tuning", "teacher_signals.task_with_logits"}  # caches of those arms alone
-    beyond = node.tags & {*CORPUS_ARMS, *EXTRA_ARMS} or own & set(node.outputs)
-    return not beyond and not any(name.endswith(".tracked") for name in node.outputs)
+    arms = node.tags & set(ARMS)  # of a student, or of a cache that several read
+    tracked = any(name.endswith(".tracked") for name in node.outputs)
+    return not tracked and (not arms or bool(arms & set(PAPER_ARMS)))
 
 
 def create_study() -> Pipeline:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation.grid import PAPER_ARMS, STUDENTS, TEACHER
+from circuit_distillation.arms import PAPER_ARMS
+from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.parameters import CircuitDiscovery, DataGeneration
 
 RUN = ("task", "seed", "training_seed")
@@ -58,20 +59,14 @@ def measure_transfer(
 
     from circuit_distillation.circuits.search import find_circuit
     from circuit_distillation.study.transfer import FAMILIAR, NOVEL, prompts_of, transfer_row
-    from circuit_distillation.tasks.example import from_frame
 
     task = run["task"]
+    prompts = discovery, corrupted, means
     _, circuit = find_circuit(
-        student,
-        from_frame(discovery),
-        from_frame(corrupted),
-        from_frame(means),
-        getattr(parameters, task),
-        n_processes=parameters.processes,
-        progress=True,
+        student, *prompts, getattr(parameters, task), n_processes=parameters.processes, progress=True
     )
     of_task = getattr(data.task_options, task).model_dump(), getattr(data.groups, task).validation
     familiar = prompts_of(FAMILIAR, task, *of_task, f"{run['seed']} familiar")
     novel = prompts_of(NOVEL, task, *of_task, f"{run['seed']} novel")
-    examples = (from_frame(held_out), familiar, novel)
+    examples = (held_out, familiar, novel)
     return pd.DataFrame([transfer_row(student, teacher, mapping, circuit, base_circuit, *examples)])

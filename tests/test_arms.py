@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuit_distillation.reporting.arms import row_name
+from circuit_distillation.arms import row_name
 
 LABELS = {"small": "1B", "medium": "3B", "large": "8B"}
 

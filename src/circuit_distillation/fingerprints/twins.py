@@ -1,0 +1,65 @@
+"""Artifacts of other experiments that are equal to what a node would make.
+
+The folders of experiments lie side by side: the twin of an artifact has the same path but for the experiment.
+It counts if it was made of the same parameters, inputs and code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+from circuit_distillation.fingerprints.artifacts import Artifact, content
+from circuit_distillation.fingerprints.record import Made, read_record
+from circuit_distillation.storage.folders import link
+from circuit_distillation.training.draws import draw_name
+
+Twins = dict[str, Artifact]
+
+
+def folders_of(parameters: Mapping[str, Any]) -> set[str]:
+    """Names of the folders in which a run keeps what is of its experiment alone."""
+    if "experiment" not in parameters:
+        return set()
+    experiment = str(parameters["experiment"])
+    return {experiment, draw_name(experiment, parameters["training_seed"])}
+
+
+def find_twins(
+    artifacts: Mapping[str, Artifact | None], folders: Collection[str], made: Made
+) -> tuple[str, Twins] | None:
+    """An experiment that has all of the artifacts, made of the same, and its artifacts by dataset name."""
+    places = {name: _place(artifact, folders) for name, artifact in artifacts.items()}
+    if None in places.values() or None in made.inputs.values():
+        return None
+    root, own, _ = next(iter(places.values()))
+    for sibling in sorted(folder.name for folder in root.glob("*/") if folder.name != own):
+        twins = {
+            name: artifacts[name]._replace(path=top / sibling / rest)
+            for name, (top, _, rest) in places.items()
+        }
+        if all(_is_equal(twin, made) for twin in twins.values()):
+            return sibling, twins
+    return None
+
+
+def take(artifact: Artifact, twin: Artifact) -> bool:
+    """Store the twin as the artifact too; False if it is not what was sealed, so that its node has to run."""
+    sealed = content(twin)
+    link(twin.path, artifact.path)
+    return content(artifact) == sealed
+
+
+def _place(artifact: Artifact | None, folders: Collection[str]) -> tuple[Path, str, Path] | None:
+    """The folder of all experiments, the experiment, the rest of a path; None for what experiments share."""
+    if artifact is None or not artifact.is_own or artifact.pattern:
+        return None
+    parts = artifact.path.parts
+    found = [index for index, part in enumerate(parts[:-1]) if part in folders]
+    return (Path(*parts[: found[-1]]), parts[found[-1]], Path(*parts[found[-1] + 1 :])) if found else None
+
+
+def _is_equal(twin: Artifact, made: Made) -> bool:
+    record = read_record(twin)
+    return record is not None and record.made.fingerprint() == made.fingerprint()

@@ -1,0 +1,70 @@
+"""What each arm and the mapping really use, worked out before any work from parameters of different rank.
+
+The rank, lowest first: the files, the preset of the experiment, what the search chose, the command line. The
+first two are merged in the parameters already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from circuit_distillation.arms import ARMS, REFERENCES, Arm
+from circuit_distillation.mapping.settings import MappingSettings
+from circuit_distillation.parameters.run import Parameters
+from circuit_distillation.parameters.study import TaskChoice, given
+from circuit_distillation.training.arm_settings import arm_settings
+from circuit_distillation.training.distillation_settings import DistillationSettings
+from circuit_distillation.training.draws import order_seed
+
+RESOLVED = ("arms", "mapping", "names")
+
+
+def resolve(parameters: Parameters, command: Mapping[str, Any]) -> dict[str, Any]:
+    """`arms`, the settings of every arm by name, and `mapping`, those of equations 3 to 5, as plain values.
+
+    `names` are those of arms and other models, for nodes that write them down. `command` holds the
+    parameters that the command line gives, as nested blocks.
+    """
+    arms = {name: settings_of_arm(parameters, arm, name, command) for name, arm in ARMS.items()}
+    return {
+        "arms": {name: settings.model_dump() for name, settings in arms.items()},
+        "mapping": settings_of_mapping(parameters, command).model_dump(),
+        "names": {name: name for name in (*ARMS, *REFERENCES)},
+    }
+
+
+def settings_of_arm(
+    parameters: Parameters, arm: Arm, name: str, command: Mapping[str, Any]
+) -> DistillationSettings:
+    """All that an arm trains with."""
+    choice = _choice(parameters)
+    own = choice.arms.get(arm.settings_of or name)
+    chosen = given(choice.shared) | (given(own) if own else {})
+    values = parameters.distillation.model_dump() | chosen | _by_hand(command, "distillation")
+    settings = arm_settings(arm, values, order_seed(parameters.seed, parameters.training_seed))
+    settings.steps(parameters.distillation.n_train)  # refuses a batch that the search chose for more prompts
+    return settings
+
+
+def settings_of_mapping(parameters: Parameters, command: Mapping[str, Any]) -> MappingSettings:
+    """The choices of equations 3 to 5 with the share of heads of this task."""
+    values = parameters.head_mapping.model_dump()
+    fractions = _by_hand(command, "head_mapping").get("fraction") or {}
+    shares = values["fraction"] | given(_choice(parameters).shared)
+    share = fractions.get(parameters.task, shares.get("fraction", shares[parameters.task]))
+    return MappingSettings(**values | {"fraction": share, "seed": parameters.seed})
+
+
+def unresolved(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters as they were before."""
+    return {name: value for name, value in parameters.items() if name not in RESOLVED}
+
+
+def _choice(parameters: Parameters) -> TaskChoice:
+    by_task: Mapping[str, TaskChoice] = parameters.chosen.get(parameters.family.name, {})
+    return by_task.get(parameters.task, TaskChoice())
+
+
+def _by_hand(command: Mapping[str, Any], block: str) -> dict[str, Any]:
+    return dict(command.get(block) or {})
