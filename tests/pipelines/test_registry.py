@@ -55,7 +55,8 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     trained = [f"{role}.{arm}.{name}" for role, arm in grid.cells() for name in made_by_arm]
     tested = [f"{role}.{arm}.{name}" for role, arm in grid.measured() for name in ("predictions", "tracked")]
     tables = [f"{table}.{form}" for table in TABLES for form in ("table_csv", "table_md", "table_tex")]
-    rest = ["pretraining_record", "tuning_record", "results", "significance", "facts", "figures", "report"]
+    records = ["pretraining_record", "base.ancestry", "tuning_record"]
+    rest = [*records, "results", "significance", "facts", "figures", "report"]
     wanted = {*prompts, *models, *circuits, *effects, *mappings, *signals, *trained, *tested, *tables, *rest}
     made = pipelines["__default__"].all_outputs()
     assert made == wanted

@@ -21,7 +21,7 @@ HEAD_NORMS = ("q_norm", "k_norm")
 
 
 class Attention(nn.Module):
-    """What is read of the attention of transformers' models. This class and the next are for annotations."""
+    """What is read of an attention of transformers. This class and those after it serve annotations alone."""
 
     q_proj: nn.Linear
     k_proj: nn.Linear
@@ -75,6 +75,8 @@ class CausalLM(nn.Module):
     dtype: torch.dtype
     device: torch.device
     save_pretrained: Callable[..., object]
+    get_input_embeddings: Callable[[], nn.Embedding]
+    tie_weights: Callable[[], None]
     gradient_checkpointing_enable: Callable[..., None]
     gradient_checkpointing_disable: Callable[[], None]
 

@@ -80,8 +80,11 @@ class ModelFamily(Strict):
 
 @by_task(entity=EntityPretraining, tom=BeliefPretraining, others=PromptPretraining)
 class Pretraining(Strict):
-    """The bases of the mini family, side by side in `max_workers` processes."""
+    """The bases of the mini family: students `pruned` from the large one, or all three trained apart from
+    scratch, `independent`, side by side in `max_workers` processes.
+    """
 
+    students: Literal["pruned", "independent"]
     max_workers: Count
 
 

@@ -1,4 +1,4 @@
-"""The mini family of a task: three base models from scratch, then all of them tuned, side by side."""
+"""The mini family of a task: its base models, from scratch or pruned from the large one, then all tuned."""
 
 from __future__ import annotations
 
@@ -23,7 +23,8 @@ from circuit_distillation.training.corpus_scores import corpus_scores
 from circuit_distillation.training.entity_recipe import EntityRecipe
 from circuit_distillation.training.prompt_recipe import PromptRecipe
 from circuit_distillation.training.recipe import Recipe, run_phases
-from circuit_distillation.training.recipe_settings import RecipeSettings
+from circuit_distillation.training.recipe_settings import Pretrainings, RecipeSettings
+from circuit_distillation.training.students import pruned_student
 
 Record = dict[str, Any]
 Job = Callable[[], tuple[Checkpoint, Record]]
@@ -81,11 +82,27 @@ def role_seed(role: str, seed: int) -> int:
 
 
 def pretrain_family(task: str, seed: int, settings: RecipeSettings, max_workers: int) -> tuple:
-    """Base models small, medium and large, and the record of all three, one process a role."""
+    """Base models small, medium and large from scratch, and the record of all three, one process a role."""
     jobs = {role: partial(pretrain, task, role, seed, settings) for role in reversed(MINI_SIZES)}
     results = side_by_side(jobs, max_workers)
     record = {"task": task, "seed": seed, "roles": {role: results[role][1] for role in MINI_SIZES}}
     return *(results[role][0] for role in MINI_SIZES), record
+
+
+def prune_family(task: str, seed: int, settings: Pretrainings) -> tuple:
+    """Base models small and medium, pruned from the large one and healed, and the large one from scratch; the
+    record of all three; and the ancestry: role -> [head, the head of the large base that it was] of each.
+    """
+    recipe = recipe_of(task, settings)
+    with _one_thread():
+        large, record = pretrain(task, "large", seed, settings)
+        bases, records, ancestry = {"large": large}, {"large": record}, {}
+        for role, student in settings.pruned:
+            made = pruned_student(large, recipe, role, role_seed(role, seed), student)
+            bases[role], ancestors, records[role] = made
+            ancestry[role] = [[list(head), list(ancestor)] for head, ancestor in ancestors.items()]
+    record = {"task": task, "seed": seed, "roles": {role: records[role] for role in MINI_SIZES}}
+    return *(bases[role] for role in MINI_SIZES), record, ancestry
 
 
 def tune_family(

@@ -19,6 +19,7 @@ from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import Architecture, CausalLM, architecture, decoder_layers
 from circuit_distillation.training.sharding import assign, whole
 
+Weights = Literal["qkvo", "qo"]
 WEIGHTS = {"qkvo": ("q", "k", "v", "o"), "qo": ("q", "o")}
 
 
@@ -42,7 +43,7 @@ class HeadSlices(nn.Module):
             slices.
     """
 
-    def __init__(self, model: CausalLM, heads: Sequence[Head], weights: Literal["qkvo", "qo"] = "qkvo"):
+    def __init__(self, model: CausalLM, heads: Sequence[Head], weights: Weights = "qkvo"):
         super().__init__()
         if weights not in WEIGHTS:
             raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")

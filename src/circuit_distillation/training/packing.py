@@ -29,7 +29,7 @@ class Target:
     name: str
     rows: Tensor  # [label] index into the batch
     cols: Tensor  # [label] index into the sequence
-    labels: Tensor  # [label] token ids
+    labels: Tensor  # [label] token ids, or [label, vocabulary] probabilities
     after_layer: int | None = None
     choices: Tensor | None = None
     weight: float | Tensor = 1.0
@@ -83,7 +83,7 @@ def target_logits(model: CausalLM, streams: tuple[Tensor, ...], target: Target) 
 
 
 def choice_labels(target: Target, vocab_size: int) -> Tensor:
-    """Labels as indices into the logits of ``target_logits``: token ids, or places among the choices."""
+    """Labels of the logits of ``target_logits``: as they are, or as places among the choices."""
     if target.choices is None:
         return target.labels
     places = torch.full((vocab_size,), -1, dtype=torch.long)
@@ -111,6 +111,7 @@ def target_results(model: CausalLM, batch: PackedBatch) -> list[TargetResult]:
         logits = target_logits(model, streams, target)
         labels = choice_labels(target, model.config.vocab_size)
         entropy = torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-        correct = logits.detach().argmax(-1) == labels
+        best = labels if labels.ndim == 1 else labels.argmax(-1)
+        correct = logits.detach().argmax(-1) == best
         results.append(TargetResult(target.name, (entropy * target.weight).mean(), correct))
     return results

@@ -26,6 +26,7 @@ from circuit_distillation.ranges import (
 )
 from circuit_distillation.tasks.theory_of_mind import TheoryOfMind
 from circuit_distillation.tasks.visibility import TEMPLATES
+from circuit_distillation.training.student_settings import PrunedStudents
 
 Common = TypeVar("Common")
 Own = TypeVar("Own")
@@ -199,10 +200,26 @@ class PromptMixture(Mixture):
     max_steps: Count
 
 
-EntityPretraining = Scaffolded[SceneLearning, ScaffoldedRole]
+class EntityPretraining(Scaffolded[SceneLearning, ScaffoldedRole]):
+    """Base models of entity tracking."""
+
+    pruned: PrunedStudents
+
+
+class BeliefPretraining(RecipeSettings[StoryLearning, BeliefRole]):
+    """Base models of theory of mind."""
+
+    pruned: PrunedStudents
+
+
+class PromptPretraining(RecipeSettings[PromptLearning, Marked]):
+    """Base models of a task without a recipe of its own."""
+
+    pruned: PrunedStudents
+
+
+Pretrainings = EntityPretraining | BeliefPretraining | PromptPretraining
 EntityTuning = Scaffolded[SceneMixture, ScaffoldedTuningRole]
-BeliefPretraining = RecipeSettings[StoryLearning, BeliefRole]
-PromptPretraining = RecipeSettings[PromptLearning, Marked]
 PromptTuning = RecipeSettings[PromptMixture, Marked]
 
 

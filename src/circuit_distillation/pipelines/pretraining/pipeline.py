@@ -7,13 +7,13 @@ from circuit_distillation.pipelines.pretraining.nodes import pretrain_bases
 
 
 def create_pipeline() -> Pipeline:
-    """The three roles side by side, in processes of their own."""
+    """All three roles in one node: the students may come from the large one."""
     return Pipeline(
         [
             Node(
                 pretrain_bases,
                 ["params:pretraining", "params:task", "params:seed"],
-                [*(f"base.{role}" for role in ROLES), "pretraining_record"],
+                [*(f"base.{role}" for role in ROLES), "pretraining_record", "base.ancestry"],
                 name="pretrain_bases",
             )
         ],
