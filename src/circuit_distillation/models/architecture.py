@@ -23,9 +23,6 @@ HEAD_NORMS = ("q_norm", "k_norm")
 class Attention(nn.Module):
     """What is read of an attention of transformers. This class and those after it serve annotations alone."""
 
-    q_proj: nn.Linear
-    k_proj: nn.Linear
-    v_proj: nn.Linear
     o_proj: nn.Linear
     head_dim: int
     num_key_value_groups: int

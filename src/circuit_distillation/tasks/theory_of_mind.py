@@ -44,8 +44,8 @@ class Story:
 
     template: str
     names: tuple[str, ...]  # two owners, then decoys
-    containers: tuple[str, str]
-    drinks: tuple[str, str]
+    containers: tuple[str, ...]  # two
+    drinks: tuple[str, ...]  # two
     observations: tuple[Observation, ...]
 
     def sees(self, who: int, owner: int) -> bool:
@@ -100,11 +100,6 @@ def _read_story(example: Example) -> tuple[Story, int, int]:
     )
     which = story.containers.index(example.text("query_container"))
     return story, names.index(example.text("query_name")), which
-
-
-def _two(rng: Random, words: Sequence[str]) -> tuple[str, str]:
-    first, second = rng.sample(words, 2)
-    return first, second
 
 
 def known_templates(templates: str | Sequence[str]) -> str | Sequence[str]:
@@ -171,8 +166,8 @@ class TheoryOfMind:
         return Story(
             template,
             tuple(rng.sample(without(self.names, avoid), 4)),
-            _two(rng, without(self.containers, avoid)),
-            _two(rng, without(self.drinks, avoid)),
+            tuple(rng.sample(without(self.containers, avoid), 2)),
+            tuple(rng.sample(without(self.drinks, avoid), 2)),
             TEMPLATES[template],
         )
 

@@ -10,7 +10,7 @@ container.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,12 +75,8 @@ class Page:
 
     def labels(self) -> dict[str, Labels]:
         """Of every target."""
-        return {name: _labels(np.concatenate(parts, 1)) for name, parts in self._labels.items()}
-
-
-def _labels(array: np.ndarray) -> Labels:
-    rows, columns, ids = torch.from_numpy(array)
-    return rows, columns, ids
+        joined = {name: torch.from_numpy(np.concatenate(parts, 1)) for name, parts in self._labels.items()}
+        return {name: (rows, columns, ids) for name, (rows, columns, ids) in joined.items()}
 
 
 class BeliefPacker:
@@ -89,19 +85,14 @@ class BeliefPacker:
     """
 
     def __init__(
-        self,
-        task: TheoryOfMind,
-        tokenizer: Any,
-        templates: Mapping[str, float],
-        scaffold: Collection[str] = (),
+        self, task: TheoryOfMind, tokenizer: Any, templates: Mapping[str, float], scaffold: Iterable[str] = ()
     ) -> None:
         if not templates or min(templates.values()) <= 0:
             raise ValueError("templates must map at least one template name to a positive share")
         self.layouts = {name: read_layout(task, tokenizer, name) for name in templates}
         self.shares = np.array(list(templates.values())) / sum(templates.values())
-        lists: dict[str, Sequence[str]]
-        lists = {"name": task.names, "container": task.containers, "drink": task.drinks}
-        lists |= {"sentence": SENTENCES, "sight": SIGHTS, "action": ACTIONS}
+        lists: dict[str, Sequence[str]] = {"name": task.names, "container": task.containers}
+        lists |= {"drink": task.drinks, "sentence": SENTENCES, "sight": SIGHTS, "action": ACTIONS}
         self.words = {kind: word_ids(tokenizer, words) for kind, words in lists.items()}
         self.unknown = int(word_ids(tokenizer, [UNKNOWN])[0])
         self.scaffold, self.pad_id = tuple(scaffold), tokenizer.pad_token_id
