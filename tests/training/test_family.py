@@ -35,7 +35,13 @@ COMMON = dict(
 )
 SCAFFOLDED = {"scaffold_layer": 1, "target_accuracy": 0.0}
 ROLES = ("small", "medium", "large")
-PRETRAINING = EntityPretraining(common=COMMON, **dict.fromkeys(ROLES, SCAFFOLDED | {"learning_rate": 1e-3}))
+HEALING = dict(learning_rate=1e-4, lasso=0.1, log_lasso=False, min_steps=1, max_steps=2, every=1)
+SMALL = dict(layers=4, hidden_size=64, target_accuracy=0.0) | HEALING
+PRETRAINING = EntityPretraining(
+    common=COMMON,
+    **dict.fromkeys(ROLES, SCAFFOLDED | {"learning_rate": 1e-3}),
+    pruned={"small": SMALL, "medium": SMALL | dict(layers=6, hidden_size=80)},
+)
 TUNING_COMMON = dict(
     corpus_learning_rate=1e-3,
     corpus_steps=2,

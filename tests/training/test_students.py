@@ -6,34 +6,21 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from training.test_family import COMMON
+from training.test_family import PRETRAINING, SMALL
 
 from circuit_distillation.training.family import pretrain, prune_family, recipe_of
 from circuit_distillation.training.packing import target_results
 from circuit_distillation.training.student_settings import PrunedStudent
 from circuit_distillation.training.students import pruned_student, with_parent
 
-HEALING = dict(learning_rate=1e-4, lasso=0.1, log_lasso=False, min_steps=1, max_steps=2, every=1)
-SMALL = dict(layers=4, hidden_size=64, target_accuracy=0.0) | HEALING
-MEDIUM = SMALL | dict(layers=6, hidden_size=80)
-PARAMETERS = {
-    "max_workers": 2,
-    "entity": {
-        "common": COMMON,
-        "large": {},
-        "pruned": {"small": SMALL, "medium": MEDIUM},
-    },
-}
-
-
 @pytest.fixture(scope="module")
 def recipe():
-    return recipe_of("entity", PARAMETERS)
+    return recipe_of("entity", PRETRAINING)
 
 
 @pytest.fixture(scope="module")
 def large():
-    return pretrain("entity", "large", 0, PARAMETERS)[0]
+    return pretrain("entity", "large", 0, PRETRAINING)[0]
 
 
 def test_healing_adds_the_parents_distribution_at_the_answers_and_leaves_early_exits_out(
@@ -48,7 +35,7 @@ def test_healing_adds_the_parents_distribution_at_the_answers_and_leaves_early_e
         "answer",
         "large_answer",
     )
-    student = pretrain("entity", "large", 1, PARAMETERS)[0].model
+    student = pretrain("entity", "large", 1, PRETRAINING)[0].model
     row, own = soft.rows[3], batch.block[soft.rows[3], soft.cols[3]]
     prompt = batch.input_ids[row][(batch.block[row] == 0) | (batch.block[row] == own)][None]
     with torch.no_grad():
@@ -82,7 +69,7 @@ def test_healing_must_reach_the_mark(large, recipe) -> None:
 
 
 def test_a_pruned_family_has_an_ancestor_for_every_head_and_is_the_same_again() -> None:
-    families = [prune_family("entity", 0, PARAMETERS) for _ in range(2)]
+    families = [prune_family("entity", 0, PRETRAINING) for _ in range(2)]
     *bases, record, ancestry = families[0]
     assert [base.model.config.num_hidden_layers for base in bases] == [4, 6, 8]
     assert set(record["roles"]) == {"small", "medium", "large"} and set(ancestry) == {"small", "medium"}
