@@ -11,7 +11,7 @@ comma := ,
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 
-.PHONY: help setup run study search sweeps transfer replication picture site test test-processors test-slow faults coverage audit lint types clean-data
+.PHONY: help setup run study search sweeps transfer replication picture site test test-processors test-slow faults coverage audit lint clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -78,12 +78,9 @@ audit:          ## known vulnerabilities of the pinned dependencies
 	@.venv/bin/python -m pip install --quiet --constraint requirements.lock pip-audit
 	@.venv/bin/python -m pip_audit --requirement requirements.lock --no-deps --disable-pip
 
-lint:           ## ruff
+lint:           ## ruff and mypy
 	@scripts/setup.sh dev
 	@.venv/bin/ruff check src tests benchmarks
-
-types:          ## mypy
-	@scripts/setup.sh dev
 	@.venv/bin/mypy
 
 clean-data:     ## delete every artifact of every run

@@ -6,7 +6,7 @@ other modules may import this one, and modules of settings must be fast to impor
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
@@ -40,8 +40,11 @@ class OneOf:
         return core_schema.literal_schema(self._names)
 
 
-def changes_of(name: str, doc: str, *settings: type[Strict], only: Iterable[str]) -> type[Strict]:
-    """A model of those of these settings that `only` names, each in its range or absent."""
+Block = TypeVar("Block", bound=Strict)
+
+
+def changes_of(*settings: type[Strict], only: Iterable[str]) -> Callable[[type[Block]], type[Block]]:
+    """Gives a block those of these settings that `only` names, each in its range or absent."""
     fields = {key: field for kind in settings for key, field in kind.model_fields.items()}
     kinds: dict[str, Any] = {}
     for key in only:
@@ -49,7 +52,17 @@ def changes_of(name: str, doc: str, *settings: type[Strict], only: Iterable[str]
         for range_ in fields[key].metadata:
             kind = Annotated[kind, range_]
         kinds[key] = (kind | None, None)
-    return create_model(name, __base__=Strict, __doc__=doc, __module__=__name__, **kinds)
+    return with_fields(kinds)
+
+
+def with_fields(fields: dict[str, Any]) -> Callable[[type[Block]], type[Block]]:
+    """Gives a block more fields, each a type and a default."""
+
+    def extended(block: type[Block]) -> type[Block]:
+        name, doc, module = block.__name__, block.__doc__, block.__module__
+        return create_model(name, __base__=block, __doc__=doc, __module__=module, **fields)
+
+    return extended
 
 
 Setting = TypeVar("Setting")

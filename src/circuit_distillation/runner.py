@@ -69,8 +69,8 @@ class ArtifactRunner(SequentialRunner):
 def _is_taken(node, planner: Planner, verdict: Verdict) -> bool:
     """Take the artifacts of another experiment; False if one of them turns out to be broken."""
     made = planner.made(node)
-    taken = (take(artifact_of(planner.catalog.get(name)), twin) for name, twin in verdict.twins.items())
-    if not all(taken):
+    pairs = ((artifact_of(planner.catalog.get(name)), twin) for name, twin in verdict.twins.items())
+    if not all(artifact is not None and take(artifact, twin) for artifact, twin in pairs):
         return False
     _record(node, planner, made)
     logger.info("%s: taken %s", node.name, verdict.reasons[0])

@@ -44,7 +44,8 @@ def arms_table(parameters: dict[str, Any]) -> str:
 
 def table(planner: Planner) -> str:
     """Nodes by stage and state, then the reasons of the first nodes that would run."""
-    verdicts, stages = planner.verdicts(), defaultdict(Counter)
+    verdicts = planner.verdicts()
+    stages: dict[str, Counter[str]] = defaultdict(Counter)
     for node in planner.nodes:
         stages[_stage(node)][verdicts[node.name].state] += 1
     head = f"{'stage':<20}" + "".join(f"{state:>12}" for state in STATES)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.circuits.block import (
     KeyValue,
@@ -19,10 +19,10 @@ from circuit_distillation.circuits.block import (
     token_bytes,
 )
 from circuit_distillation.circuits.clean_runs import CleanRun, prefix
-from circuit_distillation.circuits.layers import LayerState, layer_states, rope_of, run_layer
+from circuit_distillation.circuits.layers import LayerOutputs, layer_states, rope_of, run_layer
 from circuit_distillation.circuits.precision import WorkingLayers, compute_dtype
 from circuit_distillation.circuits.prefix_sharing import SharedPrompts
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 
 Streams = tuple[
     Tensor | None, Tensor
@@ -34,9 +34,9 @@ class AblationSweep(ABC):
     layer on."""
 
     examples: Tensor  # indices of the prompts, [row], in the order of the results
-    ending: Sequence[LayerState]  # by layer, the run without ablation
+    ending: Sequence[LayerOutputs]  # by layer, the run without ablation
 
-    def __init__(self, model: nn.Module, means: Tensor, budget: int, n_streams: int, tokens: int, keys: int):
+    def __init__(self, model: CausalLM, means: Tensor, budget: int, n_streams: int, tokens: int, keys: int):
         self.model, self.layers, self.arch = model, WorkingLayers(model), architecture(model)
         self.means = means.to(compute_dtype(model))
         block = block_bytes(budget, means.device)
@@ -56,17 +56,18 @@ class AblationSweep(ABC):
                 streams = None if streams is None else self._advance(index, streams)
                 heads = [head for head in range(n_heads) if low <= index * n_heads + head < high]
                 streams = _join(streams, self._begin(index, heads)) if heads else streams
+            assert streams is not None, "every head lies in a layer"
             yield slice(low, high), streams[1].transpose(0, 1).reshape(high - low, -1, self.arch.d_model)
 
     @staticmethod
-    def clean_bytes(model: nn.Module) -> int:
+    def clean_bytes(model: CausalLM) -> int:
         """Bytes of one token's recorded states."""
         arch = architecture(model)
         width = (arch.n_heads + 2 * arch.n_kv_heads) * arch.d_head + arch.d_model
         return arch.n_layers * width * compute_dtype(model).itemsize
 
     def _ablate(
-        self, index: int, state: LayerState, heads: list[int], start: int, where: Tensor | None
+        self, index: int, state: LayerOutputs, heads: list[int], start: int, where: Tensor | None
     ) -> Tensor:
         """Residuals after layer `index` with each of `heads` ablated, [n, head, s, t, d]; tokens start at
         `start`.
@@ -103,7 +104,7 @@ class ShareSweep(AblationSweep):
     """Ablation at every position, of prompts that share beginnings: a beginning is run once per ablated
     head."""
 
-    def __init__(self, model: nn.Module, batch: SharedPrompts, means: Tensor, budget: int):
+    def __init__(self, model: CausalLM, batch: SharedPrompts, means: Tensor, budget: int):
         n, s, t = batch.endings.shape
         self.p, self.examples = batch.beginnings.shape[1], batch.examples.reshape(-1)
         super().__init__(model, means, budget, n, self.p + s * t, batch.n_tokens)
@@ -145,7 +146,7 @@ class SuffixSweep(AblationSweep):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: CausalLM,
         clean: CleanRun,
         rows: Tensor,
         examples: Tensor,
@@ -163,7 +164,7 @@ class SuffixSweep(AblationSweep):
         self.earlier = [prefix(clean, index, rows, start) for index in range(len(self.layers))]
         kept = slice(start - clean.start, length - clean.start)
         self.ending = [
-            LayerState(residual[rows, kept][:, None], None, None, z[rows, kept][:, None])
+            LayerOutputs(residual[rows, kept][:, None], z[rows, kept][:, None])
             for residual, z in zip(clean.residual, clean.z, strict=True)
         ]
 
@@ -187,5 +188,7 @@ class SuffixSweep(AblationSweep):
 def _join(streams: Streams | None, new: Streams) -> Streams:
     if streams is None:
         return new
-    beginning = None if new[0] is None else torch.cat((streams[0], new[0]), dim=1)
-    return beginning, torch.cat((streams[1], new[1]), dim=1)
+    (beginning, ending), (new_beginning, new_ending) = streams, new
+    if beginning is not None and new_beginning is not None:
+        beginning = torch.cat((beginning, new_beginning), dim=1)
+    return beginning, torch.cat((ending, new_ending), dim=1)

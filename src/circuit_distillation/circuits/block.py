@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from circuit_distillation.circuits.cost import add_macs
 from circuit_distillation.circuits.precision import compute_dtype, unembedding
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, DecoderLayer, Mlp, RmsNorm, architecture
 
 KeyValue = tuple[Tensor, Tensor]
 # Scratch memory of one unembedding call, and of the streams that run through the layers together: larger
@@ -30,11 +30,11 @@ MLP_BYTES = {"cpu": 2**23, "cuda": 2**30}
 MLP_ROWS = 256
 
 
-def embed(model: nn.Module, ids: Tensor) -> Tensor:
+def embed(model: CausalLM, ids: Tensor) -> Tensor:
     return model.model.embed_tokens(ids).to(compute_dtype(model))
 
 
-def rotary(model: nn.Module, n_tokens: int) -> KeyValue:
+def rotary(model: CausalLM, n_tokens: int) -> KeyValue:
     """cos and sin of positions 0 .. n_tokens - 1, each [position, 1, d_head]."""
     like = torch.empty(0, dtype=compute_dtype(model), device=model.lm_head.weight.device)
     positions = torch.arange(n_tokens, device=like.device)[None]
@@ -52,7 +52,7 @@ def rotate(x: Tensor, rope: KeyValue) -> Tensor:
     return out
 
 
-def project(layer: nn.Module, normed: Tensor, which: str, rope: KeyValue) -> Tensor:
+def project(layer: DecoderLayer, normed: Tensor, which: str, rope: KeyValue) -> Tensor:
     """Queries, keys or values ("q", "k", "v") of a normed stream, [..., t, heads, d_head]; q and k
     rotated."""
     attn = layer.self_attn
@@ -65,11 +65,11 @@ def project(layer: nn.Module, normed: Tensor, which: str, rope: KeyValue) -> Ten
     return rotate(heads if norm is None else norm(heads), rope)
 
 
-def normed_input(layer: nn.Module, x: Tensor) -> Tensor:
+def normed_input(layer: DecoderLayer, x: Tensor) -> Tensor:
     return rms_norm(layer.input_layernorm, x)
 
 
-def rms_norm(norm: nn.Module, x: Tensor) -> Tensor:
+def rms_norm(norm: RmsNorm, x: Tensor) -> Tensor:
     """The model's RMS norm bit for bit (in float32, then cast), with fewer large temporaries."""
     wide = x.to(torch.float32)
     out = (wide * torch.rsqrt(wide.pow(2).mean(-1, keepdim=True) + norm.variance_epsilon)).to(x.dtype)
@@ -104,14 +104,14 @@ def attend(
     return z if prefix is None else z + _prefix_mix(weights[..., :start], prefix[1])
 
 
-def attention_output(layer: nn.Module, z: Tensor) -> Tensor:
+def attention_output(layer: DecoderLayer, z: Tensor) -> Tensor:
     """o_proj of head outputs [..., head, d_head]."""
     linear = layer.self_attn.o_proj
     add_macs(z.numel() * linear.out_features)
     return linear(z.flatten(-2))
 
 
-def output_by_head(layer: nn.Module, z: Tensor, heads: list[int] | None = None) -> Tensor:
+def output_by_head(layer: DecoderLayer, z: Tensor, heads: list[int] | None = None) -> Tensor:
     """What each head alone adds to the residual stream: z [..., head, d_head] to [..., head, d], without the
     bias.
 
@@ -134,7 +134,7 @@ def block_bytes(budget: int, device: torch.device) -> int:
     return min(budget // 4, scratch_bytes(device))
 
 
-def token_bytes(model: nn.Module, keys: int) -> int:
+def token_bytes(model: CausalLM, keys: int) -> int:
     """Memory of one token of one stream inside a layer: residuals, q, k, v, z, attention to `keys`, with
     copies."""
     arch, size = architecture(model), compute_dtype(model).itemsize
@@ -142,7 +142,7 @@ def token_bytes(model: nn.Module, keys: int) -> int:
     return heads + 4 * arch.d_model * size
 
 
-def add_mlp(layer: nn.Module, x: Tensor) -> Tensor:
+def add_mlp(layer: DecoderLayer, x: Tensor) -> Tensor:
     """x + MLP(norm(x)), a bounded number of rows at a time (the MLP works token by token). x may be changed
     in place."""
     rows = x.reshape(-1, x.shape[-1])
@@ -153,7 +153,7 @@ def add_mlp(layer: nn.Module, x: Tensor) -> Tensor:
     return rows.view(x.shape)
 
 
-def answer_log_probs(model: nn.Module, x: Tensor, answer_ids: Tensor) -> tuple[Tensor, Tensor]:
+def answer_log_probs(model: CausalLM, x: Tensor, answer_ids: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probability of the answer and the top token, both [...], of final residuals x [..., d].
 
     answer_ids is broadcast to x without its last dimension.
@@ -168,7 +168,7 @@ def answer_log_probs(model: nn.Module, x: Tensor, answer_ids: Tensor) -> tuple[T
     return log_prob.view(x.shape[:-1]), top.view(x.shape[:-1])
 
 
-def last_logits(model: nn.Module, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
+def last_logits(model: CausalLM, x: Tensor) -> Iterator[tuple[slice, Tensor]]:
     """Logits of final residuals [row, d], a bounded number of rows at a time: yields (rows, [row, vocab])."""
     weight = unembedding(model)
     add_macs(len(x) * weight.numel())
@@ -216,7 +216,7 @@ def _mlp_rows(row_bytes: int, device: torch.device) -> int:
     return max(1, min(wanted, scratch_bytes(device) // row_bytes))
 
 
-def _mlp(mlp: nn.Module, x: Tensor) -> Tensor:
+def _mlp(mlp: Mlp, x: Tensor) -> Tensor:
     gate = mlp.gate_proj(x)
     hidden = F.silu(gate, inplace=True) if isinstance(mlp.act_fn, nn.SiLU) else mlp.act_fn(gate)
     hidden *= mlp.up_proj(x)

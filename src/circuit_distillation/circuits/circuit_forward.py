@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from circuit_distillation.circuits.block import (
@@ -24,7 +24,7 @@ from circuit_distillation.circuits.cost import add_macs
 from circuit_distillation.circuits.layers import rope_of
 from circuit_distillation.circuits.precision import WorkingLayers, compute_dtype
 from circuit_distillation.circuits.prefix_sharing import SharedPrompts
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, DecoderLayer, architecture
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class MeanModel:
     """A model whose heads are at their means, [layer, position, head, d_head], unless a circuit keeps
     them."""
 
-    def __init__(self, model: nn.Module, means: Tensor):
+    def __init__(self, model: CausalLM, means: Tensor):
         self.model, self.arch, self.layers = model, architecture(model), WorkingLayers(model)
         self.means = means.to(compute_dtype(model))
         # What all heads at their means add to the residual stream, [layer, position, d].
@@ -78,11 +78,12 @@ class MeanModel:
         examples: Tensor,
         circuit: Circuit,
         keys_only: bool = False,
-    ) -> tuple[Tensor | None, KeyValue | None]:
+    ) -> tuple[Tensor, KeyValue | None]:
         """Streams of prompts `examples` [n, s] from token `start` on through one layer.
 
         With them the keys and values of the first stream, [n, t, ...], that later tokens read; keys_only: the
-        streams are not needed. In the last layer that keeps a head only the last token is run.
+        streams are left as they are, for nobody reads them. In the last layer that keeps a head only the last
+        token is run.
         """
         layer, heads, stop = self.layers[index], circuit.heads[index], start + x.shape[2]
         if not heads:
@@ -91,7 +92,7 @@ class MeanModel:
         normed = normed_input(layer, x)
         k, v = self._keys_values(layer, normed, heads, rope)
         if keys_only:
-            return None, (k[:, 0], v[:, 0])
+            return x, (k[:, 0], v[:, 0])
         if index == circuit.last_layer:
             start, x, normed = stop - 1, x[:, :, -1:], normed[:, :, -1:]
             rope = (rope[0][-1:], rope[1][-1:])
@@ -100,7 +101,7 @@ class MeanModel:
         where = None if circuit.where is None else circuit.where[examples, start:stop, index][..., heads]
         return self._finish(index, heads, x, z, start, where), (k[:, 0], v[:, 0])
 
-    def _keys_values(self, layer: nn.Module, normed: Tensor, heads: list[int], rope: KeyValue) -> KeyValue:
+    def _keys_values(self, layer: DecoderLayer, normed: Tensor, heads: list[int], rope: KeyValue) -> KeyValue:
         """Keys and values of the kept heads' groups; repeated by head unless whole groups are kept."""
         groups = sorted({head // self.arch.group_size for head in heads})
         k, v = (_project_heads(layer, which, normed, groups, rope) for which in "kv")
@@ -122,7 +123,9 @@ class MeanModel:
         return add_mlp(layer, x + self.constant[index][start:stop] + F.linear(shift.flatten(-2), weight))
 
 
-def _project_heads(layer: nn.Module, which: str, normed: Tensor, heads: list[int], rope: KeyValue) -> Tensor:
+def _project_heads(
+    layer: DecoderLayer, which: str, normed: Tensor, heads: list[int], rope: KeyValue
+) -> Tensor:
     """Some heads' queries, keys or values, [n, s, t, len(heads), d_head]; q and k rotated."""
     attn = layer.self_attn
     linear = getattr(attn, f"{which}_proj")

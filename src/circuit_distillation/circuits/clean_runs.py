@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.circuits.block import KeyValue, token_bytes
 from circuit_distillation.circuits.layers import layer_states
 from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.prompts import prompt_lengths
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 
 MEMORY_BUDGET_MB = 1024
 
@@ -40,7 +40,7 @@ class RecordedRuns:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: CausalLM,
         clean_ids: Tensor,
         corrupt_ids: Tensor | None = None,
         *,

@@ -14,9 +14,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from torch import nn
-
-from circuit_distillation.models.architecture import architecture, decoder_layers
+from circuit_distillation.models.architecture import CausalLM, architecture, decoder_layers
 
 
 @dataclass
@@ -26,7 +24,7 @@ class Cost:
     macs: float = 0.0
     seconds: float = 0.0
 
-    def beside_naive(self, model: nn.Module, lengths: Sequence[int], n_forwards: float) -> SearchCost:
+    def beside_naive(self, model: CausalLM, lengths: Sequence[int], n_forwards: float) -> SearchCost:
         """This work on prompts of these lengths, beside `n_forwards` full forwards of each of them."""
         unit = sum(forward_macs(model, length) for length in lengths) / len(lengths)
         return SearchCost(self.macs / unit, n_forwards * len(lengths), self.seconds)
@@ -67,7 +65,7 @@ def add_macs(macs: float) -> None:
         cost.macs += macs
 
 
-def forward_macs(model: nn.Module, n_tokens: int) -> float:
+def forward_macs(model: CausalLM, n_tokens: int) -> float:
     """MACs of one forward of one prompt, the last token unembedded."""
     arch = architecture(model)
     mlp_width = decoder_layers(model)[0].mlp.gate_proj.out_features

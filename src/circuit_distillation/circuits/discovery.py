@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, RecordedRuns
 from circuit_distillation.circuits.cost import SearchCost, counted
@@ -19,7 +19,7 @@ from circuit_distillation.circuits.progress import ScoreRecord, fingerprint
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
 from circuit_distillation.circuits.settings import Stage, check_order
 from circuit_distillation.heads import Head
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Discovery:
 
 
 def discover(
-    model: nn.Module,
+    model: CausalLM,
     clean_ids: Tensor,
     corrupt_ids: Tensor,
     answer_ids: Tensor,
@@ -98,7 +98,7 @@ def discover(
                 effects = torch.zeros(*_head_grid(model), len(clean_ids), device=clean_ids.device)
             else:
                 prompts = (clean_ids, corrupt_ids, answer_ids, senders[stage.name])
-                path = {
+                path: dict[str, Any] = {
                     "attention_mask": attention_mask,
                     "corrupt_position": corrupted[stage.name],
                     "receivers": receivers,
@@ -127,7 +127,7 @@ def discover(
 
 def _in_processes(
     record: ScoreRecord,
-    model: nn.Module,
+    model: CausalLM,
     prompts: tuple[Tensor, ...],
     path: dict[str, Any],
     score: str,
@@ -176,6 +176,6 @@ def _receivers(stage: Stage, results: Mapping[str, StageResult]) -> list[Head] |
     return sorted({head for name in stage.receivers for head in results[name].heads})
 
 
-def _head_grid(model: nn.Module) -> tuple[int, int]:
+def _head_grid(model: CausalLM) -> tuple[int, int]:
     arch = architecture(model)
     return arch.n_layers, arch.n_heads

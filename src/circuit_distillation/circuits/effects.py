@@ -14,7 +14,7 @@ from circuit_distillation.circuits.in_processes import sweep_in_processes
 from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effects, head_means
 from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.compute.halving import within_memory
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.head_outputs import head_outputs
 from circuit_distillation.models.layouts import paired_layouts
@@ -53,7 +53,7 @@ def ablation_frames(
 
 
 def layout_effects(
-    model: torch.nn.Module,
+    model: CausalLM,
     encoded: Encoded,
     reference: Encoded,
     *,
@@ -72,14 +72,14 @@ def layout_effects(
         return _effects_here(model, encoded, reference, bar)
 
 
-def sweep_cost(cost: Cost, model: torch.nn.Module, encoded: Encoded) -> SearchCost:
+def sweep_cost(cost: Cost, model: CausalLM, encoded: Encoded) -> SearchCost:
     """What ablating each head did cost, beside one forward for each and one without ablation."""
     return cost.beside_naive(
         model, encoded.attention_mask.sum(1).tolist(), architecture(model).n_total_heads + 1
     )
 
 
-def _effects_here(model: torch.nn.Module, encoded: Encoded, reference: Encoded, bar: Bar) -> HeadEffects:
+def _effects_here(model: CausalLM, encoded: Encoded, reference: Encoded, bar: Bar) -> HeadEffects:
     parts, rows = [], []
     for layout, theirs in paired_layouts(encoded, reference):
         part, means = layout.encoded, head_means(model, theirs.encoded.input_ids)
@@ -99,6 +99,8 @@ def _joined(parts: Sequence[HeadEffects]) -> HeadEffects:
 def _effect_frame(effects: HeadEffects, examples: Sequence[Example]) -> pd.DataFrame:
     import pandas as pd
 
+    base_logit_diff, logit_diff = effects.base_logit_diff, effects.logit_diff
+    assert base_logit_diff is not None and logit_diff is not None, "candidates were given"
     n_layers, n_heads, n = effects.log_prob.shape
     layer, head = np.divmod(np.arange(n_layers * n_heads), n_heads)
     return pd.DataFrame(
@@ -109,7 +111,7 @@ def _effect_frame(effects: HeadEffects, examples: Sequence[Example]) -> pd.DataF
             "group_id": [example.group_id for example in examples] * (n_layers * n_heads + 1),
             "log_prob": _column(effects.base_log_prob, effects.log_prob),
             "correct": _column(effects.base_correct, effects.correct),
-            "logit_diff": _column(effects.base_logit_diff, effects.logit_diff),
+            "logit_diff": _column(base_logit_diff, logit_diff),
         }
     )
 
@@ -118,7 +120,7 @@ def _column(base: torch.Tensor, ablated: torch.Tensor) -> np.ndarray:
     return torch.cat([base, ablated.flatten()]).cpu().numpy()
 
 
-def _feature_frame(model: torch.nn.Module, encoded: Encoded, examples: Sequence[Example]) -> pd.DataFrame:
+def _feature_frame(model: CausalLM, encoded: Encoded, examples: Sequence[Example]) -> pd.DataFrame:
     import pandas as pd
 
     last = _last_head_outputs(model, encoded)
@@ -134,7 +136,7 @@ def _feature_frame(model: torch.nn.Module, encoded: Encoded, examples: Sequence[
     )
 
 
-def _last_head_outputs(model: torch.nn.Module, encoded: Encoded, batch_size: int = 64) -> torch.Tensor:
+def _last_head_outputs(model: CausalLM, encoded: Encoded, batch_size: int = 64) -> torch.Tensor:
     """z at the last token, [layer, example, head, d_head]; other tokens are dropped batch by batch."""
 
     def run(size: float) -> torch.Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.circuits.block import last_logits, token_bytes
 from circuit_distillation.circuits.circuit_forward import Circuit, MeanModel
@@ -18,7 +18,7 @@ from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.circuits.prompts import Position, prompt_lengths, resolve_position
 from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.heads import Head
-from circuit_distillation.models.architecture import Architecture, architecture
+from circuit_distillation.models.architecture import Architecture, CausalLM, architecture
 
 Heads = Sequence[Head] | Mapping[int | str, Sequence[Head]]
 
@@ -33,7 +33,7 @@ class CircuitOutputs:
 
 
 def circuit_predictions(
-    model: nn.Module,
+    model: CausalLM,
     input_ids: Tensor,
     heads: Heads,
     means: Tensor,
@@ -56,7 +56,7 @@ def circuit_predictions(
 
 @torch.no_grad()
 def circuits_outputs(
-    model: nn.Module,
+    model: CausalLM,
     input_ids: Tensor,
     circuits: Tensor | Sequence[Heads],
     means: Tensor,
@@ -155,7 +155,7 @@ class _Outputs:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: CausalLM,
         n_circuits: int,
         n: int,
         answer_ids: Tensor | None,
@@ -177,11 +177,11 @@ class _Outputs:
         for rows, logits in last_logits(self.model, residuals):
             part = examples[rows]
             self.top[circuit, part] = logits.argmax(dim=1)
-            if self.best is not None:
+            if self.candidate_ids is not None and self.best is not None:
                 candidates = self.candidate_ids[part]
                 choice = logits.gather(1, candidates).argmax(dim=1, keepdim=True)
                 self.best[circuit, part] = candidates.gather(1, choice)[:, 0]
-            if self.log_prob is not None:
+            if self.answer_ids is not None and self.log_prob is not None:
                 answer = logits.gather(1, self.answer_ids[part, None])[:, 0]
                 self.log_prob[circuit, part] = answer - logits.logsumexp(dim=1)
 

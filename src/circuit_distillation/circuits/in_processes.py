@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.circuits.cost import add_macs, counted
 from circuit_distillation.circuits.path_patching import score_heads
 from circuit_distillation.compute.processes import ModelOnDisk, run_in_processes
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.models.encoding import Encoded
 
 PER_EXAMPLE = ("attention_mask", "candidate_ids", "corrupt_position", "receiver_position")
 
 
 def score_heads_in_processes(
-    model: nn.Module,
+    model: CausalLM,
     clean_ids: Tensor,
     corrupt_ids: Tensor,
     answer_ids: Tensor,
@@ -40,7 +41,7 @@ def score_heads_in_processes(
 
 def sweep_in_processes(
     sweep: Callable[..., Any],
-    model: nn.Module,
+    model: CausalLM,
     per_example: tuple[Any, ...],
     shared: tuple[Any, ...] = (),
     *,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.circuits.block import (
     KeyValue,
@@ -19,23 +19,30 @@ from circuit_distillation.circuits.block import (
     rotary,
 )
 from circuit_distillation.circuits.precision import WorkingLayers
+from circuit_distillation.models.architecture import CausalLM, DecoderLayer
 
 Edit = Callable[[Tensor], Tensor]
 
 
 @dataclass
-class LayerState:
-    """One layer of a run: the residual before it, its keys, values and head outputs, [n, s, t, ...]."""
+class LayerOutputs:
+    """One layer of a run: the residual before it and its head outputs, [n, s, t, ...]."""
 
     residual: Tensor
-    k: Tensor | None  # None: not needed
-    v: Tensor | None
     z: Tensor
+
+
+@dataclass
+class LayerState(LayerOutputs):
+    """With its keys and values."""
+
+    k: Tensor
+    v: Tensor
 
 
 @torch.no_grad()
 def layer_states(
-    model: nn.Module, token_ids: Tensor, earlier: Sequence[KeyValue] | None = None
+    model: CausalLM, token_ids: Tensor, earlier: Sequence[KeyValue] | None = None
 ) -> Iterator[LayerState]:
     """Runs token ids [n, s, t] and yields each layer's state. What follows the last attention is not
     computed.
@@ -51,13 +58,13 @@ def layer_states(
         normed = normed_input(layer, x)
         q, k, v = (project(layer, normed, which, rope) for which in "qkv")
         z = attend(q, k, v, layer.self_attn.scaling, None if earlier is None else earlier[index])
-        yield LayerState(x, k, v, z)
+        yield LayerState(x, z, k, v)
         if index + 1 < len(layers):
             x = add_mlp(layer, x + attention_output(layer, z))
 
 
 def run_layer(
-    layer: nn.Module,
+    layer: DecoderLayer,
     x: Tensor,
     prefix: KeyValue | None,
     rope: KeyValue,
@@ -91,7 +98,7 @@ def run_layer(
     return add_mlp(layer, x + attention_output(layer, z)), (k, v)
 
 
-def rope_of(model: nn.Module, start: int, stop: int) -> KeyValue:
+def rope_of(model: CausalLM, start: int, stop: int) -> KeyValue:
     """cos and sin of positions start .. stop - 1, each [position, 1, d_head]."""
     cos, sin = rotary(model, stop)
     return cos[start:], sin[start:]

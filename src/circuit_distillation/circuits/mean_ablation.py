@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.circuits.ablation_sweep import AblationSweep, ShareSweep, SuffixSweep
 from circuit_distillation.circuits.block import last_logits
@@ -29,7 +29,7 @@ from circuit_distillation.circuits.prompts import (
     resolve_position,
 )
 from circuit_distillation.compute.halving import within_memory
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class HeadEffects:
 
 @torch.no_grad()
 def head_means(
-    model: nn.Module,
+    model: CausalLM,
     input_ids: Tensor,
     *,
     attention_mask: Tensor | None = None,
@@ -80,7 +80,7 @@ def head_means(
 
 @torch.no_grad()
 def head_effects(
-    model: nn.Module,
+    model: CausalLM,
     input_ids: Tensor,
     answer_ids: Tensor,
     means: Tensor,
@@ -111,8 +111,10 @@ def head_effects(
             sweeps = _everywhere(model, input_ids, lengths, means, int(megabytes * 2**20))
         else:
             starts = ablated.int().argmax(dim=1)
-            kept = {"clean_start": int(starts.min()), "memory_budget_mb": megabytes}
-            runs = RecordedRuns(model, input_ids, attention_mask=attention_mask, **kept)
+            first = int(starts.min())
+            runs = RecordedRuns(
+                model, input_ids, attention_mask=attention_mask, clean_start=first, memory_budget_mb=megabytes
+            )
             sweeps = _at_positions(runs, means, ablated, starts)
         for sweep in sweeps:
             for heads, residuals in sweep.run():
@@ -124,7 +126,7 @@ def head_effects(
     return within_memory("mean ablation", memory_budget_mb, "MB", run)
 
 
-def check_means(model: nn.Module, means: Tensor, n_tokens: int) -> None:
+def check_means(model: CausalLM, means: Tensor, n_tokens: int) -> None:
     arch = architecture(model)
     expected = (arch.n_layers, arch.n_heads, arch.d_head)
     if means.ndim != 4 or (means.shape[0], *means.shape[2:]) != expected:
@@ -137,7 +139,7 @@ def check_means(model: nn.Module, means: Tensor, n_tokens: int) -> None:
 
 
 def _everywhere(
-    model: nn.Module, ids: Tensor, lengths: Tensor, means: Tensor, budget: int
+    model: CausalLM, ids: Tensor, lengths: Tensor, means: Tensor, budget: int
 ) -> Iterator[AblationSweep]:
     """One sweep per batch of prompts of equal length that share beginnings."""
     for batch in share_beginnings(ids, lengths):
@@ -151,8 +153,8 @@ def _at_positions(
     """One sweep per prompts of one chunk with equal length and first ablated position, [example]."""
     for index, examples in enumerate(runs.chunks):
         clean, _ = runs.chunk(index)
-        for span, rows in equal_rows(starts[examples], runs.lengths[examples]):
-            here = ablated[examples[rows], slice(*span)]
+        for (start, stop), rows in equal_rows(starts[examples], runs.lengths[examples]):
+            here, span = ablated[examples[rows], start:stop], (start, stop)
             yield SuffixSweep(runs.model, clean, rows, examples[rows], span, here, means, runs.budget)
 
 
@@ -169,7 +171,7 @@ def _ablated(ids: Tensor, lengths: Tensor, positions: Sequence[Position]) -> Ten
 class _Scores:
     """Collects [head, example] scores; the head after the last stands for no ablation."""
 
-    def __init__(self, model: nn.Module, answer_ids: Tensor, candidate_ids: Tensor | None):
+    def __init__(self, model: CausalLM, answer_ids: Tensor, candidate_ids: Tensor | None):
         self.model, self.answer_ids, self.candidate_ids = model, answer_ids, candidate_ids
         shape, device = (architecture(model).n_total_heads + 1, len(answer_ids)), answer_ids.device
         self.log_prob = torch.zeros(shape, dtype=compute_dtype(model), device=device)
@@ -188,19 +190,20 @@ class _Scores:
             answer = logits.gather(1, answers)
             self.log_prob[at] = answer[:, 0] - logits.logsumexp(dim=1)
             self.correct[at] = logits.argmax(dim=1) == answers[:, 0]
-            if self.logit_diff is not None:
+            if self.candidate_ids is not None and self.logit_diff is not None:
                 candidates = self.candidate_ids[examples[rows]]
                 others = logits.gather(1, candidates).masked_fill(candidates == answers, -torch.inf)
                 self.logit_diff[at] = answer[:, 0] - others.amax(dim=1)
 
     def effects(self) -> HeadEffects:
         arch = architecture(self.model)
-        found = (self.log_prob, self.correct, self.logit_diff)
-        ablated = [
-            None if scores is None else scores[:-1].view(arch.n_layers, arch.n_heads, -1) for scores in found
-        ]
-        base = [None if scores is None else scores[-1] for scores in found]
-        return HeadEffects(*ablated[:2], *base[:2], ablated[2], base[2])
+
+        def apart(scores: Tensor) -> tuple[Tensor, Tensor]:
+            return scores[:-1].view(arch.n_layers, arch.n_heads, -1), scores[-1]
+
+        (log_prob, base_log_prob), (correct, base_correct) = apart(self.log_prob), apart(self.correct)
+        differences = (None, None) if self.logit_diff is None else apart(self.logit_diff)
+        return HeadEffects(log_prob, correct, base_log_prob, base_correct, *differences)
 
 
 def _check_candidates(candidate_ids: Tensor, answer_ids: Tensor, vocab_size: int) -> None:

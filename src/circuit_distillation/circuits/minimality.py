@@ -75,5 +75,5 @@ def _stand_ins(head: Head, heads: list[Head], measured: Mapping[frozenset, float
         for other in heads
         if other != head
     }
-    ranked = sorted(joint, key=joint.get, reverse=True)[: math.ceil(SHARE * len(heads))]
+    ranked = sorted(joint, key=lambda other: joint[other], reverse=True)[: math.ceil(SHARE * len(heads))]
     return {other for other in ranked if joint[other] > 0}

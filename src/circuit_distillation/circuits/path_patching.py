@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.circuits.block import answer_log_probs
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, RecordedRuns
@@ -36,7 +36,7 @@ from circuit_distillation.circuits.receiver_suffix import ReceiverSuffix
 from circuit_distillation.circuits.receivers import Receivers, check_receivers
 from circuit_distillation.circuits.sender_stream import sender_streams
 from circuit_distillation.heads import Head
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 
 SCORES: dict[str, Callable[[Tensor], Tensor]] = {
     "probability": torch.expm1,  # (p_patched - p_clean) / p_clean
@@ -46,7 +46,7 @@ SCORES: dict[str, Callable[[Tensor], Tensor]] = {
 
 @torch.no_grad()
 def score_heads(
-    model: nn.Module,
+    model: CausalLM,
     clean_ids: Tensor,
     corrupt_ids: Tensor,
     answer_ids: Tensor,
@@ -111,7 +111,7 @@ def score_heads(
 
 
 def new_record(
-    model: nn.Module, n_examples: int, *, path: Path | None = None, key: str = "", label: str | None = None
+    model: CausalLM, n_examples: int, *, path: Path | None = None, key: str = "", label: str | None = None
 ) -> ScoreRecord:
     """An empty record for `score_heads`, or what the file `path` holds if it was written under the same
     key."""
@@ -161,13 +161,14 @@ class _Chunk:
 
     def direct(self) -> None:
         """Sender -> logits: 0 from any token but the last, since no head carries it on."""
-        log_probs, _ = answer_log_probs(self.model, sender_streams(*self.stream_inputs, None), self.answers)
+        streams, _ = sender_streams(*self.stream_inputs, None)
+        log_probs, _ = answer_log_probs(self.model, streams, self.answers)
         changes = (log_probs[1:] - log_probs[0]).masked_fill(self.senders != self.last, 0.0)
         self.record.set(slice(None), self.rows, changes)
 
     def through(self, receivers: Receivers) -> None:
         """Sender -> receivers -> logits; one run of suffixes for examples of equal position and length."""
-        recorded = sender_streams(*self.stream_inputs, receivers)
+        _, recorded = sender_streams(*self.stream_inputs, receivers)
         for (start, last), group in equal_rows(self.senders, self.last):
             suffix = ReceiverSuffix(self.model, self.clean, start, last, receivers)
             size = max(1, self.budget // suffix.bytes_per_stream)

@@ -8,34 +8,34 @@ float32.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from circuit_distillation.models.architecture import decoder_layers
+from circuit_distillation.models.architecture import CausalLM, DecoderLayer, decoder_layers
 
 
-def compute_dtype(model: nn.Module) -> torch.dtype:
+def compute_dtype(model: CausalLM) -> torch.dtype:
     return torch.float64 if model.lm_head.weight.dtype == torch.float64 else torch.float32
 
 
 class WorkingLayers:
     """A model's decoder layers in its compute dtype: its own, or a copy of the one asked for last."""
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: CausalLM):
         self._layers = decoder_layers(model)
         _refuse_replaced_forwards(self._layers)
         self._copies = model.lm_head.weight.dtype != compute_dtype(model)
-        self._held: tuple[int, nn.Module] | None = None
+        self._held: tuple[int, DecoderLayer] | None = None
 
     def __len__(self) -> int:
         return len(self._layers)
 
-    def __iter__(self) -> Iterator[nn.Module]:
+    def __iter__(self) -> Iterator[DecoderLayer]:
         return (self[index] for index in range(len(self)))
 
-    def __getitem__(self, index: int) -> nn.Module:
+    def __getitem__(self, index: int) -> DecoderLayer:
         if not self._copies:
             return self._layers[index]
         index %= len(self)
@@ -45,12 +45,12 @@ class WorkingLayers:
         return self._held[1]
 
 
-def unembedding(model: nn.Module) -> Tensor:
+def unembedding(model: CausalLM) -> Tensor:
     """The unembedding matrix [vocab, d] in the compute dtype (a copy for a half-precision model)."""
     return model.lm_head.weight.to(compute_dtype(model))
 
 
-def _refuse_replaced_forwards(layers: nn.ModuleList) -> None:
+def _refuse_replaced_forwards(layers: Sequence[DecoderLayer]) -> None:
     """The engine reads parts of the projections' weights, so these must be all that the projections use."""
     for layer in layers:
         for name, linear in layer.self_attn.named_children():

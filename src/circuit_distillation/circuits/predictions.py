@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
-from circuit_distillation.circuits.evaluation import CircuitOutputs, circuits_outputs, head_mask
+from circuit_distillation.circuits.evaluation import circuits_outputs, head_mask
 from circuit_distillation.circuits.mean_ablation import head_means
 from circuit_distillation.circuits.progress import Bar
 from circuit_distillation.circuits.random_circuits import random_circuits
 from circuit_distillation.heads import Head
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.layouts import paired_layouts
 from circuit_distillation.models.loading import Checkpoint
@@ -48,25 +48,24 @@ def prediction_frame(
     circuits = _circuits(model, heads, n_random, seed)
     with Bar("circuit evaluation" if progress else None, len(circuits), len(test), "circuit") as bar:
         reference = encode(tokenizer, means).to(model.device)
-        outputs = _by_layout(model, encoded.to(model.device), reference, circuits, bar)
-    words = {int(token): tokenizer.decode([int(token)]).strip() for token in outputs.predictions.unique()}
-    columns = {
+        tops, bests, log_probs = _by_layout(model, encoded.to(model.device), reference, circuits, bar)
+    words = {int(token): tokenizer.decode([int(token)]).strip() for token in tops.unique()}
+    columns: dict[str, Any] = {
         name: [getattr(example, name) for example in test]
         for name in ("example_id", "group_id", "template", "cell", "answer")
     }
     names = ["full", "circuit", *(f"random_{k:02d}" for k in range(n_random))]
     for index, name in enumerate(names):
-        top = outputs.predictions[index]
+        top = tops[index]
         columns[f"{name}_predicted"] = [words[token] for token in top.tolist()]
         columns[f"{name}_correct"] = (top == encoded.answer_ids).numpy()
         if index < 2:
-            best = outputs.candidate_predictions[index]
-            columns[f"{name}_candidate_correct"] = (best == encoded.answer_ids).numpy()
-            columns[f"{name}_log_prob"] = outputs.log_prob[index].float().numpy()
+            columns[f"{name}_candidate_correct"] = (bests[index] == encoded.answer_ids).numpy()
+            columns[f"{name}_log_prob"] = log_probs[index].float().numpy()
     return pd.DataFrame(columns)
 
 
-def _circuits(model: torch.nn.Module, heads: Sequence[Head], n_random: int, seed: int) -> torch.Tensor:
+def _circuits(model: CausalLM, heads: Sequence[Head], n_random: int, seed: int) -> torch.Tensor:
     """Masks [2 + n_random, layer, head]: all heads (the full model), the circuit, random ones of its size."""
     arch = architecture(model)
     own = head_mask(arch, heads)
@@ -75,9 +74,12 @@ def _circuits(model: torch.nn.Module, heads: Sequence[Head], n_random: int, seed
 
 
 def _by_layout(
-    model: torch.nn.Module, encoded: Encoded, reference: Encoded, circuits: torch.Tensor, bar: Bar
-) -> CircuitOutputs:
-    """Outputs [circuit, example] with the means of each example's own layout."""
+    model: CausalLM, encoded: Encoded, reference: Encoded, circuits: torch.Tensor, bar: Bar
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Top tokens, top candidates and log-probabilities of the answers, [circuit, example].
+
+    Means are those of each example's own layout.
+    """
     shape = (len(circuits), len(encoded.input_ids))
     top, best = torch.zeros(shape, dtype=torch.long), torch.zeros(shape, dtype=torch.long)
     log_prob = torch.zeros(shape, dtype=torch.float64)
@@ -92,7 +94,8 @@ def _by_layout(
             candidate_ids=part.candidate_ids,
             progress=bar,
         )
+        assert outputs.candidate_predictions is not None and outputs.log_prob is not None, "both asked for"
         rows = layout.rows.cpu()
         top[:, rows], best[:, rows] = outputs.predictions.cpu(), outputs.candidate_predictions.cpu()
         log_prob[:, rows] = outputs.log_prob.double().cpu()
-    return CircuitOutputs(top, best, log_prob)
+    return top, best, log_prob

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm.auto import tqdm
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.storage.seals import is_usable
 from circuit_distillation.storage.tensors import read_tensors, write_tensors
 
@@ -109,7 +110,7 @@ def remove_records(folder: Path) -> None:
 
 
 @torch.no_grad()
-def fingerprint(model: nn.Module, *parts: object) -> str:
+def fingerprint(model: CausalLM, *parts: object) -> str:
     """Digest of a model's weights (sums of values and of absolute values) and of tensors and other values."""
     digest = hashlib.sha256()
     for name, weight in model.named_parameters():

@@ -4,16 +4,17 @@ prompts."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from circuit_distillation.models.architecture import architecture, check_window
+from circuit_distillation.models.architecture import CausalLM, architecture, check_window
 
-Position = int | Tensor
+Position: TypeAlias = int | Tensor
 
 
-def prompt_lengths(model: nn.Module, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
+def prompt_lengths(model: CausalLM, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor:
     """Checks a batch of prompts, [example, position], and returns the tokens of each, [example]."""
     if input_ids.ndim != 2 or input_ids.numel() == 0:
         raise ValueError(f"input_ids must be [example, position] and not empty, not {tuple(input_ids.shape)}")

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.circuits.block import answer_log_probs, token_bytes
 from circuit_distillation.circuits.clean_runs import CleanRun, prefix
 from circuit_distillation.circuits.layers import Edit, rope_of, run_layer
 from circuit_distillation.circuits.precision import WorkingLayers
 from circuit_distillation.circuits.receivers import Receivers
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 
 
 class ReceiverSuffix:
     """Step 2 for prompts whose receiver position is `start` and whose last token is `last`."""
 
-    def __init__(self, model: nn.Module, clean: CleanRun, start: int, last: int, receivers: Receivers):
+    def __init__(self, model: CausalLM, clean: CleanRun, start: int, last: int, receivers: Receivers):
         self.model, self.clean, self.receivers = model, clean, receivers
         self.arch, self.layers = architecture(model), WorkingLayers(model)
         self.start, self.last = start, last

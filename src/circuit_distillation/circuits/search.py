@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.cost import SearchCost, counted
 from circuit_distillation.circuits.discovery import StageResult, discover, select_heads
@@ -21,7 +19,7 @@ from circuit_distillation.circuits.progress import Bar, remove_records
 from circuit_distillation.circuits.settings import MeanAblation, PathPatching
 from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.heads import Head
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 from circuit_distillation.models.encoding import Encoded, encode
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.tasks.example import Example
@@ -59,10 +57,10 @@ def find_circuit(
     device = checkpoint.model.device
     encoded = encode(checkpoint.tokenizer, examples[:n]).to(device)
     reference = encode(checkpoint.tokenizer, means).to(device)
-    options = {"n_processes": n_processes, "progress": progress}
+    options: dict[str, Any] = {"n_processes": n_processes, "progress": progress}
     if isinstance(settings, PathPatching):
         there = encode(checkpoint.tokenizer, corrupted[:n]).to(device)
-        options["checkpoint"] = work_folder  # type: ignore[assignment]
+        options["checkpoint"] = work_folder
         found = _by_patching(checkpoint.model, encoded, there, reference, settings, options)
     else:
         found = _by_ablation(checkpoint.model, encoded, reference, settings.fraction, options)
@@ -84,7 +82,7 @@ def find_circuit(
 
 
 def _by_patching(
-    model: torch.nn.Module,
+    model: CausalLM,
     encoded: Encoded,
     corrupted: Encoded,
     reference: Encoded,
@@ -122,7 +120,7 @@ def _by_patching(
 
 def _pruned(
     groups: dict[str, list[Head]],
-    model: torch.nn.Module,
+    model: CausalLM,
     encoded: Encoded,
     reference: Encoded,
     settings: PathPatching,
@@ -157,16 +155,16 @@ def _check_one_layout(*prompts: Encoded) -> None:
         )
 
 
-def _by_role(groups: Mapping[str, Sequence[Head]], roles: Mapping[str, str]) -> dict[str, list[Head]]:
+def _by_role(groups: Mapping[str, Sequence[Head]], roles: Mapping[str, str]) -> dict[int | str, list[Head]]:
     """Heads by the role of their position; stages at one position are joined."""
-    joined: dict[str, list[Head]] = {}
+    joined: dict[int | str, list[Head]] = {}
     for name, heads in groups.items():
         joined.setdefault(roles[name], []).extend(heads)
     return joined
 
 
 def _by_ablation(
-    model: torch.nn.Module, encoded: Encoded, reference: Encoded, fraction: float, options: dict[str, Any]
+    model: CausalLM, encoded: Encoded, reference: Encoded, fraction: float, options: dict[str, Any]
 ) -> _Found:
     """Heads whose ablation moves the answer's log-probability most, up or down; scores are minus the mean
     move.

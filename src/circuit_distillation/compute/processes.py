@@ -12,12 +12,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from circuit_distillation.compute.cluster import check_cluster, run_on_cluster, uses_cluster
+
+if TYPE_CHECKING:
+    from circuit_distillation.models.architecture import CausalLM
 
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
@@ -75,13 +77,13 @@ def _said(error: Any) -> str:
 class ModelOnDisk:
     """A model that processes can load: `save_pretrained` files, and what these do not say."""
 
-    def __init__(self, model: nn.Module, folder: Path):
+    def __init__(self, model: CausalLM, folder: Path):
         model.save_pretrained(folder)
         self.folder = folder
         self.dtype = str(model.dtype).removeprefix("torch.")
         self.attention = model.config._attn_implementation
 
-    def load(self) -> nn.Module:
+    def load(self) -> CausalLM:
         """The model in evaluation mode, on the CPU."""
         from circuit_distillation.models.loading import load_model
 

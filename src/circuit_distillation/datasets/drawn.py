@@ -7,10 +7,10 @@ import json
 import pandas as pd
 from kedro_datasets._typing import PlotlyPreview
 
-from circuit_distillation.datasets.files import ParquetDataset
+from circuit_distillation.datasets.files import FrameFile
 
 
-class HeadScoresDataset(ParquetDataset):
+class HeadScoresDataset(FrameFile):
     """Scores of heads; previewed as a heat map, a row a stage and layer, layer 0 of each stage at the top."""
 
     def preview(self) -> PlotlyPreview:
@@ -44,7 +44,7 @@ class HeadScoresDataset(ParquetDataset):
         return PlotlyPreview({"data": [cells], "layout": layout})
 
 
-class HistoryDataset(ParquetDataset):
+class HistoryDataset(FrameFile):
     """The history of a training run; previewed as curves over its steps."""
 
     def preview(self) -> PlotlyPreview:

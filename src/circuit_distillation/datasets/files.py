@@ -53,10 +53,14 @@ class SealedTable(SealedFile):
         return table_preview(self.load(), nrows)
 
 
-class ParquetDataset(SealedTable, _ParquetDataset):
-    """A pandas frame, without its index."""
+class FrameFile(SealedFile, _ParquetDataset):
+    """A pandas frame as Parquet, without its index."""
 
     DEFAULT_SAVE_ARGS = {"index": False}
+
+
+class ParquetDataset(SealedTable, FrameFile):
+    """A pandas frame, previewed as a table."""
 
 
 class CSVDataset(SealedTable, _CSVDataset):

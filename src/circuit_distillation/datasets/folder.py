@@ -31,7 +31,7 @@ class FolderDataset(StoredDataset):
         """Every file of every run. `BrokenArtifactError` if one of this run is not what was written; what is
         broken of another run is left out, said in a line.
         """
-        files = {}
+        files: dict[str, bytes] = {}
         with locked(self.path):
             for seal in sorted(self.path.glob(f"[!.]*/{FOLDER_SEAL}")):
                 if not self._is_sound(seal.parent):

@@ -44,6 +44,7 @@ def _version(root: Path, module: str, name: str) -> dict[str, str]:
 def _whole(root: Path, module: str) -> tuple[str, frozenset[str]]:
     """The digest of a module, with that of the files beside it that it names, and the modules it imports."""
     path = _path(root, module)
+    assert path is not None, f"{module} is imported, so it is there"
     text = ast.unparse(_tree(path))
     files = (file for file in path.parent.iterdir() if file.suffix not in ("", ".py"))
     beside = sorted(file for file in files if file.name in text)
@@ -98,7 +99,8 @@ def _bound(statement: ast.stmt) -> Iterator[str]:
 
 def _imported(root: Path, module: str, statements: Iterable[ast.stmt]) -> Iterator[str]:
     """The modules of this package that the statements import, at the top or in functions."""
-    package = module if _path(root, module).name == "__init__.py" else module.rpartition(".")[0]
+    path = _path(root, module)
+    package = module if path and path.name == "__init__.py" else module.rpartition(".")[0]
     for node in (node for statement in statements for node in ast.walk(statement)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if _path(root, alias.name))

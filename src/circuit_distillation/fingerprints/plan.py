@@ -149,7 +149,7 @@ class Planner:
         artifact, maker = self._artifact(name), self._makers.get(name)
         if artifact is None:
             return None
-        if self._is_taken(name):
+        if maker is not None and self._is_taken(name):
             return content(self._verdicts[maker.name].twins[name])
         if not artifact.is_cache:
             return content(artifact)

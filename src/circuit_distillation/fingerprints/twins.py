@@ -30,14 +30,19 @@ def find_twins(
     artifacts: Mapping[str, Artifact | None], folders: Collection[str], made: Made
 ) -> tuple[str, Twins] | None:
     """An experiment that has all of the artifacts, made of the same, and its artifacts by dataset name."""
-    places = {name: _place(artifact, folders) for name, artifact in artifacts.items()}
-    if None in places.values() or None in made.inputs.values():
+    places = {}
+    for name, artifact in artifacts.items():
+        place = None if artifact is None else _place(artifact, folders)
+        if artifact is None or place is None:
+            return None
+        places[name] = artifact, place
+    if None in made.inputs.values():
         return None
-    root, own, _ = next(iter(places.values()))
+    root, own, _ = next(place for _, place in places.values())
     for sibling in sorted(folder.name for folder in root.glob("*/") if folder.name != own):
         twins = {
-            name: artifacts[name]._replace(path=top / sibling / rest)
-            for name, (top, _, rest) in places.items()
+            name: artifact._replace(path=top / sibling / rest)
+            for name, (artifact, (top, _, rest)) in places.items()
         }
         if all(_is_equal(twin, made) for twin in twins.values()):
             return sibling, twins
@@ -51,9 +56,9 @@ def take(artifact: Artifact, twin: Artifact) -> bool:
     return content(artifact) == sealed
 
 
-def _place(artifact: Artifact | None, folders: Collection[str]) -> tuple[Path, str, Path] | None:
+def _place(artifact: Artifact, folders: Collection[str]) -> tuple[Path, str, Path] | None:
     """The folder of all experiments, the experiment, the rest of a path; None for what experiments share."""
-    if artifact is None or not artifact.is_own or artifact.pattern:
+    if not artifact.is_own or artifact.pattern:
         return None
     parts = artifact.path.parts
     found = [index for index, part in enumerate(parts[:-1]) if part in folders]

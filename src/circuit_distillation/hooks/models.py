@@ -10,8 +10,9 @@ from typing import Any
 from kedro.framework.cli.utils import KedroCliError
 
 from circuit_distillation.grid import INSTRUCT, ROLES
+from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters import plain
-from circuit_distillation.parameters.models import ModelFamily
+from circuit_distillation.parameters.models import ModelFamily, Models
 
 
 class UnusableModelError(KedroCliError):
@@ -27,10 +28,11 @@ def check_models(nodes: Iterable[Any], pipeline, catalog) -> None:
     if not {f"{kind}.{role}" for kind in ("base", INSTRUCT) for role in ROLES} & read:
         return
     family = ModelFamily.model_validate(plain(catalog.load("params:family")))
-    if family.models is None:
+    if family.models is None or family.loading is None:
         return
+    instruct = family.instruct if any(name.startswith(f"{INSTRUCT}.") for name in read) else None
     try:
-        folders = _check_family(family, any(name.startswith(f"{INSTRUCT}.") for name in read), catalog)
+        folders = _check_family(family.models, instruct, family.loading, catalog)
         if "params:held_out" in pipeline.inputs():
             _check_held_out(plain(catalog.load("params:held_out")))
         if "params:finetuning" in pipeline.inputs():
@@ -41,7 +43,7 @@ def check_models(nodes: Iterable[Any], pipeline, catalog) -> None:
         raise UnusableModelError(str(error)) from None
 
 
-def _check_family(family: ModelFamily, reads_instruct: bool, catalog) -> dict[str, Path]:
+def _check_family(models: Models, instruct: Models | None, loading: Loading, catalog) -> dict[str, Path]:
     """The folder of each role."""
     from circuit_distillation.compute.processes import check_processes
     from circuit_distillation.models.loaded_family import (
@@ -51,16 +53,16 @@ def _check_family(family: ModelFamily, reads_instruct: bool, catalog) -> dict[st
         family_sources,
     )
 
-    if family.loading.tf32:
+    if loading.tf32:
         allow_tf32()
     check_processes(catalog.load("params:processes"))
-    bases = family_sources(family.models, family.loading)
+    bases = family_sources(models, loading)
     folders = check_family(bases)
     _check_recorded("models", "base", bases, catalog)
-    if reads_instruct:
-        instruct = family_sources(family.instruct, family.loading)
-        check_instruct(instruct, folders)
-        _check_recorded("instruct", INSTRUCT, instruct, catalog)
+    if instruct is not None:
+        sources = family_sources(instruct, loading)
+        check_instruct(sources, folders)
+        _check_recorded("instruct", INSTRUCT, sources, catalog)
     return folders
 
 

@@ -26,8 +26,7 @@ class InvalidParameterError(KedroCliError):
 class ParameterHooks:
     """Check the merged parameters and choose the arms they ask for."""
 
-    def __init__(self) -> None:
-        self._parameters: Parameters | None = None
+    _parameters: Parameters  # from the moment when Kedro has read them
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -61,7 +61,7 @@ def teacher_impact(student_base: ArrayLike, ablated: ArrayLike) -> Floats:
     return as_finite(student_base, "student_base") - as_finite(ablated, "ablated")
 
 
-def as_finite(values: ArrayLike, name: str) -> Floats:
+def as_finite(values: ArrayLike | Sequence[ArrayLike], name: str) -> Floats:
     """`values` as float64; ValueError where something is not a finite number."""
     array = np.asarray(values, dtype=np.float64)
     if not np.isfinite(array).all():

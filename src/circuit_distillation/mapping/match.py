@@ -14,7 +14,8 @@ from circuit_distillation.mapping.impact import as_finite
 _TIE = 1e-12  # two totals closer than this, relative to the largest distance, are the same optimum
 
 Floats = NDArray[np.float64]
-Features = tuple[Sequence[ArrayLike], Sequence[ArrayLike]]
+ByHead = Sequence[ArrayLike] | Floats
+Features = tuple[ByHead, ByHead]
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Rule:
     """
 
     label: str
-    compare: Callable[[Sequence[ArrayLike], Sequence[ArrayLike]], Floats]
+    compare: Callable[[ByHead, ByHead], Floats]
     choose: Callable[[Floats, int], list[int]]
     needs: Literal["impacts", "effects", "outputs"] = "impacts"
     resamples: bool = False
@@ -101,7 +102,7 @@ def _impacts(values: ArrayLike, who: str) -> Floats:
     return array
 
 
-def _gaps(student: Sequence[ArrayLike], teacher: Sequence[ArrayLike]) -> Floats:
+def _gaps(student: ByHead, teacher: ByHead) -> Floats:
     """|impact difference| of every student with every teacher head."""
     return np.abs(np.asarray(student)[:, None] - np.asarray(teacher)[None, :])
 
@@ -111,7 +112,8 @@ def _nearest(cost: Floats, _: int) -> list[int]:
 
 
 def _drawn(cost: Floats, seed: int) -> list[int]:
-    return draw_heads(*cost.shape, np.random.default_rng(seed))
+    n_students, n_teachers = cost.shape
+    return draw_heads(n_students, n_teachers, np.random.default_rng(seed))
 
 
 def _assign(cost: Floats, _: int = 0) -> list[int]:
@@ -142,7 +144,7 @@ def _least_total(cost: Floats) -> float:
     return float(cost[rows, columns].sum())
 
 
-def _profile_distances(student: Sequence[ArrayLike], teacher: Sequence[ArrayLike]) -> Floats:
+def _profile_distances(student: ByHead, teacher: ByHead) -> Floats:
     s, t = as_finite(student, "student features"), as_finite(teacher, "teacher features")
     if s.ndim != 2 or t.ndim != 2 or s.shape[1] != t.shape[1]:
         raise ValueError(
@@ -159,7 +161,7 @@ def _unit_rows(x: Floats) -> Floats:
     return np.where(constant, 0.0, centred / np.where(constant, 1.0, length))
 
 
-def _cka_distances(student: Sequence[ArrayLike], teacher: Sequence[ArrayLike]) -> Floats:
+def _cka_distances(student: ByHead, teacher: ByHead) -> Floats:
     import torch
 
     from circuit_distillation.similarity.cka import linear_cka

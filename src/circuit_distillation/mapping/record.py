@@ -91,7 +91,7 @@ def pair_stability(
     student_ablated: ArrayLike,
     teacher_base: ArrayLike,
     teacher_ablated: ArrayLike,
-    groups: Sequence[Any],
+    groups: ArrayLike,
     *,
     rule: str = "nearest",
     form: str = "difference",

@@ -7,15 +7,75 @@ attention (GQA) query head h reads key/value head h // group_size.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 LAYER_PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 HEAD_NORMS = ("q_norm", "k_norm")
+
+
+class Attention(nn.Module):
+    """What is read of an attention of transformers. This class and those after it serve annotations alone."""
+
+    o_proj: nn.Linear
+    head_dim: int
+    num_key_value_groups: int
+    scaling: float
+
+
+class Mlp(nn.Module):
+    """A gated MLP."""
+
+    gate_proj: nn.Linear
+    up_proj: nn.Linear
+    down_proj: nn.Linear
+    act_fn: nn.Module
+
+
+class RmsNorm(nn.Module):
+    """A norm without a mean."""
+
+    weight: Tensor
+    variance_epsilon: float
+
+
+class DecoderLayer(nn.Module):
+    """A block of Llama's form."""
+
+    self_attn: Attention
+    mlp: Mlp
+    input_layernorm: RmsNorm
+    post_attention_layernorm: RmsNorm
+
+
+class Decoder(nn.Module):
+    """Everything below the unembedding."""
+
+    embed_tokens: nn.Embedding
+    layers: Sequence[DecoderLayer]
+    norm: RmsNorm
+    rotary_emb: Callable[..., tuple[Tensor, Tensor]]
+
+
+class CausalLM(nn.Module):
+    """A causal language model of a supported architecture."""
+
+    model: Decoder
+    lm_head: nn.Linear
+    config: Any
+    dtype: torch.dtype
+    device: torch.device
+    save_pretrained: Callable[..., object]
+    get_input_embeddings: Callable[[], nn.Embedding]
+    tie_weights: Callable[[], None]
+    gradient_checkpointing_enable: Callable[..., None]
+    gradient_checkpointing_disable: Callable[[], None]
 
 
 @dataclass(frozen=True)
@@ -39,7 +99,7 @@ class Architecture:
         return self.n_layers * self.n_heads
 
 
-def architecture(model: nn.Module) -> Architecture:
+def architecture(model: CausalLM) -> Architecture:
     """Sizes of a Llama, Mistral, Qwen2 or Qwen3 causal LM; ValueError names what any other model lacks."""
     layers = decoder_layers(model)
     config = model.config
@@ -54,7 +114,7 @@ def architecture(model: nn.Module) -> Architecture:
     )
 
 
-def decoder_layers(model: nn.Module) -> nn.ModuleList:
+def decoder_layers(model: CausalLM) -> Sequence[DecoderLayer]:
     """The decoder blocks: .self_attn.{q,k,v,o}_proj, .mlp, .input_layernorm, .post_attention_layernorm."""
     _require(model, ("model", "lm_head", "config"), type(model).__name__)
     _require(model.model, ("embed_tokens", "layers", "norm", "rotary_emb"), f"{type(model).__name__}.model")
@@ -70,7 +130,7 @@ def decoder_layers(model: nn.Module) -> nn.ModuleList:
     return layers
 
 
-def check_window(model: nn.Module, n_tokens: int) -> None:
+def check_window(model: CausalLM, n_tokens: int) -> None:
     """ValueError if a sliding attention window would hide part of a prompt of `n_tokens` tokens."""
     layers = decoder_layers(model)
     if model.config.model_type == "mistral":
@@ -85,7 +145,7 @@ def check_window(model: nn.Module, n_tokens: int) -> None:
         )
 
 
-def _check_layer(layer: nn.Module) -> None:
+def _check_layer(layer: DecoderLayer) -> None:
     _require(layer, LAYER_PARTS, "decoder layer")
     _require(layer.self_attn, PROJECTIONS, "self_attn")
     _require(layer.mlp, ("gate_proj", "up_proj", "down_proj"), "mlp")
@@ -105,7 +165,7 @@ def _require(module: nn.Module, names: tuple[str, ...], label: str) -> None:
         raise ValueError(f"unsupported architecture: {label} has no {', '.join(missing)}")
 
 
-def check_heads(model: nn.Module, heads: Iterable[tuple[int, int]]) -> None:
+def check_heads(model: CausalLM, heads: Iterable[tuple[int, int]]) -> None:
     """ValueError for a head (layer, head) that the model does not have."""
     shape = architecture(model)
     for layer, head in heads:

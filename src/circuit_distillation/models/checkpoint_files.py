@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from circuit_distillation.models.architecture import MODEL_TYPES
+from circuit_distillation.models.architecture import MODEL_TYPES, CausalLM
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Bytes that are read for a digest of weights, and at most how far apart: the rows of one head of a model of
@@ -74,7 +74,7 @@ def expected_shapes(folder: Path) -> dict[str, list[int]]:
     return {name: list(tensor.shape) for name, tensor in model.state_dict().items() if name not in tied}
 
 
-def empty_model(folder: Path):
+def empty_model(folder: Path) -> CausalLM:
     """The configured model without memory for its weights."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM

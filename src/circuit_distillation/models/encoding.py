@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ class Encoded:
         )
 
 
-def encode(tokenizer, examples: Sequence[Example]) -> Encoded:
+def encode(tokenizer: Any, examples: Sequence[Example]) -> Encoded:
     """Encode prompts with the tokenizer's own special tokens, answers as the one token after the prompt.
 
     "last" is the last unmasked token. ValueError if the tokenizer gives no offsets, if a word of a prompt is
@@ -60,7 +61,7 @@ def encode(tokenizer, examples: Sequence[Example]) -> Encoded:
     )
 
 
-def _check_known(tokenizer, rows: list[list[int]], examples: Sequence[Example]) -> None:
+def _check_known(tokenizer: Any, rows: list[list[int]], examples: Sequence[Example]) -> None:
     unknown = tokenizer.unk_token_id
     if unknown in (None, tokenizer.bos_token_id, tokenizer.eos_token_id):  # byte-level: nothing is unknown
         return
@@ -83,7 +84,7 @@ def _check_layout(rows: list[list[int]], examples: Sequence[Example]) -> None:
             )
 
 
-def _pad(rows: list[list[int]], tokenizer) -> tuple[Tensor, Tensor]:
+def _pad(rows: list[list[int]], tokenizer: Any) -> tuple[Tensor, Tensor]:
     """[example, token] ids and mask; the filler is never attended to, so any id that exists will do."""
     length = max(len(row) for row in rows)
     filler = next((i for i in (tokenizer.pad_token_id, tokenizer.eos_token_id) if i is not None), 0)
@@ -99,7 +100,7 @@ def _positions(encodings: Sequence, examples: Sequence[Example]) -> dict[str, Te
     return {role: torch.tensor([_last_token(*pair, role) for pair in pairs]) for role in roles}
 
 
-def _last_token(encoding, example: Example, role: str) -> int:
+def _last_token(encoding: Any, example: Example, role: str) -> int:
     token = encoding.char_to_token(example.spans[role][1] - 1)
     if token is None:
         raise ValueError(
@@ -108,7 +109,7 @@ def _last_token(encoding, example: Example, role: str) -> int:
     return token
 
 
-def _word_ids(tokenizer, examples: Sequence[Example]) -> dict[str, int]:
+def _word_ids(tokenizer: Any, examples: Sequence[Example]) -> dict[str, int]:
     """The id of each answer and candidate as the one token that follows a prompt and a space."""
     words = sorted({word for example in examples for word in (example.answer, *example.candidates)})
     before = tokenizer(examples[0].prompt).input_ids

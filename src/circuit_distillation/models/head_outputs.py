@@ -12,13 +12,13 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.models.architecture import architecture, decoder_layers
+from circuit_distillation.models.architecture import CausalLM, architecture, decoder_layers
 
 
 class _HookedHeadOutputs:
     """Context manager under which `_see(layer, z)` gets z of some layers; what it returns replaces z."""
 
-    def __init__(self, model: nn.Module, layers: Iterable[int]):
+    def __init__(self, model: CausalLM, layers: Iterable[int]):
         self._model, self._layers, self._arch = model, sorted(set(layers)), architecture(model)
 
     def __enter__(self) -> Self:
@@ -48,7 +48,7 @@ class recorded_head_outputs(_HookedHeadOutputs):
     forward replaces it.
     """
 
-    def __init__(self, model: nn.Module, layers: Iterable[int]):
+    def __init__(self, model: CausalLM, layers: Iterable[int]):
         super().__init__(model, layers)
         outside = [layer for layer in self._layers if not 0 <= layer < self._arch.n_layers]
         if outside:
@@ -69,7 +69,7 @@ class recorded_head_outputs(_HookedHeadOutputs):
 class replaced_head_outputs(_HookedHeadOutputs):
     """Context manager under which every layer's z, [batch, position, head, d_head], becomes fn(layer, z)."""
 
-    def __init__(self, model: nn.Module, fn: Callable[[int, Tensor], Tensor]):
+    def __init__(self, model: CausalLM, fn: Callable[[int, Tensor], Tensor]):
         super().__init__(model, range(architecture(model).n_layers))
         self._fn = fn
 
@@ -79,7 +79,7 @@ class replaced_head_outputs(_HookedHeadOutputs):
 
 @torch.no_grad()
 def head_outputs(
-    model: nn.Module, input_ids: Tensor, *, attention_mask: Tensor | None = None, batch_size: int = 64
+    model: CausalLM, input_ids: Tensor, *, attention_mask: Tensor | None = None, batch_size: int = 64
 ) -> Tensor:
     """z of every head at every position of clean prompts, [layer, example, position, head, d_head].
 

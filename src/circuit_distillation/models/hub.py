@@ -6,6 +6,7 @@ import errno
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 
 def cached(hub_id: str, revision: str, patterns: Sequence[str], repo_type: str = "model") -> Path | None:
@@ -82,7 +83,7 @@ def _gated(hub_id: str) -> str:
     )
 
 
-def _refused(hub_id: str, error) -> str:
+def _refused(hub_id: str, error: Any) -> str:
     status = getattr(error.response, "status_code", None)
     if status in (401, 403):
         return f"the hub refuses {hub_id} to this token: run `hf auth login` again"

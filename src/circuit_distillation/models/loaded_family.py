@@ -29,7 +29,7 @@ def allow_tf32() -> None:
     torch.backends.cuda.matmul.allow_tf32 = True
 
 
-def load_tokenizer(source: ModelSource):
+def load_tokenizer(source: ModelSource) -> Any:
     """The tokenizer alone."""
     from transformers import AutoTokenizer
 

@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.storage.folders import new_folder
 from circuit_distillation.storage.tensors import in_own_memory
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerFast
+    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass
 class Checkpoint:
     """A causal language model with the tokenizer it was trained with."""
 
-    model: PreTrainedModel
+    model: CausalLM
     tokenizer: PreTrainedTokenizerFast
 
 
@@ -45,7 +46,7 @@ def load_checkpoint(
     return Checkpoint(model.to(_device(device_map)), tokenizer)
 
 
-def load_model(folder: Path, dtype: str, attention: str) -> PreTrainedModel:
+def load_model(folder: Path, dtype: str, attention: str) -> CausalLM:
     """The model of a folder on the CPU in evaluation mode; its weights lie as those of a model made here."""
     from transformers import AutoModelForCausalLM
 

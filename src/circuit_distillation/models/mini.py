@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.models.mini_sizes import MINI_SIZES
 
 SPECIAL_TOKENS = {"pad_token": "<pad>", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -14,7 +16,7 @@ WORD_PATTERN = r"\n|\d|[^\W\d]+|[^\w\s]"
 EMBEDDING_STD = 0.3
 
 
-def build_tokenizer(words: Iterable[str], model_max_length: int = 512):
+def build_tokenizer(words: Iterable[str], model_max_length: int = 512) -> Any:
     """Word-level tokenizer over ``words`` and the digits; the ids do not depend on the order of the words.
 
     Digits and punctuation are tokens of their own, a leading space makes no difference, case does, and BOS
@@ -37,7 +39,7 @@ def build_tokenizer(words: Iterable[str], model_max_length: int = 512):
     )
 
 
-def build_model(role: str, tokenizer, seed: int):
+def build_model(role: str, tokenizer: Any, seed: int) -> CausalLM:
     """A fresh ``LlamaForCausalLM`` of the role's size; the global random state is left as it was."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -67,7 +69,7 @@ def build_model(role: str, tokenizer, seed: int):
 
 
 @torch.no_grad()
-def initialise(model, n_layers: int) -> None:
+def initialise(model: CausalLM, n_layers: int) -> None:
     """Std 0.3 for embeddings, fan_in^-0.5 for matrices, times (2 layers)^-0.5 for o_proj and down_proj."""
     for name, weight in model.named_parameters():
         if "embed_tokens" in name:

@@ -15,12 +15,19 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import sqrt
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from circuit_distillation.heads import Head
-from circuit_distillation.models.architecture import Architecture, architecture, decoder_layers
+from circuit_distillation.models.architecture import (
+    Architecture,
+    CausalLM,
+    DecoderLayer,
+    architecture,
+    decoder_layers,
+)
 from circuit_distillation.storage.tensors import in_own_memory
 
 READERS = {
@@ -44,7 +51,7 @@ class Kept:
     rotation: Tensor | None = None
 
 
-def pruned(model: nn.Module, kept: Kept) -> nn.Module:
+def pruned(model: CausalLM, kept: Kept) -> CausalLM:
     """A new model in evaluation mode, on the device and in the dtype of ``model``; ValueError if the kept
     parts do not fit the model or its class.
     """
@@ -73,12 +80,12 @@ def ancestry(kept: Kept, group_size: int) -> dict[Head, Head]:
     }
 
 
-def skipping(model: nn.Module, layers: tuple[int, ...]) -> nn.Module:
+def skipping(model: CausalLM, layers: tuple[int, ...]) -> CausalLM:
     """The model with these layers alone, sharing its weights."""
     shape = architecture(model)
     everything = tuple(range(shape.n_kv_heads))
     with torch.device("meta"):
-        view = type(model)(_config(model, Kept(layers, (everything,) * len(layers)), shape))
+        view: Any = type(model)(_config(model, Kept(layers, (everything,) * len(layers)), shape))
     view.model.layers = nn.ModuleList(decoder_layers(model)[layer] for layer in layers)
     view.model.embed_tokens, view.model.norm = model.model.embed_tokens, model.model.norm
     view.model.rotary_emb, view.lm_head = model.model.rotary_emb, model.lm_head
@@ -104,7 +111,7 @@ def _check(kept: Kept, shape: Architecture) -> None:
         raise ValueError(f"key/value groups must lie in 0 .. {shape.n_kv_heads - 1}")
 
 
-def _config(model: nn.Module, kept: Kept, shape: Architecture):
+def _config(model: CausalLM, kept: Kept, shape: Architecture) -> Any:
     old = model.config
     n_kv_heads = len(kept.groups[0])
     n_heads = n_kv_heads * shape.group_size
@@ -127,7 +134,7 @@ def _config(model: nn.Module, kept: Kept, shape: Architecture):
 
 
 def _layer_state(
-    layer: nn.Module, groups: tuple[int, ...], shape: Architecture, rotation: Tensor | None
+    layer: DecoderLayer, groups: tuple[int, ...], shape: Architecture, rotation: Tensor | None
 ) -> State:
     state = {name: weight.detach() for name, weight in layer.state_dict().items()}
     features = torch.arange(shape.n_heads * shape.d_head).view(shape.n_heads, shape.d_head)
@@ -156,7 +163,7 @@ def _rotated(state: State, rotation: Tensor) -> State:
     return state
 
 
-def _ends(model: nn.Module, rotation: Tensor | None) -> State:
+def _ends(model: CausalLM, rotation: Tensor | None) -> State:
     embeddings, norm = model.model.embed_tokens.weight.detach(), model.model.norm.weight.detach()
     unembedding = model.lm_head.weight.detach()
     if rotation is not None:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from circuit_distillation.heads import Head
-from circuit_distillation.models.architecture import architecture, decoder_layers
+from circuit_distillation.models.architecture import CausalLM, architecture, decoder_layers
 from circuit_distillation.models.head_outputs import recorded_head_outputs
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.models.pruned_size import PrunedSize
@@ -44,7 +44,7 @@ def prune(
 
 
 @torch.no_grad()
-def choose(model: nn.Module, size: PrunedSize, prompts: Sequence[Prompts]) -> Kept:
+def choose(model: CausalLM, size: PrunedSize, prompts: Sequence[Prompts]) -> Kept:
     """What stays of a model of this size, as measured on the prompts."""
     shape = architecture(model)
     for name, most in (("hidden_size", shape.d_model), ("kv_heads", shape.n_kv_heads)):
@@ -62,7 +62,7 @@ def choose(model: nn.Module, size: PrunedSize, prompts: Sequence[Prompts]) -> Ke
 
 
 @torch.no_grad()
-def block_influence(model: nn.Module, prompts: Sequence[Prompts]) -> Tensor:
+def block_influence(model: CausalLM, prompts: Sequence[Prompts]) -> Tensor:
     """1 minus the mean cosine of the residual stream before and after each layer, [layer]."""
     cosines = []
     for batch in prompts:
@@ -73,7 +73,7 @@ def block_influence(model: nn.Module, prompts: Sequence[Prompts]) -> Tensor:
 
 
 @torch.no_grad()
-def group_outputs(model: nn.Module, prompts: Sequence[Prompts]) -> Tensor:
+def group_outputs(model: CausalLM, prompts: Sequence[Prompts]) -> Tensor:
     """Mean over tokens of the squared norm of what each key/value group writes, [layer, group]."""
     shape = architecture(model)
     written = torch.zeros(shape.n_layers, shape.n_kv_heads, dtype=torch.float64)
@@ -89,7 +89,7 @@ def group_outputs(model: nn.Module, prompts: Sequence[Prompts]) -> Tensor:
 
 
 @torch.no_grad()
-def principal_directions(model: nn.Module, prompts: Sequence[Prompts]) -> Tensor:
+def principal_directions(model: CausalLM, prompts: Sequence[Prompts]) -> Tensor:
     """Principal components of the normalised states over all norms, [d_model, component], float64.
 
     Not centred, since an RMS norm subtracts no mean; the largest first.
@@ -104,7 +104,7 @@ def principal_directions(model: nn.Module, prompts: Sequence[Prompts]) -> Tensor
 
 
 def _layers(
-    model: nn.Module, wanted: int | Sequence[int] | None, prompts: Sequence[Prompts]
+    model: CausalLM, wanted: int | Sequence[int] | None, prompts: Sequence[Prompts]
 ) -> tuple[int, ...]:
     n_layers = architecture(model).n_layers
     if wanted is None:
@@ -121,7 +121,7 @@ def _largest(values: Tensor, n: int) -> tuple[int, ...]:
     return tuple(sorted(values.topk(n).indices.tolist()))
 
 
-def _norm_inputs(model: nn.Module, batch: Prompts) -> list[Tensor]:
+def _norm_inputs(model: CausalLM, batch: Prompts) -> list[Tensor]:
     """The residual stream [token, d_model] before every RMS norm: two a layer, and the final one."""
     inputs: list[Tensor] = []
     norms = [

@@ -41,6 +41,7 @@ class ModelSource(Files, Loading):
                 raise ValueError(f"there is no folder {folder}: give the path of a checkpoint, or a hub_id")
         else:
             patterns = SMALL_FILES + WEIGHTS if weights else SMALL_FILES
+            assert self.hub_id and self.revision, "files without a path are on the hub"
             folder = hub.download(self.hub_id, self.revision, patterns)
         check_config(folder)
         if weights or self.path is not None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from typing import Any
 
 log = logging.getLogger(__name__)
 
 
-def split_words(tokenizer, words: Sequence[str]) -> list[str]:
+def split_words(tokenizer: Any, words: Sequence[str]) -> list[str]:
     """The words that `tokenizer` does not hold as one known token after a space; logged with their count."""
     ids = tokenizer([f" {word}" for word in words], add_special_tokens=False).input_ids
     split = [

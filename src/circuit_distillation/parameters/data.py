@@ -9,9 +9,20 @@ from circuit_distillation.tasks.corpora import CORPORA
 from circuit_distillation.tasks.splits import SplitSizes
 from circuit_distillation.tasks.task import TASKS, options_of
 
-Groups = by_task("Groups", "Sizes of the splits of each task.", others=SplitSizes)
-TaskOptions = by_task("TaskOptions", "Options of each task.", **{task: options_of(task) for task in TASKS})
-Corpora = by_task("Corpora", "What the models of each task are tuned on.", **CORPORA)
+
+@by_task(others=SplitSizes)
+class Groups(Strict):
+    """Sizes of the splits of each task."""
+
+
+@by_task(**{task: options_of(task) for task in TASKS})
+class TaskOptions(Strict):
+    """Options of each task."""
+
+
+@by_task(**CORPORA)
+class Corpora(Strict):
+    """What the models of each task are tuned on."""
 
 
 class DataGeneration(Strict):

@@ -9,11 +9,14 @@ from pydantic import field_validator, model_validator
 from circuit_distillation.arms import EXTRA_ARMS
 from circuit_distillation.mapping.settings import MappingChoices
 from circuit_distillation.parameters.tasks import by_task
-from circuit_distillation.ranges import Count, Flag, Fraction, FromFiles, OneOf, Processes, Rate
+from circuit_distillation.ranges import Count, Flag, Fraction, FromFiles, OneOf, Processes, Rate, Strict
 from circuit_distillation.training.distillation_settings import AlignmentSettings, TrainingSettings
 from circuit_distillation.training.rows import ROWS
 
-Shares = by_task("Shares", "Share of a student's heads that are relevant, for each task.", others=Fraction)
+
+@by_task(others=Fraction)
+class Shares(Strict):
+    """Share of a student's heads that are relevant, for each task."""
 
 
 class HeadMapping(FromFiles, MappingChoices):

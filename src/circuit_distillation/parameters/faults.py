@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from circuit_distillation.parameters.run import Parameters
 
@@ -53,11 +54,11 @@ def nearest(name: str, known: list[str]) -> str:
     return f"did you mean `{near[0]}`?" if near else f"known here: {', '.join(known)}"
 
 
-def _is_unknown_key(fault: dict[str, Any]) -> bool:
+def _is_unknown_key(fault: ErrorDetails) -> bool:
     return fault["type"] == "extra_forbidden" or fault["loc"][-1:] == ("[key]",)
 
 
-def _explain(fault: dict[str, Any]) -> str:
+def _explain(fault: ErrorDetails) -> str:
     location = [part for part in fault["loc"] if part != "[key]"]
     path = ".".join(map(str, location))
     if _is_unknown_key(fault):

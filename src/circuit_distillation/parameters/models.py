@@ -78,14 +78,8 @@ class ModelFamily(Strict):
         return self
 
 
-_Pretrainings = by_task(
-    "_Pretrainings", "", entity=EntityPretraining, tom=BeliefPretraining, others=PromptPretraining
-)
-_Tunings = by_task("_Tunings", "", entity=EntityTuning, tom=BeliefTuning, others=PromptTuning)
-_Passes = by_task("_Passes", "", others=CorpusPasses)
-
-
-class Pretraining(_Pretrainings):
+@by_task(entity=EntityPretraining, tom=BeliefPretraining, others=PromptPretraining)
+class Pretraining(Strict):
     """The bases of the mini family: students `pruned` from the large one, or all three trained apart from
     scratch, `independent`, side by side in `max_workers` processes.
     """
@@ -94,13 +88,15 @@ class Pretraining(_Pretrainings):
     max_workers: Count
 
 
-class TeacherTuning(_Tunings):
+@by_task(entity=EntityTuning, tom=BeliefTuning, others=PromptTuning)
+class TeacherTuning(Strict):
     """The tuned models of the mini family, side by side in `max_workers` processes."""
 
     max_workers: Count
 
 
-class FineTuning(_Passes, TuningSettings):
+@by_task(others=CorpusPasses)
+class FineTuning(TuningSettings):
     """How loaded models are tuned on the corpus of a task."""
 
     method: OfRoles[Method]

@@ -62,8 +62,7 @@ def unresolved(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _choice(parameters: Parameters) -> TaskChoice:
-    by_task: Mapping[str, TaskChoice] = parameters.chosen.get(parameters.family.name, {})
-    return by_task.get(parameters.task, TaskChoice())
+    return parameters.chosen.get(parameters.family.name, {}).get(parameters.task, TaskChoice())
 
 
 def _by_hand(command: Mapping[str, Any], block: str) -> dict[str, Any]:

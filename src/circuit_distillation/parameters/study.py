@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
 from circuit_distillation.arms import EXTRA_ARMS, ONE_RATE_ARMS, PAPER_ARMS
 from circuit_distillation.mapping.settings import MappingSettings
 from circuit_distillation.parameters.distillation import Distillation
+from circuit_distillation.parameters.tasks import OF_THE_PAPER
 from circuit_distillation.ranges import CountOrZero, Name, OneOf, Strict, changes_of
 from circuit_distillation.study.names import SWEEPS
 from circuit_distillation.training.arm_settings import KEYS
 
-Task = Literal["entity", "tom"]
+Task = Annotated[str, OneOf(OF_THE_PAPER)]
 PaperArm = Annotated[str, OneOf(PAPER_ARMS)]
 
+
 # An absent value stays that of the other parameters.
-Shared = changes_of(
-    "Shared",
-    "What the search decides for all arms of a task.",
-    Distillation,
-    MappingSettings,
-    only=("epochs", "batch_size", "fraction"),
-)
-Chosen = changes_of(
-    "Chosen",
-    "What the search decides for an arm.",
-    Distillation,
-    only=("learning_rate_heads", "learning_rate_full", "cka_weight"),
-)
-Changes = changes_of(
-    "Changes",
-    "What a trial may change.",
+@changes_of(Distillation, MappingSettings, only=("epochs", "batch_size", "fraction"))
+class Shared(Strict):
+    """What the search decides for all arms of a task."""
+
+
+@changes_of(Distillation, only=("learning_rate_heads", "learning_rate_full", "cka_weight"))
+class Chosen(Strict):
+    """What the search decides for an arm."""
+
+
+@changes_of(
     Distillation,
     MappingSettings,
     only=("n_train", *KEYS, *MappingSettings.model_fields.keys() - {"seed"}),
 )
+class Changes(Strict):
+    """What a trial may change."""
 
 
 class TaskChoice(Strict):

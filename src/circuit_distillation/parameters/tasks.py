@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Optional
+from collections.abc import Callable
+from typing import Annotated, Any, Optional
 
-from pydantic import create_model
-
-from circuit_distillation.ranges import Strict
+from circuit_distillation.ranges import Block, OneOf, with_fields
 from circuit_distillation.tasks.task import TASKS
 
 OF_THE_PAPER = ("entity", "tom")
-TaskName = Literal[tuple(TASKS)]
+TaskName = Annotated[str, OneOf(TASKS)]
 
 
-def by_task(name: str, doc: str, *, others: Any = None, **kinds: Any) -> type[Strict]:
-    """A block with an entry under the name of each task, of the kind given for it or else of `others`.
+def by_task(*, others: Any = None, **kinds: Any) -> Callable[[type[Block]], type[Block]]:
+    """Gives a block an entry under the name of each task, of the kind given for it or else of `others`.
 
     Tasks that the paper does not have may lack an entry; they cannot be run then.
     """
@@ -22,4 +21,4 @@ def by_task(name: str, doc: str, *, others: Any = None, **kinds: Any) -> type[St
     for task in TASKS:
         kind = kinds.get(task, others)
         entries[task] = (kind, ...) if task in OF_THE_PAPER else (Optional[kind], None)  # noqa: UP045
-    return create_model(name, __base__=Strict, __doc__=doc, __module__=__name__, **entries)
+    return with_fields(entries)

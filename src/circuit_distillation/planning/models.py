@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from circuit_distillation import grid
 from circuit_distillation.models import hub
 from circuit_distillation.models.checkpoint_files import check_weights
@@ -29,7 +31,7 @@ def downloads_of(run: Parameters) -> list[str]:
     return [name for name, files in wanted.items() if files.path is None and not _is_cached(files)]
 
 
-def _is_cached(files) -> bool:
+def _is_cached(files: Any) -> bool:
     folder = hub.cached(files.hub_id, files.revision, SMALL_FILES + WEIGHTS)
     if folder is None:
         return False

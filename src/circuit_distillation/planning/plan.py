@@ -8,6 +8,8 @@ from pathlib import Path
 
 from circuit_distillation import grid
 from circuit_distillation.arms import ARMS
+from circuit_distillation.circuits.settings import Stage
+from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters.distillation import Distillation
 from circuit_distillation.parameters.models import FineTuning
 from circuit_distillation.parameters.run import Parameters
@@ -105,9 +107,14 @@ def _download(name: str, shape: Shape) -> Row:
     return Row(f"download {name}", 0.0, 0.0, "bf16", "", cache=2.0 * shape.parameters)
 
 
+def _loading(run: Parameters) -> Loading:
+    assert run.family.loading is not None, "only runs with loaded models are planned"
+    return run.family.loading
+
+
 def _inference(run: Parameters, stage: str, shape: Shape, flops: float, disk: float = 0.0) -> Row:
     """A stage of forwards and sweeps alone."""
-    loading = run.family.loading
+    loading = _loading(run)
     precision = "bf16" if BYTES[loading.dtype] == 2 else "tf32" if loading.tf32 else "fp32"
     return Row(stage, inference_bytes(shape, loading.dtype), flops, precision, SMALLER, disk)
 
@@ -126,7 +133,7 @@ def _training(
     looks: float = 0.0,
 ) -> Row:
     """A stage that trains by the settings of `block`; `looks` is the work beside its steps."""
-    dtype, bf16 = run.family.loading.dtype, block.precision == "bf16"
+    dtype, bf16 = _loading(run).dtype, block.precision == "bf16"
     recomputes, trains_all = block.gradient_checkpointing, trained == shape.parameters
     memory = training_bytes(
         shape,
@@ -146,6 +153,7 @@ def _training(
 
 def _tuning(run: Parameters, shapes: Mapping[str, Shape]) -> Iterator[Row]:
     shared, own = run.finetuning, getattr(run.finetuning, run.task)
+    assert shared is not None, "loaded models are tuned"
     tokens, responses = _corpus_tokens(run)
     n_unembedded = int(shared.micro_batch_size * own.max_tokens * responses / tokens)
     batch = Batch(shared.micro_batch_size, own.max_tokens, n_unembedded)
@@ -158,8 +166,9 @@ def _tuning(run: Parameters, shapes: Mapping[str, Shape]) -> Iterator[Row]:
             trained = shape.parameters
             remedy = f"finetuning.method.{role}=lora, or finetuning.processes with finetuning.sharded=true"
         several = own.batch_size > shared.micro_batch_size * shared.processes
-        needs = {"accumulates": several, "remedy": remedy}
-        yield _training(run, shared, f"tune {role} ({method})", shape, trained, batch, n_tokens, **needs)
+        stage = f"tune {role} ({method})"
+        needs = run, shared, stage, shape, trained, batch, n_tokens
+        yield _training(*needs, accumulates=several, remedy=remedy)
 
 
 def _searches(run: Parameters, shapes: Mapping[str, Shape], t: int) -> Iterator[Row]:
@@ -182,7 +191,7 @@ def _searches(run: Parameters, shapes: Mapping[str, Shape], t: int) -> Iterator[
         yield _inference(run, f"circuit of {kind} {role}", shape, flops)
 
 
-def _receiver(stage) -> str:
+def _receiver(stage: Stage) -> str:
     if not stage.receivers:
         return "logits"
     return "q" if stage.receiver_input == "q" else "kv"
@@ -210,9 +219,9 @@ def _students(run: Parameters, shapes: Mapping[str, Shape], t: int) -> Iterator[
         looks = n_looked_at * forward_flops(shape, t)
         if how.bank_batches > 1 and ARMS[arm].pairs != "none":
             looks += 2 * shape.parameters * n_tokens  # at the bank's rows, without gradient
-        needs = {"accumulates": how.bank_batches > 1, "remedy": HALVE + SHARD if full else HALVE}
-        batch = Batch(own, t, own)
-        yield _training(run, how, f"{role}.{arm}", shape, trained, batch, n_tokens, looks=looks, **needs)
+        remedy, several = HALVE + SHARD if full else HALVE, how.bank_batches > 1
+        needs = run, how, f"{role}.{arm}", shape, trained, Batch(own, t, own), n_tokens
+        yield _training(*needs, accumulates=several, remedy=remedy, looks=looks)
 
 
 def _predictions(run: Parameters, shapes: Mapping[str, Shape], t: int) -> Row:

@@ -53,7 +53,7 @@ def run_figures(
     `mappings` by student. What is missing is not drawn. Every file carries title, description, section,
     task, seed and experiment.
     """
-    models = {key: _model_name(task, *key.split("."), labels) for key in {*histories, *scores}}
+    models = {key: _model_name(task, key, labels) for key in {*histories, *scores}}
     pictures = [
         *_ce(histories, models),
         *_heads(scores, circuits, models),
@@ -71,7 +71,8 @@ def run_figures(
     return files
 
 
-def _model_name(task: str, role: str, arm: str, labels: Mapping[str, str]) -> str:
+def _model_name(task: str, key: str, labels: Mapping[str, str]) -> str:
+    role, arm = key.split(".")
     name = row_name(task, role, arm, labels)
     return name.model if arm in REFERENCES else f"{name.model}, {name.loss}"
 

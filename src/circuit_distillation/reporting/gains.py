@@ -100,7 +100,7 @@ def _legend(axes: Axes, verdicts: Sequence[str]) -> None:
     for verdict in dict.fromkeys(verdicts):
         shape, colour = _MARKS.get(verdict, _UNDECIDED)
         handles.append(Line2D([], [], marker=shape, color=colour, label=verdict))
-    paper = {"marker": "|", "color": "#1b1b1b", "markersize": 11, "markeredgewidth": 1.6}
+    paper: dict[str, Any] = {"marker": "|", "color": "#1b1b1b", "markersize": 11, "markeredgewidth": 1.6}
     handles.append(Line2D([], [], linestyle="", label="the paper", **paper))
     axes.figure.legend(handles=handles, loc="outside upper left", ncols=4, frameon=False, fontsize=9)
 

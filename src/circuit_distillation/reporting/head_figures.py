@@ -109,8 +109,8 @@ def _draw_pairs(
             point.set_gid(TIP + _pair_text(pair, roles))
     for side, place in places.items():
         for layer, head in sorted({tuple(pair[side]) for pair in pairs}):
-            at = {"xytext": (0, 7), "textcoords": "offset points", "ha": "center", "fontsize": 9}
-            axes.annotate(f"H{head}", place(layer, head), **at)
+            at, offset = place(layer, head), "offset points"
+            axes.annotate(f"H{head}", at, xytext=(0, 7), textcoords=offset, ha="center", fontsize=9)
 
 
 def _line(pair: Mapping[str, Any], places: Mapping) -> tuple[tuple[float, float], tuple[float, float]]:

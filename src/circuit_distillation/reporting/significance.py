@@ -100,7 +100,7 @@ def _compare(
 ) -> dict[str, object]:
     rival, proposed = same_examples(rival, proposed, f"{student}.{name}", f"{student}.{PROPOSED}")
     found = paired_test(rival, proposed, scope)
-    odds = odds_ratio_interval(found["n01"], found["n10"])
+    odds = odds_ratio_interval(int(found["n01"]), int(found["n10"]))
     return {
         "student": student,
         "comparison": f"{PROPOSED} vs {name}",

@@ -41,7 +41,7 @@ _LATEX = {
 }
 
 
-def cell_text(column: str, value: object) -> str:
+def cell_text(column: str, value: float | str | None) -> str:
     """A cell as people read it: 3 decimals for what was measured, 2 for the paper, empty if missing."""
     if isinstance(value, str):
         return value

@@ -60,7 +60,7 @@ def _detectable_spreads(n: int, alpha: float, power: float, n_simulated: int, se
 def _patterns(n: int) -> NDArray[np.float64]:
     """Every pattern of n signs, [2^n, n]."""
     bits = np.arange(2**n)[:, None] >> np.arange(n) & 1
-    return 1.0 - 2.0 * bits  # type: ignore[return-value]
+    return 1.0 - 2.0 * bits.astype(np.float64)
 
 
 def _checked(differences: ArrayLike) -> NDArray[np.float64]:

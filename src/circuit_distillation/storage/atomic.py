@@ -13,7 +13,7 @@ from filelock import FileLock
 from circuit_distillation.storage.seals import seal_path
 
 
-def write_atomically(path: Path, write: Callable[[Path], None]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write` with a temporary path in the same folder and move the result to `path`.
 
     The temporary name ends otherwise, so that whoever looks for files by their ending does not find it.

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import safe_open
@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from circuit_distillation.storage.seals import sealing
 
 ABOUT = "about"
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def write_tensors(path: str | Path, tensors: Mapping[str, Tensor], about: Any = None) -> None:
@@ -47,7 +48,7 @@ def read_tensors(path: str | Path) -> tuple[dict[str, Tensor], Any]:
 
 
 @torch.no_grad()
-def in_own_memory(model: nn.Module) -> nn.Module:
+def in_own_memory(model: Model) -> Model:
     """The model with every parameter and buffer in new aligned memory; tied weights stay tied."""
     for tensor in (*model.parameters(), *model.buffers()):
         tensor.data = tensor.data.clone()

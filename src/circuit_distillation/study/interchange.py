@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from circuit_distillation.heads import Head
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.head_outputs import replaced_head_outputs
 from circuit_distillation.training.teacher_cache import TeacherSignals
@@ -28,7 +29,7 @@ CONTROLS = 5  # draws of unmapped heads: one draw of four heads says little
 class Side:
     """A model on n prompts: its answers and head outputs there, and the heads whose outputs are exchanged."""
 
-    model: torch.nn.Module
+    model: CausalLM
     encoded: Encoded
     signals: TeacherSignals
     heads: Sequence[Head]
@@ -58,7 +59,8 @@ def interchange_accuracy(student: Side, teacher: Side) -> dict[str, float]:
 
 def _unmapped(student: Side) -> list[list[Head]]:
     """Draws of as many heads as are mapped, or as there are, from those that are not; always the same."""
-    others = sorted(set(student.signals.features) - set(student.heads))
+    heads = {(layer, head) for layer, head in student.signals.features if head is not None}
+    others = sorted(heads - set(student.heads))
     size = min(len(student.heads), len(others))
     return [random.Random(draw).sample(others, size) for draw in range(CONTROLS)]
 

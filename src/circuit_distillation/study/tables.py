@@ -122,19 +122,19 @@ def _design(claims: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(facts.items(), columns=["what", "figure"])
 
 
-def _text(value: object) -> str:
+def _text(value: float | str | None) -> str:
     if isinstance(value, str):
         return value.replace("|", "\\|")
     if isinstance(value, bool):
         return "yes" if value else ""
-    if value is None or value is pd.NA or math.isnan(float(value)):  # type: ignore[arg-type]
+    if value is None or value is pd.NA or math.isnan(value):
         return ""
     if isinstance(value, int):
         return str(value)
-    return "nothing" if math.isinf(float(value)) else _decimals(value)  # type: ignore[arg-type]
+    return "nothing" if math.isinf(value) else _decimals(value)
 
 
-def _decimals(value: object, form: str = ".3f") -> str:
+def _decimals(value: float | None, form: str = ".3f") -> str:
     return "" if pd.isna(value) else format(value, form).replace("-", "−")
 
 

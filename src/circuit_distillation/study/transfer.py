@@ -18,9 +18,9 @@ from circuit_distillation.tasks.example import Example
 from circuit_distillation.training.teacher_cache import teacher_signals
 
 # What base models were trained on, and what distillation does not show them again.
-FAMILIAR = {"entity": {"n_boxes": 3}, "tom": {"templates": "plain"}}
+FAMILIAR: dict[str, dict[str, Any]] = {"entity": {"n_boxes": 3}, "tom": {"templates": "plain"}}
 # Layouts that distillation never shows: smaller scenes; stories that say what characters unasked for see.
-NOVEL = {"entity": {"n_boxes": 5}, "tom": {"templates": "decoy"}}
+NOVEL: dict[str, dict[str, Any]] = {"entity": {"n_boxes": 5}, "tom": {"templates": "decoy"}}
 
 
 def transfer_row(
@@ -45,7 +45,7 @@ def transfer_row(
     circuit holds; same_as_base: intersection over union of circuits.
     """
     ours, theirs = _side(student, held_out, mapping, "student"), _side(teacher, held_out, mapping, "teacher")
-    apart = [_side(student, novel, mapping, "student"), _side(teacher, novel, mapping, "teacher")]
+    apart = _side(student, novel, mapping, "student"), _side(teacher, novel, mapping, "teacher")
     weights = [abs(pair["student_impact"]) for pair in mapping["pairs"]]
     labels, answers = ours.signals.labels, ours.encoded.answer_ids
     return {
@@ -65,6 +65,7 @@ def transfer_row(
 def _left(familiar: Side) -> dict[str, float]:
     """Accuracy and cross-entropy on familiar prompts."""
     answers, logits = familiar.encoded.answer_ids, familiar.signals.logits
+    assert logits is not None, "every side keeps its logits"
     return {
         "familiar_accuracy": float((familiar.signals.labels == answers).float().mean()),
         "familiar_ce": float(torch.nn.functional.cross_entropy(logits.float(), answers)),

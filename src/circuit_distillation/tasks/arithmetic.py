@@ -95,7 +95,7 @@ def _operands(cells: Sequence[Cell], bounds: Sequence[int], limit: int, rng: Ran
 
 def _instruction(kind: str, a: int, b: int, rng: Random) -> Instruction:
     operator = PARTS[kind][0]
-    (wording,) = rng.choices(list(WORDINGS), WORDINGS.values())
+    (wording,) = rng.choices(list(WORDINGS), list(WORDINGS.values()))
     question = wording.format(_expression(operator, a, b, rng))
     return Instruction(kind, f"{question}\nAnswer:", f" {answer(kind, a, b)}", f"{a} {operator} {b}")
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from circuit_distillation.ranges import Count, Strict
+from circuit_distillation.ranges import Count, OneOf, Strict
 from circuit_distillation.storage.sources import DataFile
 from circuit_distillation.tasks import alpaca, arithmetic, goat, instructions
 from circuit_distillation.tasks.arithmetic_grid import PARTS
@@ -71,7 +71,7 @@ class CorpusSettings(Strict):
 class ArithmeticCorpus(CorpusSettings):
     """Arithmetic after GOAT; GOAT has 115 million tokens."""
 
-    kinds: Annotated[tuple[Literal[tuple(PARTS)], ...], Field(min_length=1)] | None  # None: all
+    kinds: Annotated[tuple[Annotated[str, OneOf(PARTS)], ...], Field(min_length=1)] | None  # None: all
     tokens = (66.0, 45.0)
     read = staticmethod(goat.load)
 
@@ -91,7 +91,7 @@ class ArithmeticCorpus(CorpusSettings):
 class InstructionCorpus(CorpusSettings):
     """Instructions after Alpaca; tokens measured on 5,000 rows of Alpaca."""
 
-    kinds: Annotated[tuple[Literal[tuple(instructions.KINDS)], ...], Field(min_length=1)] | None  # None: all
+    kinds: Annotated[tuple[Annotated[str, OneOf(instructions.KINDS)], ...], Field(min_length=1)] | None
     tokens = (104.0, 60.0)
     read = staticmethod(alpaca.load)
 
@@ -126,6 +126,7 @@ def make_corpus(settings: CorpusSettings, seed: int) -> Corpus:
     ValueError if not even ten problems can be held out.
     """
     n_train, n_heldout = settings.n_train, settings.n_heldout
+    assert n_train is not None, "null is for a source of which to take all"
     drawn = settings.draw(2 * n_train + 20 * n_heldout, seed)
     known, other = hold_out(drawn, PROBLEMS)
     train, unseen = _split_prompts(known)

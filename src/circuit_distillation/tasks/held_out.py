@@ -88,7 +88,8 @@ def _tomi(path: Path) -> list[Choice]:
     """
     trace = path.with_suffix(".trace")
     kinds = [line.rsplit(",", 2)[1:] for line in trace.read_text().splitlines()] if trace.is_file() else []
-    items, story = [], []
+    items: list[Choice] = []
+    story: list[str] = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
         count, _, text = line.strip().partition(" ")
         if not count.isdigit():

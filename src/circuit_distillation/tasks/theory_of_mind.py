@@ -13,9 +13,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from random import Random
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import AfterValidator
+
+from circuit_distillation.ranges import OneOf
 
 from .example import Content, Example, Piece, lay_out
 from .fresh import draw_fresh
@@ -43,8 +45,8 @@ class Story:
 
     template: str
     names: tuple[str, ...]  # two owners, then decoys
-    containers: tuple[str, str]
-    drinks: tuple[str, str]
+    containers: tuple[str, ...]  # two
+    drinks: tuple[str, ...]  # two
     observations: tuple[Observation, ...]
 
     def sees(self, who: int, owner: int) -> bool:
@@ -133,8 +135,8 @@ class TheoryOfMind:
     def __init__(
         self,
         templates: Templates = "explicit",
-        instruction: Literal[tuple(INSTRUCTIONS)] = "full",
-        corruption: Literal[CORRUPTIONS] = "by_cell",
+        instruction: Annotated[str, OneOf(INSTRUCTIONS)] = "full",
+        corruption: Annotated[str, OneOf(CORRUPTIONS)] = "by_cell",
         exclude_words: tuple[str, ...] = (),
     ):
         known = known_templates(templates)

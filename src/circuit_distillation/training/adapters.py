@@ -8,6 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.training.finetuning_settings import LoraSettings
 
 ENDS = {"embed_tokens", "lm_head"}  # may share their weights
@@ -23,7 +24,7 @@ def check_targets(targets: Sequence[str], ties: bool) -> None:
 
 
 @contextmanager
-def adapted(model: nn.Module, settings: LoraSettings, seed: int) -> Iterator[nn.Module]:
+def adapted(model: CausalLM, settings: LoraSettings, seed: int) -> Iterator[nn.Module]:
     """`model` with adapters that train while its own weights are frozen; afterwards a plain model again.
 
     At the end each adapter is added to its matrix, whatever ended the block: o_proj is read by hand elsewhere

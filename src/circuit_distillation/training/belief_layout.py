@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,7 @@ class StoryLayout:
         return "seen" if self.sight(who, which) else "unseen"
 
 
-def word_ids(tokenizer, words: Sequence[str]) -> np.ndarray:
+def word_ids(tokenizer: Any, words: Sequence[str]) -> np.ndarray:
     """The one token id of each word as it stands after a space; ``ValueError`` for a word of no or several
     tokens.
     """
@@ -72,7 +73,7 @@ def word_ids(tokenizer, words: Sequence[str]) -> np.ndarray:
     return np.array([pieces[0] for pieces in ids])
 
 
-def read_layout(task: TheoryOfMind, tokenizer, template: str) -> StoryLayout:
+def read_layout(task: TheoryOfMind, tokenizer: Any, template: str) -> StoryLayout:
     """StoryLayout of a template from one example of the task; its spans give the slots."""
     example = type(task)([template], instruction="full" if task.preamble else "none").generate(1, 0)[0]
     encoding = tokenizer(example.prompt, return_offsets_mapping=True)

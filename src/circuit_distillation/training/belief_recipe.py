@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.tasks import instructions
 from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.tasks.theory_of_mind import TheoryOfMind
@@ -43,7 +44,7 @@ class BeliefRecipe:
         """Words of the stories and of the instruction corpus."""
         return [*self.task.vocabulary(), *instructions.vocabulary()]
 
-    def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
+    def pretraining(self, tokenizer: Any, role: str, seed: int) -> list[Phase]:
         """*Learn* every cell of the base templates; *consolidate* where few heads must carry that."""
         s, own = self.settings.common, self.settings.of(role)
         packer = BeliefPacker(self.task, tokenizer, s.base_templates, BASE_SCAFFOLD)
@@ -65,7 +66,7 @@ class BeliefRecipe:
         return phases
 
     def tuning(
-        self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
+        self, tokenizer: Any, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
     ) -> list[Phase]:
         """Instructions and stories in one mixture; with ``corpus_only`` instructions alone."""
         s, own = self.settings.common, self.settings.of(role)
@@ -93,7 +94,7 @@ class BeliefRecipe:
         settings = TrainSettings(rate, steps, own.lasso, seed + 4, constant_steps=s.constant_steps)
         return [Phase("mixture", mixture, settings, reached)]
 
-    def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
+    def accuracies(self, model: CausalLM, tokenizer: Any, seed: int) -> dict[str, float]:
         """Accuracy on fresh stories of the test templates: balanced, by cell, by template and cell.
 
         720 stories, and 100 of each template; fewer where the parameters ask for few validation prompts.
@@ -119,7 +120,7 @@ def equal_shares(templates: Sequence[str]) -> dict[str, float]:
 
 @torch.no_grad()
 def cell_accuracies(
-    model, packer: BeliefPacker, n_stories: int, seed: int, chunk: int = 60
+    model: CausalLM, packer: BeliefPacker, n_stories: int, seed: int, chunk: int = 60
 ) -> dict[str, float]:
     """Full-vocabulary accuracy by cell over a fixed stream of random stories."""
     rng = np.random.default_rng([seed, n_stories])
@@ -131,6 +132,6 @@ def cell_accuracies(
     return {cell: torch.cat(correct[cell]).double().mean().item() for cell in CELLS if cell in correct}
 
 
-def worst_cell_on(packer: BeliefPacker, seed: int) -> Callable[[Any, int], float]:
+def worst_cell_on(packer: BeliefPacker, seed: int) -> Callable[[CausalLM, int], float]:
     """``accuracy(model, n)``: that of the worst cell over about n prompts (four a story)."""
     return lambda model, n: min(cell_accuracies(model, packer, n // len(QUESTIONS), seed).values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 
 import torch
 
@@ -11,7 +12,9 @@ from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.training.packed_instructions import PromptAndResponse, encode_instructions
 
 
-def next_token_examples(tokenizer, instructions: Sequence[PromptAndResponse], n: int, seed: int) -> Encoded:
+def next_token_examples(
+    tokenizer: Any, instructions: Sequence[PromptAndResponse], n: int, seed: int
+) -> Encoded:
     """`n` examples, one an item: the prompt with a random part of its response; the answer is the next token.
 
     Every response token (and the end of the sequence) is as likely as any other of its response. Right

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.training.packed_instructions import (
     encode_instructions,
@@ -17,7 +18,7 @@ from circuit_distillation.training.packed_instructions import (
 from circuit_distillation.training.packing import target_results
 
 
-def corpus_scores(model, tokenizer, held_out: Sequence[Instruction]) -> dict[str, Any]:
+def corpus_scores(model: CausalLM, tokenizer: Any, held_out: Sequence[Instruction]) -> dict[str, Any]:
     """Exact greedy matches overall and by kind beside the guess, and the accuracy per response token."""
     matches = exact_matches(model, tokenizer, held_out).tolist()
     kinds = sorted({instruction.kind for instruction in held_out})
@@ -43,7 +44,9 @@ def guess_rates(instructions: Sequence[Instruction]) -> dict[str, float]:
 
 
 @torch.no_grad()
-def token_accuracy(model, tokenizer, instructions: Sequence[Instruction], batch_size: int = 200) -> float:
+def token_accuracy(
+    model: CausalLM, tokenizer: Any, instructions: Sequence[Instruction], batch_size: int = 200
+) -> float:
     """Share of response tokens that are the argmax given the right text before them."""
     pairs, correct = encode_instructions(tokenizer, instructions), []
     for start in range(0, len(pairs), batch_size):

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.heads import Head, Pair
-from circuit_distillation.models.architecture import architecture
+from circuit_distillation.models.architecture import CausalLM, architecture
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.loading import model_hash
 from circuit_distillation.similarity.measures import MEASURES
@@ -21,7 +21,7 @@ from circuit_distillation.training.arm_heads import compared_sites, trained_head
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.features import Site
 from circuit_distillation.training.float_weights import trained_in_float32
-from circuit_distillation.training.head_slices import HeadSlices
+from circuit_distillation.training.head_slices import HeadSlices, Weights
 from circuit_distillation.training.loop import DistillationLoop, Engine, Objective
 from circuit_distillation.training.run_checkpoint import RunCheckpoint
 from circuit_distillation.training.student_forward import Batches, StudentForward
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 def distill(
-    student: nn.Module,
+    student: CausalLM,
     train: Encoded,
     validation: Encoded,
     signals: TeacherSignals,
@@ -122,7 +122,7 @@ def _accelerator(settings: DistillationSettings) -> Accelerator:
     return accelerator
 
 
-def _check_student(student: nn.Module) -> None:
+def _check_student(student: CausalLM) -> None:
     rates = {name: rate for name, rate in student.config.to_dict().items() if "dropout" in name and rate}
     if rates:
         raise ValueError(
@@ -167,7 +167,7 @@ def _targets(
 
 
 @contextmanager
-def _on_device(student: nn.Module, device: torch.device | None, checkpointing: bool) -> Iterator[None]:
+def _on_device(student: CausalLM, device: torch.device | None, checkpointing: bool) -> Iterator[None]:
     """The student in training mode (gradient checkpointing asks for it) and on the device, then put back.
 
     Without a device it stays: sharding moves it layer by layer, so that it is never whole on one device.
@@ -189,7 +189,9 @@ def _on_device(student: nn.Module, device: torch.device | None, checkpointing: b
 
 
 @contextmanager
-def _trainable(student: nn.Module, heads: Sequence[Head] | None, weights: str) -> Iterator[HeadSlices | None]:
+def _trainable(
+    student: CausalLM, heads: Sequence[Head] | None, weights: Weights
+) -> Iterator[HeadSlices | None]:
     """The slices of `heads` while they train, merged at the end; all weights if `heads` is None."""
     slices = None if heads is None else HeadSlices(student, heads, weights)
     if slices is None:
@@ -221,13 +223,13 @@ def _engine(
     )
     scheduler = get_scheduler(settings.schedule, optimizer, settings.warmup_steps, settings.steps(n_examples))
     wrapped = accelerator.prepare(forward) if wrap else forward
-    saved = checkpoint and RunCheckpoint(
-        checkpoint, forward.trainable(), optimizer, scheduler, writes=accelerator.is_main_process
-    )
+    saved, writes = None, accelerator.is_main_process
+    if checkpoint is not None:
+        saved = RunCheckpoint(checkpoint, forward.trainable(), optimizer, scheduler, writes)
     return Engine(accelerator, forward, wrapped, optimizer, scheduler, saved)
 
 
-def _fingerprint(student: nn.Module, settings: DistillationSettings, *parts: object) -> str:
+def _fingerprint(student: CausalLM, settings: DistillationSettings, *parts: object) -> str:
     """SHA-256 over all that determines a run: student, settings, data and the teacher's part."""
     digest = hashlib.sha256(model_hash(student).encode())
     digest.update(settings.model_dump_json().encode())

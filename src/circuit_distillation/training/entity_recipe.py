@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.tasks import arithmetic
 from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.tasks.entity_tracking import EntityTracking
@@ -37,7 +38,7 @@ class EntityRecipe:
         """Words of the scenes and of the arithmetic corpus."""
         return [*EntityTracking().vocabulary(), *arithmetic.vocabulary()]
 
-    def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
+    def pretraining(self, tokenizer: Any, role: str, seed: int) -> list[Phase]:
         """Learn, consolidate, calibrate."""
         s, own = self.settings.common, self.settings.of(role)
         packer = EntityPacker(tokenizer, FULL_SIZE)
@@ -63,7 +64,7 @@ class EntityRecipe:
         ]
 
     def tuning(
-        self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
+        self, tokenizer: Any, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
     ) -> list[Phase]:
         """Arithmetic with a rehearsal, then the mixture; with ``corpus_only`` arithmetic and nothing else."""
         s, own = self.settings.common, self.settings.of(role)
@@ -87,13 +88,13 @@ class EntityRecipe:
             Phase("mixture", mixed(s.in_domain_share, [FULL_SIZE]), mixture, reached),
         ]
 
-    def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
+    def accuracies(self, model: CausalLM, tokenizer: Any, seed: int) -> dict[str, float]:
         """Accuracy on fresh scenes of full size, as many prompts as decide the stop."""
         packer, n_prompts = EntityPacker(tokenizer, FULL_SIZE), self.settings.common.validation_prompts
         return {"accuracy": accuracy_on(packer, FULL_SIZE, seed + 7)(model, n_prompts)}
 
 
-def full_size_stop(accuracy: Callable[[Any, int], float], target: float, n_final: int) -> StopRule:
+def full_size_stop(accuracy: Callable[[CausalLM, int], float], target: float, n_final: int) -> StopRule:
     """Stops close to the target: a look every two steps once it is near."""
     return StopRule(accuracy, target, every=2, n_final=n_final, coarse_margin=0.015, far=0.1)
 
@@ -102,21 +103,21 @@ def scene_sampler(
     packer: EntityPacker, sizes: Sequence[int], scaffold_layer: int, n_scenes: Callable[[int], int]
 ) -> Sampler:
     """One batch a step: at least one and else ``n_scenes(boxes)`` scenes of one size drawn from ``sizes``."""
-    sizes = np.array(sizes)  # type: ignore[assignment]
+    choices = np.array(sizes)
 
     def sample(rng: np.random.Generator) -> list[PackedBatch]:
-        k = int(rng.choice(sizes))
+        k = int(rng.choice(choices))
         objects, letters = packer.random_scenes(rng, max(1, n_scenes(k)), k)
         return [packer.pack(objects, letters, scaffold_layer)]
 
     return sample
 
 
-def accuracy_on(packer: EntityPacker, n_boxes: int, seed: int) -> Callable[[Any, int], float]:
+def accuracy_on(packer: EntityPacker, n_boxes: int, seed: int) -> Callable[[CausalLM, int], float]:
     """``accuracy(model, n)`` over the first n prompts of a fixed stream of random scenes."""
     chunk = 50  # scenes a batch
 
-    def accuracy(model, n: int) -> float:
+    def accuracy(model: CausalLM, n: int) -> float:
         rng = np.random.default_rng([seed, n_boxes])
         n_batches = -(-n // (chunk * n_boxes))
         batches = [packer.pack(*packer.random_scenes(rng, chunk, n_boxes)) for _ in range(n_batches)]

@@ -23,10 +23,11 @@ from circuit_distillation.training.corpus_scores import corpus_scores
 from circuit_distillation.training.entity_recipe import EntityRecipe
 from circuit_distillation.training.prompt_recipe import PromptRecipe
 from circuit_distillation.training.recipe import Recipe, run_phases
-from circuit_distillation.training.recipe_settings import RecipeSettings
+from circuit_distillation.training.recipe_settings import Pretrainings, RecipeSettings
 from circuit_distillation.training.students import pruned_student
 
 Record = dict[str, Any]
+Job = Callable[[], tuple[Checkpoint, Record]]
 # What is tuned: name -> (role, corpus alone); the longest first, so that no worker is left alone at the end.
 TUNED = {
     "large": ("large", False),
@@ -88,7 +89,7 @@ def pretrain_family(task: str, seed: int, settings: RecipeSettings, max_workers:
     return *(results[role][0] for role in MINI_SIZES), record
 
 
-def prune_family(task: str, seed: int, settings: RecipeSettings) -> tuple:
+def prune_family(task: str, seed: int, settings: Pretrainings) -> tuple:
     """Base models small and medium, pruned from the large one and healed, and the large one from scratch; the
     record of all three; and the ancestry: role -> [head, the head of the large base that it was] of each.
     """
@@ -126,11 +127,11 @@ def tune_family(
     return *(results[name][0] for name in (*MINI_SIZES, "corpus_only")), record
 
 
-def _tune_stored(path: Path, *arguments) -> tuple[Checkpoint, Record]:
+def _tune_stored(path: Path, *arguments: Any) -> tuple[Checkpoint, Record]:
     return tune(load_checkpoint(path), *arguments)
 
 
-def side_by_side(jobs: dict[str, Callable], max_workers: int) -> dict[str, tuple[Checkpoint, Record]]:
+def side_by_side(jobs: Mapping[str, Job], max_workers: int) -> dict[str, tuple[Checkpoint, Record]]:
     """Run jobs that give (checkpoint, record) in spawned processes of one thread each.
 
     One worker needs no process of its own, whose start costs seconds: the jobs run here, one after the other.
@@ -166,7 +167,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _run_job(job: Callable[[], tuple[Checkpoint, Record]], folder: Path) -> Record:
+def _run_job(job: Job, folder: Path) -> Record:
     torch.set_num_threads(1)
     checkpoint, record = job()
     save_checkpoint(checkpoint, folder)

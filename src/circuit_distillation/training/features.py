@@ -5,13 +5,13 @@ A site is (layer, head) for the output z of one head, or (layer, None) for the r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
 
-from circuit_distillation.models.architecture import architecture, decoder_layers
+from circuit_distillation.models.architecture import CausalLM, architecture, decoder_layers
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.head_outputs import recorded_head_outputs
 from circuit_distillation.training.rows import ROWS
@@ -22,7 +22,7 @@ Site = tuple[int, int | None]
 class RecordedFeatures:
     """Context manager that records the activations of `sites` in a forward of `model`, gradients kept."""
 
-    def __init__(self, model: nn.Module, sites: Sequence[Site]):
+    def __init__(self, model: CausalLM, sites: Sequence[Site]):
         shape = architecture(model)
         self._sites = list(dict.fromkeys(sites))
         for layer, head in self._sites:
@@ -54,7 +54,7 @@ class RecordedFeatures:
             for layer, head in self._sites
         }
 
-    def _recorder(self, index: int):
+    def _recorder(self, index: int) -> Callable[..., None]:
         def hook(_module: nn.Module, _inputs: object, output: Tensor | tuple[Tensor, ...]) -> None:
             self._residual[index] = output[0] if isinstance(output, tuple) else output
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 from transformers import TrainingArguments, get_scheduler
 
 from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.compute.processes import ModelOnDisk, run_in_processes
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.models.loading import model_hash
 from circuit_distillation.storage.tensors import read_tensors, write_tensors
 from circuit_distillation.training.adapters import adapted
@@ -40,7 +40,7 @@ class Tuning:
 
 
 def finetune(
-    model: nn.Module,
+    model: CausalLM,
     tokenizer: Any,
     items: Sequence[PromptAndResponse],
     settings: FineTuneSettings,
@@ -92,7 +92,7 @@ def _tune_stored(stored: ModelOnDisk, tuned: Path, *arguments: Any) -> list[dict
 
 
 def _tune(
-    model: nn.Module,
+    model: CausalLM,
     corpus: TuningTokens,
     settings: FineTuneSettings,
     path: Path,
@@ -150,7 +150,7 @@ def _arguments(folder: Path, settings: FineTuneSettings) -> TrainingArguments:
 
 
 @contextmanager
-def _prepared(model: nn.Module, device: torch.device | None, settings: FineTuneSettings) -> Iterator[None]:
+def _prepared(model: CausalLM, device: torch.device | None, settings: FineTuneSettings) -> Iterator[None]:
     """On the device, with what trains marked or adapters added; a plain model at its place at the end.
 
     Without a device it stays: sharding moves it layer by layer.
@@ -173,7 +173,7 @@ def _prepared(model: nn.Module, device: torch.device | None, settings: FineTuneS
         model.eval()
 
 
-def _fingerprint(model: nn.Module, corpus: TuningTokens, settings: FineTuneSettings) -> str:
+def _fingerprint(model: CausalLM, corpus: TuningTokens, settings: FineTuneSettings) -> str:
     """SHA-256 over all that determines a run."""
     digest = hashlib.sha256(json.dumps([model_hash(model), settings.model_dump()], sort_keys=True).encode())
     for array in (corpus.tokens, corpus.starts, corpus.prompt_lengths):

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+
+from circuit_distillation.models.architecture import CausalLM
 
 
 @contextmanager
-def trained_in_float32(model: nn.Module) -> Iterator[None]:
+def trained_in_float32(model: CausalLM) -> Iterator[None]:
     """Half-precision weights become float32 and are rounded back at the end; others stay as they are.
 
     bfloat16 keeps eight bits: beside a weight of 0.02 a step of 2e-5 would vanish.

@@ -9,16 +9,17 @@ for it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import once_differentiable
 
 from circuit_distillation.heads import Head
-from circuit_distillation.models.architecture import Architecture, architecture, decoder_layers
+from circuit_distillation.models.architecture import Architecture, CausalLM, architecture, decoder_layers
 from circuit_distillation.training.sharding import assign, whole
 
+Weights = Literal["qkvo", "qo"]
 WEIGHTS = {"qkvo": ("q", "k", "v", "o"), "qo": ("q", "o")}
 
 
@@ -42,7 +43,7 @@ class HeadSlices(nn.Module):
             slices.
     """
 
-    def __init__(self, model: nn.Module, heads: Sequence[Head], weights: Literal["qkvo", "qo"] = "qkvo"):
+    def __init__(self, model: CausalLM, heads: Sequence[Head], weights: Weights = "qkvo"):
         super().__init__()
         if weights not in WEIGHTS:
             raise ValueError(f"weights must be one of {', '.join(WEIGHTS)}, got {weights!r}")
@@ -56,7 +57,7 @@ class HeadSlices(nn.Module):
         model.requires_grad_(False)
         self.slices = nn.ParameterDict({name: _leaf(*place) for name, place in self._linears.items()})
         for name, (linear, index, dim) in self._linears.items():
-            linear.forward = self._sliced_forward(name, linear, index, dim)
+            setattr(linear, "forward", self._sliced_forward(name, linear, index, dim))
 
     @property
     def percent_heads(self) -> float:
@@ -120,7 +121,7 @@ class _SlicedLinear(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: FunctionCtx,
+        ctx: Any,
         x: Tensor,
         weight: Tensor,
         piece: Tensor,
@@ -135,7 +136,7 @@ class _SlicedLinear(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: FunctionCtx, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight, piece, index = ctx.saved_tensors  # x [..., n_in], grad [..., n_out]
         grad_x = grad_piece = None
         if ctx.needs_input_grad[0]:

@@ -7,9 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
-
 from circuit_distillation.compute.processes import ModelOnDisk, run_in_processes
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.storage.tensors import read_tensors, write_tensors
 from circuit_distillation.training.distill import distill
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def distill_in_processes(
-    student: nn.Module,
+    student: CausalLM,
     train: Encoded,
     validation: Encoded,
     signals: TeacherSignals,

@@ -112,7 +112,7 @@ class DistillationLoop:
         self._engine.optimizer.step()
         self._engine.scheduler.step()
         columns = {"similarity": math.nan, "noise_floor": math.nan, "skipped_pairs": 0}
-        if alignment is not None:
+        if self._bank is not None and alignment is not None:
             columns = self._bank.columns(alignment, batches, width)
         times = {"lr": rate, "seconds": time.perf_counter() - started}
         nothing = {"validation_accuracy": math.nan, "validation_ce": math.nan}

@@ -9,8 +9,9 @@ After three, at the end of the question: the same of both, and whether the chara
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -36,6 +37,7 @@ SCAFFOLD: dict[str, tuple[int, str]] = {
 }
 SENTENCES = ["Story", "Then"]  # the words that open the two sentences name them
 SIGHTS = ["cannot", "can"]
+Labels = tuple[Tensor, Tensor, Tensor]  # rows, columns and token ids, each [label]
 ACTIONS = ["observe", "fills"]  # a belief comes from observing or from one's own action
 
 
@@ -70,11 +72,10 @@ class Page:
         part = np.stack([rows, np.full_like(rows, column), np.broadcast_to(labels, rows.shape)])
         self._labels.setdefault(name, []).append(part)
 
-    def labels(self) -> dict[str, tuple[Tensor, ...]]:
-        """Rows, columns and token ids of every target, each [label]."""
-        return {
-            name: torch.from_numpy(np.concatenate(parts, 1)).unbind() for name, parts in self._labels.items()
-        }
+    def labels(self) -> dict[str, Labels]:
+        """Of every target."""
+        joined = {name: torch.from_numpy(np.concatenate(parts, 1)) for name, parts in self._labels.items()}
+        return {name: (rows, columns, ids) for name, (rows, columns, ids) in joined.items()}
 
 
 class BeliefPacker:
@@ -83,14 +84,14 @@ class BeliefPacker:
     """
 
     def __init__(
-        self, task: TheoryOfMind, tokenizer, templates: Mapping[str, float], scaffold: Collection[str] = ()
+        self, task: TheoryOfMind, tokenizer: Any, templates: Mapping[str, float], scaffold: Iterable[str] = ()
     ) -> None:
         if not templates or min(templates.values()) <= 0:
             raise ValueError("templates must map at least one template name to a positive share")
         self.layouts = {name: read_layout(task, tokenizer, name) for name in templates}
         self.shares = np.array(list(templates.values())) / sum(templates.values())
-        lists = {"name": task.names, "container": task.containers, "drink": task.drinks}
-        lists |= {"sentence": SENTENCES, "sight": SIGHTS, "action": ACTIONS}
+        lists: dict[str, Sequence[str]] = {"name": task.names, "container": task.containers}
+        lists |= {"drink": task.drinks, "sentence": SENTENCES, "sight": SIGHTS, "action": ACTIONS}
         self.words = {kind: word_ids(tokenizer, words) for kind, words in lists.items()}
         self.unknown = int(word_ids(tokenizer, [UNKNOWN])[0])
         self.scaffold, self.pad_id = tuple(scaffold), tokenizer.pad_token_id
@@ -117,8 +118,8 @@ class BeliefPacker:
                 self._write_story(page, layout, stories, rows)
                 for k in range(len(QUESTIONS)):
                     self._write_question(page, layout, stories, rows, k)
-        arrays = (torch.from_numpy(array) for array in (page.input_ids, page.position_ids, page.block))
-        return PackedBatch(*arrays, self._targets(page.labels()))
+        ids, positions, block = map(torch.from_numpy, (page.input_ids, page.position_ids, page.block))
+        return PackedBatch(ids, positions, block, self._targets(page.labels()))
 
     def _write_story(self, page: Page, layout: StoryLayout, stories: Stories, rows: np.ndarray) -> None:
         page.write(rows, 0, layout.story, 0, block=0)
@@ -155,7 +156,7 @@ class BeliefPacker:
             page.label("name_sight", rows, at_name, self.words["sight"][int(sight)])
             page.label("last_sight", rows, last, self.words["sight"][int(sight)])
 
-    def _targets(self, labels: Mapping[str, tuple[Tensor, ...]]) -> list[Target]:
+    def _targets(self, labels: Mapping[str, Labels]) -> list[Target]:
         """Each cell's answers are a mean of their own, so that the cells count alike; the scaffold has weight
         1 each.
         """

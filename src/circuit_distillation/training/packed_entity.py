@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +29,7 @@ class SceneLayout:
     scene_length: int  # tokens before the letter in question
 
 
-def prompt_layout(tokenizer, n_boxes: int) -> SceneLayout:
+def prompt_layout(tokenizer: Any, n_boxes: int) -> SceneLayout:
     """SceneLayout of the task's prompts of ``n_boxes`` boxes under a fast tokenizer."""
     example = EntityTracking(n_boxes).generate(1, seed=0)[0]
     encoding = tokenizer(example.prompt)
@@ -41,7 +42,7 @@ def prompt_layout(tokenizer, n_boxes: int) -> SceneLayout:
     )
 
 
-def single_tokens(tokenizer, words: Sequence[str]) -> Tensor:
+def single_tokens(tokenizer: Any, words: Sequence[str]) -> Tensor:
     """Token ids [word] of words after a space; ValueError for a word that is not one token."""
     ids = [tokenizer(" " + word, add_special_tokens=False).input_ids for word in words]
     bad = [word for word, i in zip(words, ids, strict=True) if len(i) != 1 or i[0] == tokenizer.unk_token_id]
@@ -53,7 +54,7 @@ def single_tokens(tokenizer, words: Sequence[str]) -> Tensor:
 class EntityPacker:
     """Random scenes of any size from 2 to ``max_boxes`` boxes as packed batches."""
 
-    def __init__(self, tokenizer, max_boxes: int = 7) -> None:
+    def __init__(self, tokenizer: Any, max_boxes: int = 7) -> None:
         self.objects = single_tokens(tokenizer, EntityTracking().objects)
         self.letters = single_tokens(tokenizer, LETTERS)
         self.layouts = {n: prompt_layout(tokenizer, n) for n in range(2, max_boxes + 1)}

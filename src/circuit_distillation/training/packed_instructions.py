@@ -9,11 +9,12 @@ inference.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.training.packing import PADDING_BLOCK, PackedBatch, Target, target_results
 
 
@@ -27,7 +28,7 @@ class PromptAndResponse(Protocol):
 
 
 def encode_instructions(
-    tokenizer, instructions: Sequence[PromptAndResponse]
+    tokenizer: Any, instructions: Sequence[PromptAndResponse]
 ) -> list[tuple[list[int], list[int]]]:
     """(prompt ids with BOS, response ids with EOS) of each instruction.
 
@@ -43,7 +44,7 @@ def encode_instructions(
 
 
 def instruction_ids(
-    tokenizer, instructions: Sequence[PromptAndResponse]
+    tokenizer: Any, instructions: Sequence[PromptAndResponse]
 ) -> list[tuple[list[int], list[int]]]:
     """``encode_instructions`` for texts of any length."""
     if not instructions:
@@ -74,7 +75,9 @@ def pack_instructions(
     lengths = [len(prompt) + len(response) for prompt, response in pairs]
     input_ids = torch.full((len(pairs), max(lengths)), pad_id)
     block = torch.full_like(input_ids, PADDING_BLOCK)
-    rows, cols, labels = [], [], []
+    rows: list[int] = []
+    cols: list[int] = []
+    labels: list[int] = []
     for row, (prompt, response) in enumerate(pairs):
         input_ids[row, : lengths[row]] = torch.tensor(prompt + response)
         block[row, : lengths[row]] = 0
@@ -87,7 +90,7 @@ def pack_instructions(
 
 
 def instruction_sampler(
-    tokenizer, instructions: Sequence[PromptAndResponse], batch_size: int, weight: float = 1.0
+    tokenizer: Any, instructions: Sequence[PromptAndResponse], batch_size: int, weight: float = 1.0
 ) -> Callable[[np.random.Generator], list[PackedBatch]]:
     """``sample(rng)``: one batch of ``batch_size`` instructions, drawn without replacement within the batch;
     ``weight`` of its loss.
@@ -105,7 +108,7 @@ def instruction_sampler(
 
 @torch.no_grad()
 def exact_matches(
-    model, tokenizer, instructions: Sequence[PromptAndResponse], batch_size: int = 200
+    model: CausalLM, tokenizer: Any, instructions: Sequence[PromptAndResponse], batch_size: int = 200
 ) -> torch.Tensor:
     """Whether greedy decoding gives the response and then stops, [instruction] bool.
 

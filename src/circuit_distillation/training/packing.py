@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from circuit_distillation.models.architecture import CausalLM
+
 PADDING_BLOCK = -1
 
 
@@ -55,7 +57,7 @@ def block_mask(block: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     return mask.masked_fill_(~visible, torch.finfo(dtype).min)[:, None]
 
 
-def residual_streams(model, batch: PackedBatch) -> tuple[Tensor, ...]:
+def residual_streams(model: CausalLM, batch: PackedBatch) -> tuple[Tensor, ...]:
     """Residual stream after 0, 1, ... layers, each [batch, position, d_model]; the last already normed."""
     output = model.model(
         input_ids=batch.input_ids,
@@ -67,7 +69,7 @@ def residual_streams(model, batch: PackedBatch) -> tuple[Tensor, ...]:
     return (*(output.hidden_states or ())[:-1], output.last_hidden_state)
 
 
-def target_logits(model, streams: tuple[Tensor, ...], target: Target) -> Tensor:
+def target_logits(model: CausalLM, streams: tuple[Tensor, ...], target: Target) -> Tensor:
     """Logits [label, vocabulary] or [label, choice] at a target's positions, the only ones unembedded."""
     if target.after_layer is None:
         hidden = streams[-1][target.rows, target.cols]
@@ -101,7 +103,7 @@ class TargetResult:
     correct: Tensor  # [label] bool
 
 
-def target_results(model, batch: PackedBatch) -> list[TargetResult]:
+def target_results(model: CausalLM, batch: PackedBatch) -> list[TargetResult]:
     """Loss and correctness of every target of a batch, from one forward pass."""
     streams = residual_streams(model, batch)
     results = []

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.training.packing import PackedBatch, target_results
 
 Sampler = Callable[[np.random.Generator], list[PackedBatch]]
@@ -47,7 +48,7 @@ class StopRule:
     than ``far`` away. ``required``: a run which never gets there is an error, not a weaker model.
     """
 
-    accuracy: Callable[[torch.nn.Module, int], float]
+    accuracy: Callable[[CausalLM, int], float]
     target: float
     every: int
     first_step: int = 0
@@ -57,7 +58,7 @@ class StopRule:
     far: float = 1.0
     required: bool = True
 
-    def check(self, model: torch.nn.Module) -> tuple[float, bool]:
+    def check(self, model: CausalLM) -> tuple[float, bool]:
         """(accuracy, reached) of the model as it is."""
         accuracy = self.accuracy(model, self.n_coarse)
         if accuracy < self.target - self.coarse_margin:
@@ -70,7 +71,7 @@ class StopRule:
         return self.every * (3 if accuracy < self.target - self.far else 1)
 
 
-def head_norms(model: torch.nn.Module) -> Tensor:
+def head_norms(model: CausalLM) -> Tensor:
     """‖W_O[head]‖_F, the Frobenius norm of each head's block of o_proj, [layer * head]."""
     n_heads = model.config.num_attention_heads
     norms = []
@@ -80,12 +81,12 @@ def head_norms(model: torch.nn.Module) -> Tensor:
     return torch.cat(norms)
 
 
-def group_lasso(model: torch.nn.Module) -> Tensor:
+def group_lasso(model: CausalLM) -> Tensor:
     """Σ over heads of ‖W_O[head]‖_F (scalar)."""
     return head_norms(model).sum()
 
 
-def log_group_lasso(model: torch.nn.Module) -> Tensor:
+def log_group_lasso(model: CausalLM) -> Tensor:
     """Σ over heads of log(‖W_O[head]‖_F + 0.1) (scalar): reweighted l1 of Candès, Wakin and Boyd 2008.
 
     It presses on a head of norm 0 eleven times as hard as on one of norm 1, so it removes weak heads and
@@ -94,7 +95,7 @@ def log_group_lasso(model: torch.nn.Module) -> Tensor:
     return (head_norms(model) + 0.1).log().sum()
 
 
-def answer_accuracy(model: torch.nn.Module, batches: list[PackedBatch], n: int | None = None) -> float:
+def answer_accuracy(model: CausalLM, batches: list[PackedBatch], n: int | None = None) -> float:
     """Share of right argmax predictions of the target "answer" over the first n labels (None: all)."""
     correct: list[Tensor] = []
     with torch.no_grad():
@@ -105,7 +106,9 @@ def answer_accuracy(model: torch.nn.Module, batches: list[PackedBatch], n: int |
     return torch.cat(correct)[:n].double().mean().item()
 
 
-def train_step(model, batches: list[PackedBatch], optimizer, settings: TrainSettings) -> dict[str, float]:
+def train_step(
+    model: CausalLM, batches: list[PackedBatch], optimizer: torch.optim.Optimizer, settings: TrainSettings
+) -> dict[str, float]:
     """One update on the mean loss of the batches plus the lasso; returns each target's loss and accuracy."""
     optimizer.zero_grad(set_to_none=True)
     losses: dict[str, list[float]] = {}
@@ -124,7 +127,7 @@ def train_step(model, batches: list[PackedBatch], optimizer, settings: TrainSett
 
 
 def train_on(
-    model: torch.nn.Module,
+    model: CausalLM,
     sample: Sampler,
     settings: TrainSettings,
     *,
@@ -158,7 +161,7 @@ def train_on(
                     f"{progress}: {lost[0]} is {row[lost[0]]} at step {step}: lower its learning_rate"
                 )
             row["validation_accuracy"] = float("nan")
-            if step == look:
+            if stop and step == look:
                 row["validation_accuracy"], reached = stop.check(model)
                 look += stop.wait(row["validation_accuracy"])
             row["seconds"] = time.perf_counter() - start

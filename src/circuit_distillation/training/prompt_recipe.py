@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from typing import Any
 
 import numpy as np
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.tasks import get_task, instructions
 from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.tasks.example import Example
@@ -38,7 +40,7 @@ class PromptRecipe:
         """Words of the prompts and of the instruction corpus."""
         return [*self.task.vocabulary(), *instructions.vocabulary()]
 
-    def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
+    def pretraining(self, tokenizer: Any, role: str, seed: int) -> list[Phase]:
         """Prompts until the target accuracy of the role is reached."""
         s, own = self.settings.common, self.settings.of(role)
         settings = TrainSettings(own.learning_rate, s.max_steps, s.lasso, seed)
@@ -46,7 +48,7 @@ class PromptRecipe:
         return [Phase("prompts", sample, settings, self._mark(tokenizer, own, seed))]
 
     def tuning(
-        self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
+        self, tokenizer: Any, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
     ) -> list[Phase]:
         """Instructions and prompts in one mixture; with ``corpus_only`` instructions alone."""
         s, own = self.settings.common, self.settings.of(role)
@@ -62,7 +64,7 @@ class PromptRecipe:
         settings = TrainSettings(own.learning_rate, s.max_steps, s.lasso, seed + 4)
         return [Phase("mixture", mixture, settings, self._mark(tokenizer, own, seed))]
 
-    def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
+    def accuracies(self, model: CausalLM, tokenizer: Any, seed: int) -> dict[str, float]:
         """Full-vocabulary accuracy on fresh prompts, overall and by cell."""
         examples = self._draw(self.settings.common.validation_prompts, f"fresh {seed}")
         scores = {"accuracy": answer_accuracy(model, _batches(tokenizer, examples))}
@@ -74,13 +76,13 @@ class PromptRecipe:
     def _draw(self, n_prompts: int, seed: str) -> list[Example]:
         return self.task.generate(max(1, n_prompts // self.task.prompts_a_group), seed)
 
-    def _sampler(self, tokenizer, n_prompts: int) -> Callable[[np.random.Generator], list[PackedBatch]]:
+    def _sampler(self, tokenizer: Any, n_prompts: int) -> Callable[[np.random.Generator], list[PackedBatch]]:
         def sample(rng: np.random.Generator) -> list[PackedBatch]:
             return _batches(tokenizer, self._draw(n_prompts, f"training {rng.integers(LARGEST_SEED)}"))
 
         return sample
 
-    def _mark(self, tokenizer, own: Marked, seed: int) -> StopRule:
+    def _mark(self, tokenizer: Any, own: Marked, seed: int) -> StopRule:
         n_prompts = self.settings.common.validation_prompts
 
         @cache
@@ -97,7 +99,7 @@ class PromptRecipe:
         )
 
 
-def _batches(tokenizer, examples: Sequence[Example]) -> list[PackedBatch]:
+def _batches(tokenizer: Any, examples: Sequence[Example]) -> list[PackedBatch]:
     """Prompts with the loss on the answer's token alone, the target "answer"."""
     asked = [Instruction(x.cell, x.prompt, x.answer, content=x.prompt) for x in examples]
     pairs = [(prompt, answer[:1]) for prompt, answer in encode_instructions(tokenizer, asked)]

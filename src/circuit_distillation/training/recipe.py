@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.training.pretraining import Sampler, StopRule, TrainSettings, train_on
 
@@ -28,19 +29,19 @@ class Recipe(Protocol):
     def words(self) -> list[str]:
         """Every word and sign of the task and of its tuning corpus."""
 
-    def pretraining(self, tokenizer, role: str, seed: int) -> list[Phase]:
+    def pretraining(self, tokenizer: Any, role: str, seed: int) -> list[Phase]:
         """Phases from a fresh model to a base of partial ability."""
 
     def tuning(
-        self, tokenizer, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
+        self, tokenizer: Any, role: str, seed: int, corpus: Sequence[Instruction], corpus_only: bool
     ) -> list[Phase]:
         """Phases from a base to a tuned model; ``corpus_only`` leaves every in-domain prompt out."""
 
-    def accuracies(self, model, tokenizer, seed: int) -> dict[str, float]:
+    def accuracies(self, model: CausalLM, tokenizer: Any, seed: int) -> dict[str, float]:
         """Full-vocabulary accuracy on fresh prompts, overall and by whatever cells the task has."""
 
 
-def run_phases(model, phases: Sequence[Phase], label: str) -> list[dict[str, Any]]:
+def run_phases(model: CausalLM, phases: Sequence[Phase], label: str) -> list[dict[str, Any]]:
     """Run phases one after the other on a model, in place; returns a summary of each.
 
     ``curve`` holds [step, validation accuracy] wherever it was measured.

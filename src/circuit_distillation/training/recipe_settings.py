@@ -7,7 +7,7 @@ vocabulary; `validation_prompts` decide a stop.
 
 from __future__ import annotations
 
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -19,6 +19,7 @@ from circuit_distillation.ranges import (
     DomainShare,
     Flag,
     OfRoles,
+    OneOf,
     Rate,
     Strict,
     Weight,
@@ -38,7 +39,7 @@ def _some_drawn(shares: dict[str, float]) -> dict[str, float]:
     return shares
 
 
-TemplateShares = Annotated[dict[Literal[tuple(TEMPLATES)], Weight], AfterValidator(_some_drawn)]
+TemplateShares = Annotated[dict[Annotated[str, OneOf(TEMPLATES)], Weight], AfterValidator(_some_drawn)]
 
 
 class RecipeSettings(OfRoles[Own], Generic[Common, Own]):
@@ -217,6 +218,7 @@ class PromptPretraining(RecipeSettings[PromptLearning, Marked]):
     pruned: PrunedStudents
 
 
+Pretrainings = EntityPretraining | BeliefPretraining | PromptPretraining
 EntityTuning = Scaffolded[SceneMixture, ScaffoldedTuningRole]
 PromptTuning = RecipeSettings[PromptMixture, Marked]
 

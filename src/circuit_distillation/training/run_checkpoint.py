@@ -57,7 +57,7 @@ class RunCheckpoint:
         self._writes = writes
 
     def save(self, progress: Progress, best_parameters: Sequence[Tensor] | None) -> None:
-        tensors = {f"parameter.{i}": p for i, p in enumerate(self._parameters)}
+        tensors: dict[str, Tensor] = {f"parameter.{i}": p for i, p in enumerate(self._parameters)}
         tensors |= {f"best.{i}": p for i, p in enumerate(best_parameters or ())}
         for i, parameter in enumerate(self._parameters):
             state = self._optimizer.state.get(parameter, {})

@@ -20,8 +20,8 @@ def settings_table(arms: Mapping[str, DistillationSettings], n_train: int) -> st
 def _row(name: str, settings: DistillationSettings, n_train: int) -> tuple[str, ...]:
     arm, aligned = ARMS[name], settings.alignment
     loss = "none" if settings.loss == "none" else f"{settings.loss}, {settings.labels} labels"
-    own = (f"{settings.learning_rate:g}", str(settings.epochs), str(settings.steps(n_train)))
-    own += (str(settings.examples_per_step), loss)
+    counts = (settings.epochs, settings.steps(n_train), settings.examples_per_step)
+    own = (f"{settings.learning_rate:g}", *map(str, counts), loss)
     if aligned is None:
         return name, *own, "", "", "", ""
     kind = f"{aligned.similarity}, {aligned.estimator}, {aligned.pair_reduction}"

@@ -11,10 +11,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from circuit_distillation.models.architecture import decoder_layers
+from circuit_distillation.models.architecture import CausalLM, decoder_layers
 
 
-def shard(forward: nn.Module, model: nn.Module, device: torch.device, kept: set[int]) -> None:
+def shard(forward: nn.Module, model: CausalLM, device: torch.device, kept: set[int]) -> None:
     """Spread `forward`, which holds `model`, over all processes; decoder layers are gathered one by one.
 
     FSDP gathers a layer for the backward when a gradient reaches the layer's output. The activations of a

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.training.features import RecordedFeatures, Site, row_positions
 from circuit_distillation.training.head_slices import HeadSlices
@@ -16,7 +17,7 @@ class StudentForward(nn.Module):
     """What a distributed wrapper wraps: the student, its trained slices if any, and the sites to read."""
 
     def __init__(
-        self, model: nn.Module, slices: HeadSlices | None, sites: Sequence[Site], reads_logits: bool
+        self, model: CausalLM, slices: HeadSlices | None, sites: Sequence[Site], reads_logits: bool
     ):
         super().__init__()
         self.model = model
@@ -60,7 +61,8 @@ class Batches:
         """input_ids, attention_mask, last and positions of the examples `index` [batch]."""
         encoded = self._encoded
         parts = (encoded.input_ids, encoded.attention_mask, encoded.positions["last"], self._positions)
-        return tuple(part[index].to(self._device) for part in parts)
+        ids, mask, last, positions = (part[index].to(self._device) for part in parts)
+        return ids, mask, last, positions
 
     def counted(self, index: Tensor) -> Tensor:
         """Which of the rows count, [batch, row] bool, on the CPU."""

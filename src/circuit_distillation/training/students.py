@@ -9,7 +9,6 @@ students stay at partial ability.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 
 from circuit_distillation.heads import Head
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.models.pruning_choice import Prompts, prune
 from circuit_distillation.training.packing import (
@@ -43,9 +43,10 @@ def pruned_student(
     differ from the large base's. RuntimeError if the mark is not reached within the steps.
     """
     started = time.perf_counter()
-    last = [phase for phase in recipe.pretraining(large.tokenizer, "large", seed) if phase.stop][-1]
+    phases_of_large = recipe.pretraining(large.tokenizer, "large", seed)
+    last, stop = [(phase, phase.stop) for phase in phases_of_large if phase.stop is not None][-1]
     stop = replace(
-        last.stop, target=settings.target_accuracy, every=settings.every, first_step=settings.min_steps
+        stop, target=settings.target_accuracy, every=settings.every, first_step=settings.min_steps
     )
     student, ancestors, accuracy = _below_mark(large, last.sample, settings, stop, seed)
     phases = []
@@ -85,7 +86,7 @@ def _healing(large: Checkpoint, last: Phase, stop: StopRule, s: PrunedStudent, s
     return Phase("heal", with_parent(last.sample, large.model), settings, stop)
 
 
-def with_parent(sample: Sampler, parent: torch.nn.Module) -> Sampler:
+def with_parent(sample: Sampler, parent: CausalLM) -> Sampler:
     """The batches of ``sample``: their answers, and as much of the parent's distribution there.
 
     Early exits are left out, since a pruned model has other layers.
@@ -98,7 +99,7 @@ def with_parent(sample: Sampler, parent: torch.nn.Module) -> Sampler:
 
 
 @torch.no_grad()
-def _both(batch: PackedBatch, parent: torch.nn.Module) -> Sequence[Target]:
+def _both(batch: PackedBatch, parent: CausalLM) -> list[Target]:
     answers = [target for target in batch.targets if target.after_layer is None]
     streams = residual_streams(parent, replace(batch, targets=answers))
     soft = [target_logits(parent, streams, target).softmax(-1) for target in answers]

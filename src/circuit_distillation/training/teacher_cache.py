@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from circuit_distillation.compute.halving import within_memory
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.loading import model_hash
 from circuit_distillation.storage.tensors import read_tensors, write_tensors
@@ -40,7 +41,7 @@ class TeacherSignals:
 
 @torch.no_grad()
 def teacher_signals(
-    teacher: nn.Module,
+    teacher: CausalLM,
     encoded: Encoded,
     sites: Sequence[Site],
     *,
@@ -53,7 +54,8 @@ def teacher_signals(
     device = next(teacher.parameters()).device
 
     def run(size: float) -> TeacherSignals:
-        labels, logits, features = [], [], {site: [] for site in sites}
+        labels, logits = [], []
+        features: dict[Site, list[Tensor]] = {site: [] for site in sites}
         with RecordedFeatures(teacher, sites) as recorded:
             for start in range(0, len(encoded.input_ids), int(size)):
                 batch = slice(start, start + int(size))
@@ -101,7 +103,7 @@ def load_signals(path: str | Path) -> TeacherSignals:
     return TeacherSignals(labels, logits, {_site(key): values for key, values in tensors.items()}, **about)
 
 
-def _last_logits(teacher: nn.Module, encoded: Encoded, batch: slice, device: torch.device) -> Tensor:
+def _last_logits(teacher: CausalLM, encoded: Encoded, batch: slice, device: torch.device) -> Tensor:
     """Logits [batch, vocabulary] after the last token of each example; no other position is unembedded."""
     ids, mask = encoded.input_ids[batch].to(device), encoded.attention_mask[batch].to(device)
     hidden = teacher.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.tasks.corpus import Instruction
 from circuit_distillation.training.corpus_scores import guess_rates
 from circuit_distillation.training.tuning_tokens import tokenise
@@ -16,7 +17,7 @@ from circuit_distillation.training.tuning_tokens import tokenise
 
 @torch.no_grad()
 def tuning_scores(
-    model: nn.Module, tokenizer: Any, items: Sequence[Instruction], max_tokens: int, batch_size: int = 16
+    model: CausalLM, tokenizer: Any, items: Sequence[Instruction], max_tokens: int, batch_size: int = 16
 ) -> dict[str, float]:
     """corpus_exact, corpus_token_accuracy, corpus_guess and corpus_n over the items of at most `max_tokens`.
 
@@ -42,7 +43,7 @@ def tuning_scores(
 
 
 def _hits(
-    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, labels: Tensor
+    model: CausalLM, input_ids: Tensor, attention_mask: Tensor, labels: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Where the argmax is the response token, and where there is one, [item, token - 1] on the CPU."""
     device = next(model.parameters()).device

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -54,7 +55,7 @@ class TuningTokens:
         return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def tokenise(tokenizer, items: Sequence[PromptAndResponse], max_tokens: int) -> TuningTokens:
+def tokenise(tokenizer: Any, items: Sequence[PromptAndResponse], max_tokens: int) -> TuningTokens:
     """Prompt and response apart, joined as ids, the end of sequence after.
 
     Left out are items of more than `max_tokens` tokens, or than the tokenizer allows. ValueError if nothing

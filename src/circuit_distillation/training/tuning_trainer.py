@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
+from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.training.finetuning_settings import FineTuneSettings
 from circuit_distillation.training.run_checkpoint import Progress, RunCheckpoint
 from circuit_distillation.training.tuning_tokens import TuningTokens
@@ -26,7 +27,7 @@ from circuit_distillation.training.tuning_tokens import TuningTokens
 class ResponseLoss(nn.Module):
     """Summed cross-entropy of the response tokens; no other position is unembedded."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, model: CausalLM) -> None:
         super().__init__()
         self.model = model
 
@@ -85,11 +86,11 @@ class TuningTrainer(Trainer):
     def get_train_dataloader(self) -> Any:
         return self.steps
 
-    def _wrap_model(self, model: nn.Module, training: bool = True, dataloader: Any = None) -> nn.Module:
+    def _wrap_model(self, model: CausalLM, training: bool = True, dataloader: Any = None) -> nn.Module:
         return self.forward if self.sharded else self.accelerator.prepare_model(self.forward)
 
     def compute_loss(
-        self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        self, model: CausalLM, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
         """A micro batch's share of the mean loss of a step's response tokens."""
         half = self.steps.settings.precision == "bf16"
@@ -109,7 +110,7 @@ class Journal(TrainerCallback):
         self.bar = tqdm(total=steps.total, initial=done, desc=label, unit="step", disable=hidden)
         self.updating = False
 
-    def on_train_begin(self, args, state, control, **others):
+    def on_train_begin(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         if self.updating:  # half of the weights may have changed, so this step cannot be repeated
             raise ValueError(
                 f"out of memory in the update of step {self.progress.step + 1}, where smaller "
@@ -117,12 +118,14 @@ class Journal(TrainerCallback):
             )
         state.global_step = self.progress.step
 
-    def on_step_begin(self, args, state, control, lr_scheduler=None, **others):
+    def on_step_begin(
+        self, args: Any, state: Any, control: Any, lr_scheduler: Any = None, **others: Any
+    ) -> None:
         self.started, self.rate = time.perf_counter(), lr_scheduler.get_last_lr()[0]
         self.steps.loss = 0.0
         torch.manual_seed((1_000_003 * args.seed + state.global_step) % 2**31)  # of dropout
 
-    def on_pre_optimizer_step(self, args, state, control, **others):
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self.loss = reduce(torch.as_tensor(self.steps.loss), "sum").item()
         if not math.isfinite(self.loss):
             raise FloatingPointError(
@@ -131,7 +134,7 @@ class Journal(TrainerCallback):
             )
         self.updating = True
 
-    def on_step_end(self, args, state, control, **others):
+    def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self.updating, self.progress.step, history = False, state.global_step, self.progress.history
         seconds = time.perf_counter() - self.started + (history[-1]["seconds"] if history else 0.0)
         history.append({"step": state.global_step, "loss": self.loss, "lr": self.rate, "seconds": seconds})
@@ -140,5 +143,5 @@ class Journal(TrainerCallback):
         if state.global_step % self.steps.settings.checkpoint_every == 0:
             self.checkpoint.save(self.progress, None)
 
-    def on_train_end(self, args, state, control, **others):
+    def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self.bar.close()

@@ -67,4 +67,5 @@ def _corpus_file(source: DataFile) -> Path:
 
     if source.path is not None:
         return Path(source.path).expanduser()
+    assert source.hub_id and source.revision and source.file, "a source without a path is on the hub"
     return download(source.hub_id, source.revision, [source.file], repo_type="dataset") / source.file

@@ -66,7 +66,7 @@ def predict(checkpoint, heads: dict[str, Any], test, means, n_random: int, seed:
     from circuit_distillation.circuits.predictions import prediction_frame
     from circuit_distillation.models.architecture import check_heads
 
-    kept = [tuple(head) for head in heads.get("student_heads", heads.get("heads"))]
+    kept = [tuple(head) for head in heads["student_heads" if "student_heads" in heads else "heads"]]
     check_heads(checkpoint.model, kept)
     return prediction_frame(checkpoint, test, means, kept, n_random, seed)
 

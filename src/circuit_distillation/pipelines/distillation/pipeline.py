@@ -80,13 +80,11 @@ def _train_node(role: str, name: str) -> Node:
         inputs["heads"] = f"{role}.heads"
     if arm.pairs != "none":
         inputs["pairs"] = f"{role}.{PAIRS[arm.pairs]}"
-    if arm.data == "corpus":
-        function, inputs["corpus"] = train_corpus_student, DATA["corpus"]
-    else:
-        function, inputs["train"] = train_student, DATA["task"]
+    inputs["corpus" if arm.data == "corpus" else "train"] = DATA[arm.data]
+    if arm.data == "task":
         inputs["training_seed"] = "params:training_seed"
     return Node(
-        function,
+        train_corpus_student if arm.data == "corpus" else train_student,
         inputs,
         [f"{role}.{name}.{made}" for made in ("student", "history", "settings")],
         name="train_student",

@@ -25,6 +25,7 @@ def make_plan(parameters: dict[str, Any]) -> str:
     from circuit_distillation.planning.plan import faults, plan, to_text
 
     run = validate(unresolved(parameters))
+    assert run.machine is not None, "loaded models are planned for a machine"
     rows = plan(run, shapes_of(run), downloads_of(run))
     text = to_text(rows, run.machine.utilisation, run.machine.n_gpus)
     log.info("plan of %s, task %s\n%s", run.family.name, run.task, text)

@@ -61,8 +61,10 @@ def measure_transfer(
     from circuit_distillation.study.transfer import FAMILIAR, NOVEL, prompts_of, transfer_row
 
     task = run["task"]
-    how = {"n_processes": parameters.processes, "progress": True}
-    _, circuit = find_circuit(student, discovery, corrupted, means, getattr(parameters, task), **how)
+    prompts = discovery, corrupted, means
+    _, circuit = find_circuit(
+        student, *prompts, getattr(parameters, task), n_processes=parameters.processes, progress=True
+    )
     of_task = getattr(data.task_options, task).model_dump(), getattr(data.groups, task).validation
     familiar = prompts_of(FAMILIAR, task, *of_task, f"{run['seed']} familiar")
     novel = prompts_of(NOVEL, task, *of_task, f"{run['seed']} novel")
