@@ -71,7 +71,9 @@ def _said(error: Any) -> str:
     rank, failure = error.get_first_failure()
     message = failure.message["message"] if isinstance(failure.message, dict) else ""  # a hint of torch's
     lines = [line for line in message.splitlines() if line.strip()]
-    return f"process {rank} has failed: {lines[0] if lines else f'it ended with {failure.exitcode}'}"
+    code = failure.exitcode
+    ended = f"killed by {signal.Signals(-code).name}" if code < 0 else f"it ended with {code}"
+    return f"process {rank} has failed: {lines[0] if lines else ended}"
 
 
 class ModelOnDisk:
