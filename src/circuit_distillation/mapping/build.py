@@ -23,7 +23,7 @@ from circuit_distillation.mapping.record import mapping_record, pair_stability
 from circuit_distillation.mapping.relevant_heads import discovered, top_impact
 from circuit_distillation.mapping.settings import MappingSettings
 
-EQUATION_5 = "nearest"
+EQUATION_5 = "nearest"  # control pairs avoid the pairs of this rule, whatever rule the mapping has
 HeadOutputs = Mapping[Head, ArrayLike]  # (layer, head) -> [example, d_head]
 Record = Mapping[str, Any]  # plain JSON types
 

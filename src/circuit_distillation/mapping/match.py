@@ -103,7 +103,7 @@ def _impacts(values: ArrayLike, who: str) -> Floats:
 
 
 def _gaps(student: ByHead, teacher: ByHead) -> Floats:
-    """|impact difference| of every student with every teacher head."""
+    """Equation 5: |impact difference| of each student and teacher head; other rules use it too."""
     return np.abs(np.asarray(student)[:, None] - np.asarray(teacher)[None, :])
 
 

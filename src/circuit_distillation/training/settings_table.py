@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from circuit_distillation.arms import ARMS
 from circuit_distillation.training.distillation_settings import DistillationSettings
 
-HEADINGS = ("arm", "rate", "epochs", "steps", "batch", "loss", "lambda", "similarity", "rows", "pairs")
+HEADINGS = ("arm", "rate", "epochs", "steps", "batch", "trained", "label loss")
+HEADINGS += ("lambda", "similarity, HSIC, over pairs", "rows", "pairs")
 
 
 def settings_table(arms: Mapping[str, DistillationSettings], n_train: int) -> str:
@@ -21,7 +22,7 @@ def _row(name: str, settings: DistillationSettings, n_train: int) -> tuple[str, 
     arm, aligned = ARMS[name], settings.alignment
     loss = "none" if settings.loss == "none" else f"{settings.loss}, {settings.labels} labels"
     counts = (settings.epochs, settings.steps(n_train), settings.examples_per_step)
-    own = (f"{settings.learning_rate:g}", *map(str, counts), loss)
+    own = (f"{settings.learning_rate:g}", *map(str, counts), arm.trained, loss)
     if aligned is None:
         return name, *own, "", "", "", ""
     kind = f"{aligned.similarity}, {aligned.estimator}, {aligned.pair_reduction}"

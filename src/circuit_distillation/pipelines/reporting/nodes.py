@@ -111,8 +111,8 @@ def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, *
         experiment=draw_name(parameters["experiment"], parameters["training_seed"]),
         mappings={role: stored[f"mapping__{role}__base"] for role in STUDENTS},
         groups={
-            "Parameters": {key: plain(parameters[key]) for key in SHOWN_PARAMETERS},
             "Settings of arms": {arm: parameters["arms"][arm] for arm in grid.arms()},
+            "Parameters before the search": {key: plain(parameters[key]) for key in SHOWN_PARAMETERS},
             "Versions": {package: version(package) for package in PACKAGES},
             "Base models": pretraining,
             "Tuned models": tuning,
