@@ -20,7 +20,7 @@ class Measure:
     """A similarity of activations.
 
     of_pairs: x [pair, m, p1], y [pair, m, p2] and the estimator of HSIC, which a similarity without HSIC
-    ignores -> values [pair], 1 if both sides are equal apart from what the similarity ignores, and which pairs
+    ignores -> values [pair], 1 if the sides are equal apart from what the similarity ignores, and which pairs
     are degenerate [pair] (no variance on a side: value 0, no gradient). Too few rows for any pair:
     `cka.DegenerateSampleError`. floor: its expected value for independent activations from m, p1, p2 and the
     estimator, None where none is known.
