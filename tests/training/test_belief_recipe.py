@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from training.pruned_students import PRUNED
 
 from circuit_distillation.models.mini import build_model, build_tokenizer
 from circuit_distillation.tasks import instructions
@@ -42,7 +43,8 @@ TUNED |= {"target_accuracy": 1.0, "must_reach_target": False}
 
 def base_recipe(consolidation_steps: int = 0, **changes) -> BeliefRecipe:
     role = BASE | {"consolidation_steps": consolidation_steps}
-    return BeliefRecipe(BeliefPretraining(common=PRETRAINING | changes, small=role, medium=role, large=role))
+    roles = dict.fromkeys(("small", "medium", "large"), role)
+    return BeliefRecipe(BeliefPretraining(common=PRETRAINING | changes, **roles, pruned=PRUNED))
 
 
 def tuning_recipe(**changes) -> BeliefRecipe:

@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
+from training.pruned_students import PRUNED
 
 from circuit_distillation.tasks import arithmetic
 from circuit_distillation.tasks.corpus import hold_out
@@ -35,12 +36,10 @@ COMMON = dict(
 )
 SCAFFOLDED = {"scaffold_layer": 1, "target_accuracy": 0.0}
 ROLES = ("small", "medium", "large")
-HEALING = dict(learning_rate=1e-4, lasso=0.1, log_lasso=False, min_steps=1, max_steps=2, every=1)
-SMALL = dict(layers=4, hidden_size=64, target_accuracy=0.0) | HEALING
 PRETRAINING = EntityPretraining(
     common=COMMON,
     **dict.fromkeys(ROLES, SCAFFOLDED | {"learning_rate": 1e-3}),
-    pruned={"small": SMALL, "medium": SMALL | dict(layers=6, hidden_size=80)},
+    pruned=PRUNED,
 )
 TUNING_COMMON = dict(
     corpus_learning_rate=1e-3,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from training.pruned_students import PRUNED
 
 from circuit_distillation.models.mini import build_model, build_tokenizer
 from circuit_distillation.tasks import instructions
@@ -20,7 +21,7 @@ TUNING |= {"max_steps": 2, "validation_prompts": 20}
 
 @pytest.fixture(scope="module")
 def recipe() -> PromptRecipe:
-    return PromptRecipe("sally", PromptPretraining(common=COMMON, **ROLES))
+    return PromptRecipe("sally", PromptPretraining(common=COMMON, **ROLES, pruned=PRUNED))
 
 
 @pytest.fixture(scope="module")

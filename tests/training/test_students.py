@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from training.test_family import PRETRAINING, SMALL
+from training.pruned_students import SMALL
+from training.test_family import PRETRAINING
 
 from circuit_distillation.training.family import pretrain, prune_family, recipe_of
 from circuit_distillation.training.packing import target_results
