@@ -58,8 +58,8 @@ test-processors: ## the tests with the instructions of other processors (three t
 	MKL_CBWR=AVX2 .venv/bin/python -m pytest -q -m "not slow"
 	MKL_CBWR=COMPATIBLE .venv/bin/python -m pytest -q -m "not slow"
 
-test-slow:      ## the tests that take minutes each
-	@scripts/setup.sh test
+test-slow:      ## the tests that take minutes each, those of a Ray cluster among them
+	@scripts/setup.sh test,cluster
 	@.venv/bin/python -m pytest -m slow
 
 faults:         ## kill pipelines at random moments, compare the results with those of undisturbed runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from circuit_distillation.datasets.files import JSONDataset, TextDataset
 from circuit_distillation.datasets.rows import RowsDataset
 from circuit_distillation.fingerprints.artifacts import Artifact
 from circuit_distillation.fingerprints.plan import Planner
+from circuit_distillation.fingerprints.record import Made, write_record
 from circuit_distillation.fingerprints.twins import take
 from circuit_distillation.runner import ArtifactRunner
 from circuit_distillation.storage.folders import new_folder
@@ -32,7 +34,8 @@ class Experiment:
         values = {"weight": 1, "rule": "nearest", **parameters}
         self.values = {**PARAMETERS, "experiment": name, "training_seed": 0, **values}
         stored = ("mapping", "heads", "ce", "cka", "tracked", "table")
-        self.files = {key: JSONDataset(filepath=str(folder / name / f"{key}.json")) for key in stored}
+        own = folder / "seed0" / "tom" / name
+        self.files = {key: JSONDataset(filepath=str(own / f"{key}.json")) for key in stored}
         self.cache = JSONDataset(filepath=str(folder / "signals" / "cache.json"))
         self.cache.is_cache = True
         keys = ("weight", "rule", "experiment")
@@ -148,11 +151,18 @@ def test_a_folder_is_taken_with_its_seal(tmp_path):
     with new_folder(tmp_path / "paper" / "student") as folder:
         (folder / "config.json").write_text("{}")
     paper, own = (Artifact(tmp_path / name / "student") for name in ("paper", "copied"))
-    assert take(own, paper)
+    made = Made({}, {}, {})
+    write_record(paper, made, "train")
+    assert take(own, paper, made)
     assert (own.path / "config.json").samefile(paper.path / "config.json")
     assert not (own.path / "checksums.json").samefile(paper.path / "checksums.json")
-    (paper.path / "config.json").write_text("{ }")
-    assert not take(own, paper)
+    assert not take(own, paper, Made({"seed": 1}, {}, {})) and not own.path.exists()  # replaced meanwhile
+    assert take(own, paper, made)
+    with new_folder(paper.path) as folder:
+        (folder / "config.json").write_text("{ }")
+    assert not take(own, paper, made) and not own.path.exists()
+    shutil.rmtree(paper.path)
+    assert not take(own, paper, made)
 
 
 def add_rows(folder: Path, task: str, value: int = 1) -> RowsDataset:

@@ -11,6 +11,7 @@ from kedro.runner import SequentialRunner
 from kedro.runner.task import Task
 
 from circuit_distillation.fingerprints.artifacts import artifact_of
+from circuit_distillation.fingerprints.code import code_version
 from circuit_distillation.fingerprints.plan import FOLLOWS, MISSING, STALE, TAKEN, UNKNOWN, Planner, Verdict
 from circuit_distillation.fingerprints.record import write_record
 from circuit_distillation.fingerprints.twins import take
@@ -44,6 +45,8 @@ class ArtifactRunner(SequentialRunner):
 
     def _run(self, pipeline, catalog, hook_manager=None, run_id=None) -> None:
         planner = Planner(pipeline.nodes, catalog)
+        for node in pipeline.nodes:  # read now: a source that is edited during the run is not what runs
+            code_version(node.func)
         if self._only_missing:
             _log(planner.verdicts())
         loads = Counter(chain.from_iterable(node.inputs for node in pipeline.nodes))
@@ -70,7 +73,7 @@ def _is_taken(node, planner: Planner, verdict: Verdict) -> bool:
     """Take the artifacts of another experiment; False if one of them turns out to be broken."""
     made = planner.made(node)
     pairs = ((artifact_of(planner.catalog.get(name)), twin) for name, twin in verdict.twins.items())
-    if not all(artifact is not None and take(artifact, twin) for artifact, twin in pairs):
+    if not all(artifact is not None and take(artifact, twin, made) for artifact, twin in pairs):
         return False
     _record(node, planner, made)
     logger.info("%s: taken %s", node.name, verdict.reasons[0])

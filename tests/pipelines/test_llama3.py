@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
+from processors import needs_bfloat16_attention
 from standins import UNSEEN, train_bpe, write_alpaca, write_checkpoint, write_family
 from transformers import MistralConfig, Qwen3Config
 
@@ -143,6 +144,7 @@ def test_tables_come_out_with_the_names_of_the_paper(ran):
     assert "Entity tracking" in page and "Theory of mind" in page and "mini family stands in" not in page
 
 
+@needs_bfloat16_attention
 def test_bases_stay_where_they_are_and_words_that_split_are_left_out(tuned):
     models = tuned / "data/06_models/llama3/seed0/entity"
     names = [path.name for path in sorted((models / "base").iterdir()) if not path.name.startswith(".")]
@@ -153,6 +155,7 @@ def test_bases_stay_where_they_are_and_words_that_split_are_left_out(tuned):
     assert not any(word in prompt for prompt in prompts for word in UNSEEN)
 
 
+@needs_bfloat16_attention
 def test_the_teacher_is_tuned_with_adapters_that_are_merged(tuned, family):
     models = tuned / "data/06_models/llama3/seed0/entity"
     record = json.loads((models / "tuned" / "record.json").read_text())["models"]

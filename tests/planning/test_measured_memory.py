@@ -7,6 +7,7 @@ from functools import partial
 import pytest
 import torch
 from naive.allocations import peak_bytes
+from processors import needs_bfloat16_attention
 from standins import train_bpe
 from training.distillation_case import settings
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -69,6 +70,7 @@ def test_students_hold_what_is_planned(arm, precision):
     assert planned == pytest.approx(measured, rel=0.15)
 
 
+@needs_bfloat16_attention
 @pytest.mark.parametrize("recomputes", [SLOW(False), True])
 @pytest.mark.parametrize("method", [SLOW("full"), "lora"])
 def test_tuning_holds_what_is_planned(method, recomputes, tmp_path):

@@ -242,6 +242,14 @@ def test_a_loss_that_is_not_finite_stops_the_run(model, tokenizer, items, tmp_pa
         finetune(model, tokenizer, items, SETTINGS, tmp_path)
 
 
+def test_a_gradient_that_is_not_finite_changes_no_weight(model, tokenizer, items, tmp_path):
+    before = weights(model)
+    model.lm_head.weight.register_hook(lambda gradient: gradient * torch.inf)
+    with pytest.raises(FloatingPointError, match="the gradient norm is (inf|nan) at step 1, so its update"):
+        finetune(model, tokenizer, items, SETTINGS, tmp_path)
+    assert same(weights(model), before)
+
+
 def test_scores_of_held_out_items_by_hand(model, tokenizer, items):
     scores = tuning_scores(model, tokenizer, items, 200, batch_size=4)
     corpus, exact, right, n_tokens = tokenise(tokenizer, items, 200), 0, 0, 0

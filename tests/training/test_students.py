@@ -92,7 +92,20 @@ def test_the_same_seed_prunes_the_same_family(family) -> None:
         assert torch.equal(one.model.lm_head.weight, other.model.lm_head.weight)
 
 
-@pytest.mark.parametrize("change", [{"target_accuracy": 1.2}, {"max_steps": 0}, {"depth": 4}, {"every": 0}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"target_accuracy": 1.2},
+        {"max_steps": 0},
+        {"depth": 4},
+        {"every": 0},
+        {"hidden_size": 50},
+        {"hidden_size": 4096},
+        {"layers": 99},
+        {"layers": (3, 1)},
+        {"min_steps": 60},
+    ],
+)
 def test_settings_out_of_range_are_refused(change: dict) -> None:
     with pytest.raises(ValidationError):
         PrunedStudent(**SMALL | change)

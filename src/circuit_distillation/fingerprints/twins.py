@@ -6,16 +6,19 @@ experiment. It is equal if it was made of the same parameters, inputs and code.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from circuit_distillation.fingerprints.artifacts import Artifact, content
 from circuit_distillation.fingerprints.record import Made, read_record
-from circuit_distillation.storage.folders import link
+from circuit_distillation.storage.folders import link, remove
+from circuit_distillation.storage.seals import BrokenArtifactError, check
 from circuit_distillation.training.draws import draw_name
 
 Twins = dict[str, Artifact]
+SEED = re.compile(r"seed\d+")
 
 
 def folders_of(parameters: Mapping[str, Any]) -> set[str]:
@@ -49,11 +52,20 @@ def find_twins(
     return None
 
 
-def take(artifact: Artifact, twin: Artifact) -> bool:
-    """Store the twin as the artifact too; False if it does not match its seal: then its node must run."""
-    sealed = content(twin)
-    link(twin.path, artifact.path)
-    return content(artifact) == sealed
+def take(artifact: Artifact, twin: Artifact, made: Made) -> bool:
+    """Store the twin as the artifact too.
+
+    False if it is broken, gone, or was replaced since it was found: then the node must run.
+    """
+    try:
+        check(twin.path)
+        link(twin.path, artifact.path)
+    except (OSError, BrokenArtifactError):
+        return False
+    if _is_equal(twin, made) and content(artifact) == content(twin):
+        return True
+    remove(artifact.path)
+    return False
 
 
 def _place(artifact: Artifact, folders: Collection[str]) -> tuple[Path, str, Path] | None:
@@ -61,7 +73,8 @@ def _place(artifact: Artifact, folders: Collection[str]) -> tuple[Path, str, Pat
     if not artifact.is_own or artifact.pattern:
         return None
     parts = artifact.path.parts
-    found = [index for index, part in enumerate(parts[:-1]) if part in folders]
+    # Folders of experiments lie below family, seed and task; other parts of the path may have the same name.
+    found = [i for i in range(2, len(parts) - 1) if parts[i] in folders and SEED.fullmatch(parts[i - 2])]
     return (Path(*parts[: found[-1]]), parts[found[-1]], Path(*parts[found[-1] + 1 :])) if found else None
 
 

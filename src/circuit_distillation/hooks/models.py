@@ -14,6 +14,9 @@ from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters import plain
 from circuit_distillation.parameters.models import ModelFamily, Models
 
+SHARED_STAGES = ("", "circuit_discovery.", "distillation.", "finetuning.")
+PROCESSES = [f"params:{stage}processes" for stage in SHARED_STAGES]
+
 
 class UnusableModelError(KedroCliError):
     """A base model that is absent, broken, out of reach, or of another kind."""
@@ -55,7 +58,7 @@ def _check_family(models: Models, instruct: Models | None, loading: Loading, cat
 
     if loading.tf32:
         allow_tf32()
-    check_processes(catalog.load("params:processes"))
+    check_processes(max(catalog.load(name) for name in PROCESSES if name in catalog))
     bases = family_sources(models, loading)
     folders = check_family(bases)
     _check_recorded("models", "base", bases, catalog)

@@ -82,7 +82,7 @@ def _checked(loader) -> Parameters:
 
 def _preset(loader, experiment: str) -> dict[str, Any]:
     """The preset of an experiment; `ParameterError` if it changes what all experiments share."""
-    preset = _read(loader, "experiments").get(experiment, {})
+    preset = _read(loader, "experiments").get(experiment) or {}
     if shared := sorted(set(preset) - set(OF_AN_EXPERIMENT)):
         raise ParameterError(
             f"experiment `{experiment}` of experiments.yml sets `{shared[0]}`, which all experiments share: "

@@ -95,7 +95,8 @@ def _check_options(run_params) -> None:
         runner = run_params["runner"].lstrip("<").partition(" ")[0]
         raise UnsupportedOptionError(
             f"runner {runner}: nodes run one after the other here, by {RUNNER}; leave out --runner. "
-            "The parameters `processes` and `max_workers` share out the work of a node"
+            "The parameters `processes` and `max_workers` share out the work of a node. In Python give "
+            "session.run(runner=ArtifactRunner())"
         )
     if run_params["load_versions"]:
         raise UnsupportedOptionError(

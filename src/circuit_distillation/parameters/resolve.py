@@ -44,6 +44,12 @@ def settings_of_arm(
     values = parameters.distillation.model_dump() | chosen | _by_hand(command, "distillation")
     settings = arm_settings(arm, values, order_seed(parameters.seed, parameters.training_seed))
     settings.steps(parameters.distillation.n_train)  # refuses a batch that the search chose for more prompts
+    n_processes = parameters.distillation.processes
+    if settings.batch_size % n_processes:
+        raise ValueError(
+            f"`distillation.processes` = {n_processes} do not share the batch of {settings.batch_size} of "
+            f"{name} evenly: set `distillation.batch_size` to a multiple"
+        )
     return settings
 
 

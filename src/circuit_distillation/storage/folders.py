@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from circuit_distillation.storage.atomic import write_atomically
-from circuit_distillation.storage.seals import FOLDER_SEAL, seal_folder, sealing
+from circuit_distillation.storage.seals import FOLDER_SEAL, seal_folder, seal_path, sealing
 
 
 @contextmanager
@@ -37,6 +37,15 @@ def link(source: Path, target: Path) -> None:
     left_out = shutil.ignore_patterns(FOLDER_SEAL)  # it is written as a new file, not through a link
     with new_folder(target) as beside:
         shutil.copytree(source, beside, copy_function=_link, ignore=left_out, dirs_exist_ok=True)
+
+
+def remove(path: Path) -> None:
+    """Delete a file with its seal, or a folder; nothing if it is absent."""
+    if path.is_dir():
+        shutil.rmtree(path)
+        return
+    for file in (path, seal_path(path)):
+        file.unlink(missing_ok=True)
 
 
 def _link(source: str | Path, target: str | Path) -> None:

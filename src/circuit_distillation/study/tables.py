@@ -62,7 +62,7 @@ _TRIALS = {
     "full_accuracy": "validation, full",
     "circuit_accuracy": "validation, circuit",
     "ce": "CE",
-    "similarity": "CKA",
+    "similarity": "similarity",
 }
 
 
@@ -219,7 +219,7 @@ def _alignment(training: pd.DataFrame) -> pd.DataFrame:
     ends = (rows.groupby(keys, observed=True) for rows in (runs.head(1), runs.tail(1)))
     first, last = (rows["similarity"].mean() for rows in ends)
     floor = aligned.groupby(keys, observed=True)["noise_floor"].mean()
-    columns = {"CKA, first step": first, "CKA, last step": last, "noise floor": floor}
+    columns = {"similarity, first step": first, "similarity, last step": last, "noise floor": floor}
     return pd.DataFrame(columns).reset_index()
 
 

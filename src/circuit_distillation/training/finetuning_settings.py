@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from circuit_distillation.ranges import Accuracy, Count, CountOrZero, Flag, Positive, Rate, Strict, Weight
+from circuit_distillation.ranges import Count, CountOrZero, Flag, Positive, Rate, Strict, Weight
 
 Method = Literal["full", "lora"]
 
@@ -16,7 +16,7 @@ class LoraSettings(Strict):
 
     rank: Count
     alpha: Positive
-    dropout: Accuracy
+    dropout: Annotated[float, Field(strict=True, ge=0, lt=1)]
     targets: Annotated[tuple[str, ...], Field(min_length=1)]
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from circuit_distillation.arms import ARMS
 from circuit_distillation.training.distillation_settings import DistillationSettings
 
-HEADINGS = ("arm", "rate", "epochs", "steps", "batch", "trained", "label loss")
-HEADINGS += ("lambda", "similarity, HSIC, over pairs", "rows", "pairs")
+OF_ALL = ("arm", "rate", "epochs", "steps", "batch", "trained", "label loss")
+HEADINGS = (*OF_ALL, "lambda", "similarity, HSIC, over pairs", "rows", "pairs")
 
 
 def settings_table(arms: Mapping[str, DistillationSettings], n_train: int) -> str:

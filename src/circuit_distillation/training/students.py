@@ -45,9 +45,8 @@ def pruned_student(
     started = time.perf_counter()
     phases_of_large = recipe.pretraining(large.tokenizer, "large", seed)
     last, stop = [(phase, phase.stop) for phase in phases_of_large if phase.stop is not None][-1]
-    stop = replace(
-        stop, target=settings.target_accuracy, every=settings.every, first_step=settings.min_steps
-    )
+    stop = replace(stop, target=settings.target_accuracy, every=settings.every, required=True)
+    stop = replace(stop, first_step=settings.min_steps)
     student, ancestors, accuracy = _below_mark(large, last.sample, settings, stop, seed)
     phases = []
     if settings.min_steps or accuracy < settings.target_accuracy:

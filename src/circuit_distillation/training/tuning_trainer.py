@@ -21,6 +21,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from circuit_distillation.models.architecture import CausalLM
 from circuit_distillation.training.finetuning_settings import FineTuneSettings
 from circuit_distillation.training.run_checkpoint import Progress, RunCheckpoint
+from circuit_distillation.training.sharding import whole
 from circuit_distillation.training.tuning_tokens import TuningTokens
 
 
@@ -89,6 +90,12 @@ class TuningTrainer(Trainer):
     def _wrap_model(self, model: CausalLM, training: bool = True, dataloader: Any = None) -> nn.Module:
         return self.forward if self.sharded else self.accelerator.prepare_model(self.forward)
 
+    def _clip_grad_norm(self, model: nn.Module) -> Any:
+        """The norm of all gradients before clipping; an infinite one would make weights NaN."""
+        norm = super()._clip_grad_norm(model)
+        _stop_if_not_finite("gradient norm", float(whole(norm)), self.state.global_step)
+        return norm
+
     def compute_loss(
         self, model: CausalLM, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
     ) -> Tensor:
@@ -127,11 +134,7 @@ class Journal(TrainerCallback):
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self.loss = reduce(torch.as_tensor(self.steps.loss), "sum").item()
-        if not math.isfinite(self.loss):
-            raise FloatingPointError(
-                f"the loss is {self.loss} at step {state.global_step + 1}, so its update is not made: lower "
-                "finetuning's learning_rate, or set its precision to fp32"
-            )
+        _stop_if_not_finite("loss", self.loss, state.global_step)
         self.updating = True
 
     def on_step_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
@@ -145,3 +148,11 @@ class Journal(TrainerCallback):
 
     def on_train_end(self, args: Any, state: Any, control: Any, **others: Any) -> None:
         self.bar.close()
+
+
+def _stop_if_not_finite(what: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise FloatingPointError(
+            f"the {what} is {value} at step {step + 1}, so its update is not made: lower finetuning's "
+            "learning_rate, or set its precision to fp32"
+        )

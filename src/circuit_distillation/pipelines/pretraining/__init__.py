@@ -1,1 +1,1 @@
-"""Base models of the mini family, from scratch."""
+"""Base models of the mini family."""
