@@ -29,7 +29,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("finetuning.method.large", "qlora", "must be one of full, lora"),
     ("finetuning.sharded", True, "`sharded` spreads a model over processes: set `processes` to 2 or more"),
     ("finetuning.processes", 0, "must be a whole number, at least 1"),
-    ("finetuning.lora.dropout", 1.5, "must be a number, at least 0, at most 1"),
+    ("finetuning.lora.dropout", 1.5, "must be a number, at least 0, below 1"),
     ("finetuning.lora.targets", [], "must be a list, at least 1 long"),
     ("finetuning.tom.max_tokens", 4, "must be a whole number, at least 8"),
     ("machine.gpu_memory_gb", 0, "must be a number, above 0"),

@@ -147,5 +147,5 @@ def test_no_configuration_opens_a_server_to_others() -> None:
     """MLflow's and Kedro-Viz's own default is this machine alone."""
     for path in ROOT.glob("conf/*/mlflow.yml"):
         assert "ui" not in OmegaConf.load(path)
-    text = "".join(path.read_text() for path in [ROOT / "Makefile", *(ROOT / "scripts").iterdir()])
+    text = "".join(path.read_text() for path in [ROOT / "Makefile", *(ROOT / "scripts").glob("*.*")])
     assert "0.0.0.0" not in text
