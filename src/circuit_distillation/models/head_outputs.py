@@ -5,6 +5,7 @@ The head output is the *input* of o_proj: what o_proj returns is summed over hea
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Self
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from circuit_distillation.models.architecture import CausalLM, architecture, decoder_layers
 
 
-class _HookedHeadOutputs:
+class _HookedHeadOutputs(ABC):
     """Context manager under which `_see(layer, z)` gets z of some layers; what it returns replaces z."""
 
     def __init__(self, model: CausalLM, layers: Iterable[int]):
@@ -37,8 +38,9 @@ class _HookedHeadOutputs:
         new = self._see(index, inputs[0].unflatten(-1, (self._arch.n_heads, self._arch.d_head)))
         return None if new is None else (new.flatten(-2),)
 
+    @abstractmethod
     def _see(self, layer: int, z: Tensor) -> Tensor | None:
-        raise NotImplementedError
+        """What happens to z of a layer; a tensor takes its place."""
 
 
 class recorded_head_outputs(_HookedHeadOutputs):

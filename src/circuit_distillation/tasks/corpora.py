@@ -5,6 +5,7 @@ A new corpus is one class of settings, which draws and reads its items, and one 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
@@ -26,7 +27,7 @@ PROBLEMS = (
 PROMPTS = 0.1  # share of all other prompts that no training item may have
 
 
-class CorpusSettings(Strict):
+class CorpusSettings(Strict, ABC):
     """Size of a tuning corpus, and its file if it is not generated."""
 
     n_train: Count | None  # None: all of a file but what is held out
@@ -36,13 +37,13 @@ class CorpusSettings(Strict):
     tokens: ClassVar[tuple[float, float]]  # means of an item and of its response, with Llama-3's tokenizer
 
     @staticmethod
+    @abstractmethod
     def read(path: str | Path) -> list[Instruction]:
         """The items of a data file."""
-        raise NotImplementedError
 
+    @abstractmethod
     def draw(self, n: int, seed: int) -> list[Instruction]:
         """`n` items of the generator."""
-        raise NotImplementedError
 
     @property
     def n_left(self) -> int | None:
