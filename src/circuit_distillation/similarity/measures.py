@@ -14,6 +14,8 @@ from circuit_distillation.similarity import Estimator
 if TYPE_CHECKING:
     from torch import Tensor
 
+OfPairs = Callable[["Tensor", "Tensor", Estimator], "tuple[Tensor, Tensor]"]
+
 
 @dataclass(frozen=True)
 class Measure:
@@ -23,12 +25,13 @@ class Measure:
     ignores -> values [pair], 1 if the sides are equal apart from what the similarity ignores, and which pairs
     are degenerate [pair] (no variance on a side: value 0, no gradient). Too few rows for any pair:
     `cka.DegenerateSampleError`. floor: its expected value for independent activations from m, p1, p2 and the
-    estimator, None where none is known.
+    estimator, None where none is known. distributions: whether rows must be distributions; x is the student.
     """
 
     label: str
-    of_pairs: Callable[[Tensor, Tensor, Estimator], tuple[Tensor, Tensor]]
+    of_pairs: OfPairs
     floor: Callable[[int, int, int, Estimator], float] | None = None
+    distributions: bool = False
 
 
 def _cka(x: Tensor, y: Tensor, estimator: Estimator) -> tuple[Tensor, Tensor]:
@@ -49,7 +52,14 @@ def _procrustes(x: Tensor, y: Tensor, _: Estimator) -> tuple[Tensor, Tensor]:
     return paired_procrustes(x, y)
 
 
+def _kl(x: Tensor, y: Tensor, _: Estimator) -> tuple[Tensor, Tensor]:
+    from circuit_distillation.similarity.divergence import paired_kl
+
+    return paired_kl(x, y)
+
+
 MEASURES = {
     "cka": Measure("CKA", _cka, _cka_floor),  # eq. 2
     "procrustes": Measure("Procrustes similarity", _procrustes),
+    "kl": Measure("1 - KL to the teacher", _kl, distributions=True),
 }

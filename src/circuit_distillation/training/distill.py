@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from circuit_distillation.circuits.prompts import equal_rows
 from circuit_distillation.heads import Head, Pair
 from circuit_distillation.models.architecture import CausalLM, architecture
 from circuit_distillation.models.encoding import Encoded
@@ -23,6 +24,8 @@ from circuit_distillation.training.features import Site
 from circuit_distillation.training.float_weights import trained_in_float32
 from circuit_distillation.training.head_slices import HeadSlices, Weights
 from circuit_distillation.training.loop import DistillationLoop, Engine, Objective
+from circuit_distillation.training.observables import OBSERVABLES
+from circuit_distillation.training.rows import ACTING
 from circuit_distillation.training.run_checkpoint import RunCheckpoint
 from circuit_distillation.training.student_forward import Batches, StudentForward
 from circuit_distillation.training.teacher_cache import TeacherSignals, data_hash
@@ -41,6 +44,7 @@ def distill(
     settings: DistillationSettings,
     heads: Sequence[Head] = (),
     pairs: Sequence[Pair] = (),
+    acting: Mapping[Head, Tensor] | None = None,
     checkpoint_folder: str | Path | None = None,
     shard: bool = False,
     on_step: Callable[[dict[str, float]], None] | None = None,
@@ -55,6 +59,7 @@ def distill(
         settings: all that the arm trains with (`arm_settings.arm_settings` makes them for an arm).
         heads: the student's circuit heads, where heads train.
         pairs: (student head, teacher head), mapped or random, where the arm aligns.
+        acting: student head -> [n, token] bool, the tokens of `train` where it acts; for rows "acting".
         checkpoint_folder: where a killed run leaves off; the same call goes on from there and ends with the
             same weights and history. The checkpoint is removed at the end.
         shard: under several processes, spread the student over them (FSDP2) instead of copying it to each. It
@@ -78,20 +83,24 @@ def distill(
     shape = architecture(student)
     sites = compared_sites(settings, heads, pairs, shape)
     labels, teacher = _targets(settings, train, signals, [site for _, site in sites], shape.vocab_size)
+    acts = _acting_rows(settings, [site for site, _ in sites], acting)
     checkpoint = None
     if checkpoint_folder is not None:
-        parts = (sites, list(heads), train, validation, labels, teacher)
+        parts = (sites, list(heads), train, validation, labels, teacher, acts)
         checkpoint = Path(checkpoint_folder) / f"{_fingerprint(student, settings, *parts)}.safetensors"
     with (
         _on_device(student, None if shard else accelerator.device, settings.gradient_checkpointing),
         _trainable(student, trained_heads(settings, heads, shape), settings.weights) as slices,
     ):
         trains_on_labels = settings.loss != "none"
-        forward = StudentForward(student, slices, [site for site, _ in sites], reads_logits=trains_on_labels)
+        read = settings.alignment.observable if settings.alignment else "z"
+        own_sites = [site for site, _ in sites]
+        forward = StudentForward(student, slices, own_sites, reads_logits=trains_on_labels, observable=read)
         objective = Objective(
             Batches(train, settings.rows, accelerator.device),
             labels,
             teacher,
+            acts,
             Batches(validation, "last", accelerator.device),
             validation.answer_ids,
         )
@@ -102,7 +111,7 @@ def distill(
         sharding.reshard(forward)
     if engine.checkpoint is not None and accelerator.is_main_process:
         engine.checkpoint.remove()
-    history["measure"] = MEASURES[settings.alignment.similarity].label if settings.alignment else ""
+    history["measure"] = _measure(settings)
     history.attrs["percent_heads"] = 100.0 if slices is None else slices.percent_heads
     history.attrs["percent_parameters"] = 100.0 if slices is None else slices.percent_parameters
     return history
@@ -163,7 +172,50 @@ def _targets(
         raise ValueError(
             f"the teacher's signals lack the activations of {missing}: make them with these sites"
         )
-    return labels, torch.stack([signals.features[site] for site in teacher_sites])
+    assert settings.alignment is not None, "only arms that align have sites"
+    if signals.observable != settings.alignment.observable and settings.alignment.sites == "heads":
+        raise ValueError(
+            f"the teacher's activations are {signals.observable!r}, the settings say "
+            f"{settings.alignment.observable!r}: make its signals again"
+        )
+    found = torch.stack([signals.features[site] for site in teacher_sites])
+    if settings.alignment.teacher_prompts == "permuted":
+        found = found[:, permuted_prompts(train, settings.seed)]
+    return labels, found
+
+
+def permuted_prompts(encoded: Encoded, seed: int) -> Tensor:
+    """For each example another one of the same layout, [n]: the control that keeps all but the content.
+
+    Examples of a layout have the same length and the same places of roles. Each takes the place of the next
+    in a random order, so that only an example alone in its layout stays itself.
+    """
+    generator, index = torch.Generator().manual_seed(seed), torch.arange(len(encoded.input_ids))
+    for _, own in equal_rows(*encoded.positions.values()):
+        order = own[torch.randperm(len(own), generator=generator)]
+        index[order] = order.roll(1)
+    return index
+
+
+def _acting_rows(
+    settings: DistillationSettings, sites: Sequence[Site], acting: Mapping[Head, Tensor] | None
+) -> Tensor | None:
+    """[site, n, token] where `rows` is "acting", else None."""
+    if settings.rows != ACTING:
+        return None
+    lacking = [site for site in sites if acting is None or site not in acting]
+    if acting is None or lacking:
+        raise ValueError(f"rows 'acting' needs the tokens where the student heads {lacking} act")
+    return torch.stack([acting[(layer, head)] for layer, head in sites if head is not None])
+
+
+def _measure(settings: DistillationSettings) -> str:
+    """What the column `similarity` of a history is of."""
+    if settings.alignment is None:
+        return ""
+    alignment = settings.alignment
+    what = OBSERVABLES[alignment.observable].label if alignment.sites == "heads" else "residual streams"
+    return f"{MEASURES[alignment.similarity].label} of {what}"
 
 
 @contextmanager

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from circuit_distillation.ranges import Count, CountOrZero, Flag, OneOf, Positive, Rate, Strict, Weight
 from circuit_distillation.similarity import Estimator
 from circuit_distillation.similarity.measures import MEASURES
+from circuit_distillation.training.observables import OBSERVABLES
 
 # Of transformers.SchedulerType those that need nothing but the number of steps.
 Schedule = Literal[
@@ -26,7 +27,8 @@ Decay = Annotated[float, Field(strict=True, ge=0, lt=1)]  # of AdamW's moments
 class AlignmentSettings(Strict):
     """Equation 7 without its cross-entropy. The default of each is that of conf/base."""
 
-    rows: str = "last"  # tokens in the Gram matrices: a name of ROWS, or the role of a token
+    observable: Annotated[str, OneOf(OBSERVABLES)] = "z"  # what of a head is compared
+    rows: str = "last"  # tokens that are compared: a name of ROWS, or the role of a token
     similarity: Annotated[str, OneOf(MEASURES)] = "cka"
     estimator: Estimator = "biased"  # of HSIC; biased is eq. 1
     cka_weight: Weight = 1.0  # lambda of eq. 7, whatever the similarity
@@ -57,7 +59,20 @@ class TrainingSettings(Strict):
 class Alignment(AlignmentSettings):
     """What an arm aligns, and how."""
 
-    sites: Literal["heads", "layers"] = "heads"  # outputs of heads, or the residual streams of their layers
+    sites: Literal["heads", "layers"] = "heads"  # heads, or the residual streams of their layers
+    # The teacher on the same prompt, or (a control without content) on another prompt of the same layout.
+    teacher_prompts: Literal["same", "permuted"] = "same"
+
+    @model_validator(mode="after")
+    def _fits(self) -> Alignment:
+        distributed = self.sites == "heads" and OBSERVABLES[self.observable].distribution
+        if MEASURES[self.similarity].distributions and not distributed:
+            names = ", ".join(name for name, entry in OBSERVABLES.items() if entry.distribution)
+            raise ValueError(
+                f"`similarity` = {self.similarity} compares distributions, `observable` = {self.observable} "
+                f"of {self.sites} is none: use cka or procrustes, or an observable of heads among {names}"
+            )
+        return self
 
 
 class DistillationSettings(TrainingSettings):

@@ -1,6 +1,7 @@
 """Sites and rows: which activations of a model are compared, and at which tokens.
 
-A site is (layer, head) for the output z of one head, or (layer, None) for the residual stream after a layer.
+A site is (layer, head), of which an observable is read (`observables`), or (layer, None), the residual stream
+after a layer.
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ import torch
 from torch import Tensor, nn
 
 from circuit_distillation.models.architecture import CausalLM, architecture, decoder_layers
+from circuit_distillation.models.attention_inputs import RecordedAttention
 from circuit_distillation.models.encoding import Encoded
-from circuit_distillation.models.head_outputs import recorded_head_outputs
 from circuit_distillation.training.rows import ROWS
 
 Site = tuple[int, int | None]
 
 
 class RecordedFeatures:
-    """Context manager that records the activations of `sites` in a forward of `model`, gradients kept."""
+    """Context manager that records the activations of `sites` in a forward of `model`, gradients kept.
 
-    def __init__(self, model: CausalLM, sites: Sequence[Site]):
+    observable: what is read of heads, a name of `observables.OBSERVABLES`.
+    """
+
+    def __init__(self, model: CausalLM, sites: Sequence[Site], observable: str = "z"):
         shape = architecture(model)
         self._sites = list(dict.fromkeys(sites))
         for layer, head in self._sites:
@@ -31,7 +35,8 @@ class RecordedFeatures:
                     f"no such site {(layer, head)}: the model has {shape.n_layers} layers "
                     f"of {shape.n_heads} heads"
                 )
-        self._heads = recorded_head_outputs(model, {layer for layer, head in self._sites if head is not None})
+        self._heads = RecordedAttention(model, {layer for layer, head in self._sites if head is not None})
+        self._read = getattr(self._heads, observable)
         self._layers = {layer: decoder_layers(model)[layer] for layer, head in self._sites if head is None}
         self._residual: dict[int, Tensor] = {}
 
@@ -48,9 +53,10 @@ class RecordedFeatures:
     def at(self, positions: Tensor) -> dict[Site, Tensor]:
         """Activations of the last forward at positions [batch, row]: site -> [batch, row, width]."""
         batch = torch.arange(len(positions), device=positions.device)[:, None]
-        z = {layer: self._heads[layer][batch, positions] for layer, head in self._sites if head is not None}
         return {
-            (layer, head): self._residual[layer][batch, positions] if head is None else z[layer][:, :, head]
+            (layer, head): self._residual[layer][batch, positions]
+            if head is None
+            else self._read(layer, head, positions)
             for layer, head in self._sites
         }
 

@@ -44,12 +44,14 @@ class Objective:
     """What the student learns from.
 
     labels: token ids [n] or teacher logits [n, vocabulary]. teacher: activations [pair, n, row, width], None
-    for an arm that aligns nothing. validation: a split and its true answers [n].
+    for an arm that aligns nothing. acting: the rows of each pair that count, [pair, n, row], None: all.
+    validation: a split and its true answers [n].
     """
 
     train: Batches
     labels: Tensor
     teacher: Tensor | None
+    acting: Tensor | None
     validation: Batches
     answers: Tensor
 
@@ -67,7 +69,8 @@ class DistillationLoop:
         self._weight = 0.0
         if settings.alignment is not None and objective.teacher is not None:
             self._weight = settings.alignment.cka_weight
-            self._bank = RowBank(engine.accelerator, objective.train, objective.teacher, settings.alignment)
+            parts = (objective.train, objective.teacher, settings.alignment, objective.acting)
+            self._bank = RowBank(engine.accelerator, *parts)
 
     def run(
         self, on_step: Callable[[dict[str, float]], None] | None = None, progress_bar: bool = True

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from circuit_distillation.similarity import Estimator
 from circuit_distillation.similarity.cka import DegenerateSampleError
-from circuit_distillation.similarity.measures import MEASURES
+from circuit_distillation.similarity.measures import MEASURES, OfPairs
 
 
 @dataclass
@@ -48,23 +48,46 @@ def alignment_loss(
     similarity: str = "cka",
     estimator: Estimator = "biased",
     reduction: Literal["sum", "mean"] = "sum",
+    counted: Tensor | None = None,
 ) -> AlignmentTerm:
     """1 - similarity over the pairs (eq. 7), summed as printed or averaged.
 
     Args:
         similarity: a name of `similarity.measures.MEASURES`.
         student: [pair, m, width]; teacher: [pair, m, width of the teacher]; the same m rows.
+        counted: [pair, m] bool, the rows of each pair that count; None: all.
 
     A pair whose similarity is undefined on these rows (no variance; too few rows) is left out of the loss and
     counted. A NaN in the activations is not: it shows in the loss.
     """
-    try:
-        values, degenerate = MEASURES[similarity].of_pairs(student, teacher, estimator)
-    except DegenerateSampleError:  # too few rows: no pair is defined
-        nothing = student.new_full((len(student),), torch.nan)
-        return AlignmentTerm((student * 0).sum(), nothing, len(student))
+    of_pairs = MEASURES[similarity].of_pairs
+    if counted is None:
+        values, degenerate = _defined(of_pairs, student, teacher, estimator)
+    else:
+        parts = [
+            _defined(of_pairs, x[rows][None], y[rows][None], estimator)
+            for x, y, rows in zip(student, teacher, counted, strict=True)
+        ]
+        values, degenerate = (torch.cat(part) for part in zip(*parts, strict=True))
     kept = ~degenerate
     total = torch.where(kept, 1 - values, torch.zeros_like(values)).sum()
     loss = total / kept.sum().clamp(min=1) if reduction == "mean" else total
     similarities = values.detach().masked_fill(degenerate, torch.nan)
     return AlignmentTerm(loss, similarities, int(degenerate.sum()))
+
+
+def _defined(
+    of_pairs: OfPairs, student: Tensor, teacher: Tensor, estimator: Estimator
+) -> tuple[Tensor, Tensor]:
+    """Values [pair] and which are degenerate; all are where a similarity is defined on more rows only."""
+    if student.shape[1] == 0:
+        return _undefined(student)
+    try:
+        return of_pairs(student, teacher, estimator)
+    except DegenerateSampleError:
+        return _undefined(student)
+
+
+def _undefined(student: Tensor) -> tuple[Tensor, Tensor]:
+    zeros = (student * 0).sum((1, 2))  # with a gradient of zero, which a distributed wrapper waits for
+    return zeros, torch.ones_like(zeros, dtype=torch.bool)

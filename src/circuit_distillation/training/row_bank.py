@@ -23,13 +23,24 @@ if TYPE_CHECKING:
 
 
 class RowBank:
-    """Student rows against teacher rows. `teacher` is [pair, n, row, width], at all training examples."""
+    """Student rows against teacher rows, both at all training examples.
 
-    def __init__(self, accelerator: Accelerator, train: Batches, teacher: Tensor, settings: Alignment):
+    teacher: [pair, n, row, width]. acting: [pair, n, row] bool, the rows of each pair that count; None: all.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        train: Batches,
+        teacher: Tensor,
+        settings: Alignment,
+        acting: Tensor | None = None,
+    ):
         self._accelerator = accelerator
         self._train = train
         self._teacher = teacher
         self._settings = settings
+        self._acting = acting
 
     def alignment(
         self, i: int, features: Tensor, batches: list[Tensor], constants: list[Tensor] | None
@@ -47,6 +58,7 @@ class RowBank:
         index = torch.cat(batches)
         counted = self._train.counted(index)
         teacher = self._teacher[:, index][:, counted].to(features.device)
+        acting = None if self._acting is None else self._acting[:, index][:, counted].to(features.device)
         with torch.set_grad_enabled(torch.is_grad_enabled() and settings.cka_weight > 0):
             return alignment_loss(
                 torch.cat(parts, dim=1)[:, counted.to(features.device)],
@@ -54,6 +66,7 @@ class RowBank:
                 similarity=settings.similarity,
                 estimator=settings.estimator,
                 reduction=settings.pair_reduction,
+                counted=acting,
             )
 
     def gathered(self, features: Tensor) -> Tensor:
@@ -81,6 +94,6 @@ class RowBank:
     def _floor(self, rows: int, width: int) -> float:
         """Expected similarity of independent activations; NaN where none is known, and for too few rows."""
         floor = MEASURES[self._settings.similarity].floor
-        if floor is None or rows < 4:
+        if floor is None or rows < 4 or self._acting is not None:
             return math.nan
         return floor(rows, width, self._teacher.shape[-1], self._settings.estimator)

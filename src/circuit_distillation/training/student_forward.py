@@ -17,12 +17,18 @@ class StudentForward(nn.Module):
     """What a distributed wrapper wraps: the student, its trained slices if any, and the sites to read."""
 
     def __init__(
-        self, model: CausalLM, slices: HeadSlices | None, sites: Sequence[Site], reads_logits: bool
+        self,
+        model: CausalLM,
+        slices: HeadSlices | None,
+        sites: Sequence[Site],
+        reads_logits: bool,
+        observable: str = "z",
     ):
         super().__init__()
         self.model = model
         self.slices = slices
         self.sites = list(sites)
+        self.observable = observable
         self._reads_logits = reads_logits
 
     def trainable(self) -> list[nn.Parameter]:
@@ -35,7 +41,7 @@ class StudentForward(nn.Module):
 
         Logits that no loss reads carry no gradient: a distributed wrapper would wait for it.
         """
-        with RecordedFeatures(self.model, self.sites) as recorded:
+        with RecordedFeatures(self.model, self.sites, self.observable) as recorded:
             hidden = self.model.model(
                 input_ids=input_ids, attention_mask=attention_mask, use_cache=False
             ).last_hidden_state

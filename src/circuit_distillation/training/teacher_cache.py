@@ -27,14 +27,16 @@ class TeacherSignals:
     """A teacher on the n examples of a split.
 
     labels [n]: its argmax over the whole vocabulary after the last token. logits [n, vocabulary]: only where
-    soft labels are wanted. features: site -> [n, row, width], at the tokens that the row policy `rows` names.
-    teacher_hash and data_hash (of the prompts and their rows) say what the tensors are of.
+    soft labels are wanted. features: site -> [n, row, width], of the heads' `observable` at the
+    tokens that `rows` names. teacher_hash and data_hash (of the prompts and their rows) say what the tensors
+    are of.
     """
 
     labels: Tensor
     logits: Tensor | None
     features: dict[Site, Tensor]
     rows: str
+    observable: str
     teacher_hash: str
     data_hash: str
 
@@ -46,6 +48,7 @@ def teacher_signals(
     sites: Sequence[Site],
     *,
     rows: str = "last",
+    observable: str = "z",
     keep_logits: bool = False,
     batch_size: int = 64,
 ) -> TeacherSignals:
@@ -56,7 +59,7 @@ def teacher_signals(
     def run(size: float) -> TeacherSignals:
         labels, logits = [], []
         features: dict[Site, list[Tensor]] = {site: [] for site in sites}
-        with RecordedFeatures(teacher, sites) as recorded:
+        with RecordedFeatures(teacher, sites, observable) as recorded:
             for start in range(0, len(encoded.input_ids), int(size)):
                 batch = slice(start, start + int(size))
                 last = _last_logits(teacher, encoded, batch, device).cpu()
@@ -69,6 +72,7 @@ def teacher_signals(
             logits=torch.cat(logits) if keep_logits else None,
             features={site: torch.cat(values) for site, values in features.items()},
             rows=rows,
+            observable=observable,
             teacher_hash=model_hash(teacher),
             data_hash=data_hash(encoded, rows),
         )
@@ -92,7 +96,7 @@ def save_signals(signals: TeacherSignals, path: str | Path) -> None:
     tensors["labels"] = signals.labels
     if signals.logits is not None:
         tensors["logits"] = signals.logits
-    about = {name: getattr(signals, name) for name in ("rows", "teacher_hash", "data_hash")}
+    about = {name: getattr(signals, name) for name in ("rows", "observable", "teacher_hash", "data_hash")}
     write_tensors(path, tensors, about)
 
 
