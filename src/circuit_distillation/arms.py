@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, NamedTuple
 
 
 class RowName(NamedTuple):
@@ -22,8 +22,11 @@ class Arm:
     trained: all weights, the circuit heads, or as many heads drawn at random outside the circuit.
     loss: cross-entropy to the labels of the settings, KL to the teacher's distribution, or no label loss.
     row: where it stands in the tables; `{label}` is that of the student.
-    pairs: no alignment, the mapped pairs, or the random control pairs.
-    sites: what is aligned, outputs of heads or the residual streams of the layers that hold them.
+    pairs: no alignment, the mapped pairs (eq. 5), the random control pairs, pairs by function, or with a head
+    of another function.
+    sites: what is aligned, heads or the residual streams of the layers that hold them.
+    teacher_prompts: `permuted` aligns with the teacher on other prompts of the layout: a control.
+    own: what the arm differs in by definition; of lower rank than the search and the command line alone.
     data: the prompts of the task, or the tuning corpus (the "GOAT-style" students of Table 3).
     tasks: for which it exists; None: for all. group: `extra` arms are off by default.
     settings_of: the arm of the paper whose searched settings it takes; empty: its own.
@@ -32,8 +35,10 @@ class Arm:
     trained: Literal["all", "heads", "random_heads"]
     loss: Literal["ce", "kl", "none"]
     row: RowName
-    pairs: Literal["none", "mapped", "random"] = "none"
+    pairs: Literal["none", "mapped", "random", "function", "other_role"] = "none"
     sites: Literal["heads", "layers"] = "heads"
+    teacher_prompts: Literal["same", "permuted"] = "same"
+    own: Mapping[str, Any] = field(default_factory=dict)
     data: Literal["task", "corpus"] = "task"
     tasks: tuple[str, ...] | None = None
     group: Literal["paper", "corpus", "extra"] = "paper"
@@ -64,6 +69,17 @@ def _goat(name: str) -> Arm:
     return replace(_PAPER[name], row=row, data="corpus", tasks=("entity",), group="corpus", settings_of=name)
 
 
+# What heads do: their attention, where ablating the student's head moves the answer.
+_ATTENTION = {"observable": "attention", "similarity": "kl", "rows": "acting", "cka_weight": 1.0}
+_OUTPUT = {"observable": "output", "similarity": "cka", "rows": "last", "cka_weight": 1.0}
+_CE_ATTENTION = Arm("heads", "ce", _beyond("CE + attention"), "function", own=_ATTENTION, group="extra")
+
+
+def _like_attention(row: RowName, **changes: Any) -> Arm:
+    """The arm of attention with one thing changed, at the settings that were searched for it."""
+    return replace(_CE_ATTENTION, row=row, settings_of="circuit_ce_attention", **changes)
+
+
 ARMS: dict[str, Arm] = {
     **_PAPER,
     **{f"goat_{name}": _goat(name) for name in CIRCUIT_ARMS},
@@ -77,6 +93,27 @@ ARMS: dict[str, Arm] = {
         group="extra",
         settings_of="circuit_ce_align_cka",
     ),
+    "circuit_ce_attention": _CE_ATTENTION,
+    "circuit_ce_attention_eq5": _like_attention(_beyond("CE + attention, pairs of eq. 5"), pairs="mapped"),
+    "circuit_ce_attention_other_role": _like_attention(
+        _beyond("CE + attention, pairs of other roles"), pairs="other_role"
+    ),
+    "circuit_ce_attention_permuted": _like_attention(
+        _beyond("CE + attention of other prompts"), teacher_prompts="permuted"
+    ),
+    "circuit_attention": _like_attention(_beyond("attention alone"), loss="none"),
+    "random_heads_ce_attention": _like_attention(
+        _beyond("CE + attention", "Base-{label} (random heads trained)"), trained="random_heads"
+    ),
+    "circuit_ce_function_cka": Arm(
+        "heads",
+        "ce",
+        _beyond("CE + CKA, pairs by function"),
+        "function",
+        group="extra",
+        settings_of="circuit_ce_align_cka",
+    ),
+    "circuit_ce_output": replace(_CE_ATTENTION, row=_beyond("CE + written outputs"), own=_OUTPUT),
 }
 PROPOSED = "circuit_ce_align_cka"  # the paper's own, which the tests compare with its rivals
 

@@ -6,7 +6,8 @@ Kedro builds its pipelines from code, so the grid is code; `select` narrows it t
 
 from __future__ import annotations
 
-from circuit_distillation.arms import ARMS
+from circuit_distillation.arms import ARMS, Arm
+from circuit_distillation.training.rows import ACTING
 
 ROLES = ("small", "medium", "large")
 STUDENTS = ("small", "medium")
@@ -14,16 +15,24 @@ TEACHER = "large"
 KINDS = ("base", "tuned")
 INSTRUCT = "instruct"
 
-_selected: dict = {"task": "entity", "extra": (), "loaded": False, "instruct": False}
+_selected: dict = {"task": "entity", "extra": (), "loaded": False, "instruct": False, "acting": False}
 
 
-def select(task: str, extra_arms: tuple[str, ...] = (), loaded: bool = False, instruct: bool = False) -> bool:
+def select(
+    task: str,
+    extra_arms: tuple[str, ...] = (),
+    loaded: bool = False,
+    instruct: bool = False,
+    acting: bool = False,
+) -> bool:
     """Choose the task, the arms beyond the paper, and the family: whether its base models are loaded rather
-    than trained here, and whether it has instruction-tuned ones.
+    than trained here, and whether it has instruction-tuned ones; and whether all arms that align on prompts of
+    the task do so where heads act.
 
     Returns whether that changed the grid.
     """
     wanted = {"task": task, "extra": tuple(extra_arms), "loaded": loaded, "instruct": instruct}
+    wanted["acting"] = acting
     changed = wanted != _selected
     _selected.update(wanted)
     return changed
@@ -44,6 +53,16 @@ def arms() -> tuple[str, ...]:
     of_task = [name for name, arm in ARMS.items() if arm.tasks is None or _selected["task"] in arm.tasks]
     default = [name for name in of_task if ARMS[name].group != "extra"]
     return (*default, *(name for name in _selected["extra"] if name in of_task))
+
+
+def acting_arms() -> tuple[str, ...]:
+    """Arms that need to know where heads act."""
+
+    def acts(arm: Arm) -> bool:
+        return arm.pairs != "none" and arm.data == "task" and arm.own.get("rows", rows) == ACTING
+
+    rows = ACTING if _selected["acting"] else ""
+    return tuple(name for name in arms() if acts(ARMS[name]))
 
 
 def cells() -> list[tuple[str, str]]:

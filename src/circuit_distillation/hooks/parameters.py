@@ -15,6 +15,7 @@ from yaml import YAMLError
 from circuit_distillation import grid
 from circuit_distillation.parameters import ParameterError, Parameters, validate
 from circuit_distillation.parameters.resolve import resolve
+from circuit_distillation.training.rows import ACTING
 
 OF_AN_EXPERIMENT = ("head_mapping", "distillation")  # what comes after circuit discovery
 
@@ -38,6 +39,7 @@ class ParameterHooks:
         self._parameters = parameters
         family = parameters.family
         models = {"loaded": family.models is not None, "instruct": family.instruct is not None}
+        models["acting"] = parameters.distillation.rows == ACTING
         if grid.select(parameters.task, parameters.distillation.extra_arms, **models):
             pipelines.configure(f"{PACKAGE_NAME or 'circuit_distillation'}.pipeline_registry")
 

@@ -1,7 +1,7 @@
 """Work out the settings of each arm and of the mapping before any work, from parameters of different rank.
 
-The rank, lowest first: the files, the preset of the experiment, what the search chose, the command line. The
-first two are merged in the parameters already.
+The rank, lowest first: the files, the preset of the experiment, what an arm differs in by definition, what the
+search chose, the command line. The first two are merged in the parameters already.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def settings_of_arm(
     choice = _choice(parameters)
     own = choice.arms.get(arm.settings_of or name)
     chosen = given(choice.shared) | (given(own) if own else {})
-    values = parameters.distillation.model_dump() | chosen | _by_hand(command, "distillation")
+    values = parameters.distillation.model_dump() | dict(arm.own) | chosen | _by_hand(command, "distillation")
     settings = arm_settings(arm, values, order_seed(parameters.seed, parameters.training_seed))
     settings.steps(parameters.distillation.n_train)  # refuses a batch that the search chose for more prompts
     n_processes = parameters.distillation.processes

@@ -21,11 +21,13 @@ KEYS = tuple(
 
 
 def arm_settings(arm: Arm, values: Mapping[str, Any], seed: int) -> DistillationSettings:
-    """The settings of an arm, which takes of `values` what it uses."""
+    """The settings of an arm, which takes of `values` what it uses; what is its own must be in them."""
     start = DistillationSettings(
         trained=arm.trained,
         loss=arm.loss,
-        alignment=None if arm.pairs == "none" else Alignment(sites=arm.sites),
+        alignment=None
+        if arm.pairs == "none"
+        else Alignment(sites=arm.sites, teacher_prompts=arm.teacher_prompts),
         seed=seed,
     )
     return changed(start, values)

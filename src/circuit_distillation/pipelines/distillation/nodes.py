@@ -7,6 +7,7 @@ from typing import Any
 
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.draws import order_seed, training_block
+from circuit_distillation.training.rows import ACTING
 
 KEPT_LOGITS_BYTES = 2**26  # of a split; larger ones are stored only for arms that need them
 
@@ -29,15 +30,37 @@ def label_corpus(teacher, corpus, n_train: int, labels: str, seed: int, training
     return _labels(teacher, encoded, keep_logits=labels == "soft")
 
 
-def cache_teacher(teacher, train, n_train: int, rows: str, training_seed: int):
+def cache_teacher(teacher, train, n_train: int, rows: str, observable: str, training_seed: int):
     """The teacher's activations on the training prompts, computed once for all arms that align."""
-    return _activations(teacher, _training_prompts(teacher.tokenizer, train, n_train, training_seed), rows)
+    encoded = _training_prompts(teacher.tokenizer, train, n_train, training_seed)
+    return _activations(teacher, encoded, rows, observable)
 
 
-def cache_corpus_teacher(teacher, corpus, n_train: int, rows: str, seed: int, training_seed: int):
+def cache_corpus_teacher(
+    teacher, corpus, n_train: int, rows: str, observable: str, seed: int, training_seed: int
+):
     """The same on the examples of the tuning corpus."""
     drawn = order_seed(seed, training_seed)
-    return _activations(teacher, _corpus_examples(teacher.tokenizer, corpus, n_train, drawn), rows)
+    encoded = _corpus_examples(teacher.tokenizer, corpus, n_train, drawn)
+    return _activations(teacher, encoded, rows, observable)
+
+
+def cache_observable(teacher, train, n_train: int, training_seed: int, settings: DistillationSettings, **pairs):
+    """What the arms beyond the paper align with, at the teacher heads of their `pairs` alone."""
+    from circuit_distillation.training.teacher_cache import teacher_signals
+
+    assert settings.alignment is not None, "these arms align"
+    sites = sorted({tuple(pair["teacher"]) for record in pairs.values() for pair in record["pairs"]})
+    encoded = _training_prompts(teacher.tokenizer, train, n_train, training_seed)
+    read = {"rows": settings.rows, "observable": settings.alignment.observable}
+    return teacher_signals(teacher.model, encoded, sites, **read)
+
+
+def find_acting(base, mapping, means):
+    """Where each head of a student acts."""
+    from circuit_distillation.circuits.acting import acting_effects
+
+    return acting_effects(base, mapping, means)
 
 
 def train_student(
@@ -46,10 +69,14 @@ def train_student(
     """A student, its trained weights merged, the history of its training, and the settings it had.
 
     `unfinished` is the folder with the checkpoint of a killed run; it is removed at the end.
-    `given` holds training_seed, processes and sharded; heads where some train, and pairs with the teacher's
-    activations where the arm aligns.
+    `given` holds training_seed, processes and sharded; heads where some train, pairs with the teacher's
+    activations where the arm aligns, and acting, the effects by token, where that is asked for.
     """
-    prompts = _training_prompts(base.tokenizer, train, n_train, given.pop("training_seed"))
+    training_seed, effects = given.pop("training_seed"), given.pop("acting", None)
+    prompts = _training_prompts(base.tokenizer, train, n_train, training_seed)
+    if settings.rows == ACTING:
+        block = training_block(train, n_train, training_seed)
+        given["acting"] = _acting(effects, given["heads"], block, prompts)
     return _distill(base, labels, prompts, validation, unfinished, settings, **given)
 
 
@@ -94,7 +121,14 @@ def _labels(teacher, encoded, keep_logits: bool):
     return teacher_signals(teacher.model, encoded, (), keep_logits=keep_logits or size <= KEPT_LOGITS_BYTES)
 
 
-def _activations(teacher, encoded, rows: str):
+def _acting(effects, heads, examples, encoded):
+    from circuit_distillation.circuits.acting import acting_masks
+
+    own = [tuple(head) for head in heads["student_heads"]]
+    return acting_masks(effects, own, examples, encoded.input_ids.shape[1])
+
+
+def _activations(teacher, encoded, rows: str, observable: str):
     """Of every head and layer, so that no mapping or arm needs the teacher again."""
     from circuit_distillation.models.architecture import architecture
     from circuit_distillation.training.teacher_cache import teacher_signals
@@ -102,7 +136,7 @@ def _activations(teacher, encoded, rows: str):
     shape = architecture(teacher.model)
     layers = range(shape.n_layers)
     sites = [(layer, head) for layer in layers for head in (*range(shape.n_heads), None)]
-    return teacher_signals(teacher.model, encoded, sites, rows=rows)
+    return teacher_signals(teacher.model, encoded, sites, rows=rows, observable=observable)
 
 
 def _distill(
@@ -118,6 +152,7 @@ def _distill(
     heads=None,
     pairs=None,
     activations=None,
+    acting=None,
 ) -> tuple:
     from circuit_distillation.models.encoding import encode
     from circuit_distillation.models.loading import check_same_model
@@ -135,6 +170,7 @@ def _distill(
         settings=settings,
         heads=[] if heads is None else [tuple(head) for head in heads["student_heads"]],
         pairs=[] if pairs is None else [(tuple(p["student"]), tuple(p["teacher"])) for p in pairs["pairs"]],
+        acting=acting,
         checkpoint_folder=unfinished,
     )
     shutil.rmtree(unfinished, ignore_errors=True)  # with what runs of other settings may have left there
@@ -157,6 +193,9 @@ def _signals(labels, pairs, activations, settings: DistillationSettings):
         faults.append("they are of another teacher than the pairs of heads")
     if activations is not None and activations.rows != settings.rows:
         faults.append(f"they hold the rows {activations.rows!r}, distillation.rows is {settings.rows!r}")
+    aligned = settings.alignment
+    if activations is not None and aligned.sites == "heads" and activations.observable != aligned.observable:
+        faults.append(f"they hold {activations.observable!r} of heads, the settings say {aligned.observable!r}")
     if labels.logits is None and settings.labels == "soft":
         faults.append("they lack the logits that soft labels need")
     if faults:

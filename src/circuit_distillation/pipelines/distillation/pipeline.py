@@ -7,7 +7,9 @@ from circuit_distillation.arms import ARMS
 from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.pipelines.distillation.nodes import (
     cache_corpus_teacher,
+    cache_observable,
     cache_teacher,
+    find_acting,
     label_corpus,
     label_prompts,
     label_prompts_with_logits,
@@ -17,7 +19,12 @@ from circuit_distillation.pipelines.distillation.nodes import (
 )
 from circuit_distillation.pipelines.distillation.tracking import track_baseline, track_student
 
-PAIRS = {"mapped": "mapping", "random": "control_pairs"}
+PAIRS = {
+    "mapped": "mapping",
+    "random": "control_pairs",
+    "function": "function_mapping",
+    "other_role": "other_role_pairs",
+}
 # Data of an arm -> its dataset, and the name of the teacher's signals on it.
 DATA = {"task": "examples.train", "corpus": "corpus.train"}
 SIGNALS = {"task": "task", "corpus": "tuning"}
@@ -25,7 +32,7 @@ SIGNALS = {"task": "task", "corpus": "tuning"}
 
 def create_pipeline() -> Pipeline:
     """Teacher signals once, then every arm of both students; predictions and MLflow run of every model."""
-    nodes = _teacher_nodes()
+    nodes = [*_teacher_nodes(), *_observable_nodes(), *_acting_nodes()]
     for role, arm in grid.cells():
         nodes += [_train_node(role, arm), *_measure_nodes(role, arm, f"{role}.{arm}.student")]
     for role, kind in grid.references():
@@ -35,13 +42,14 @@ def create_pipeline() -> Pipeline:
 
 def _teacher_nodes() -> list[Node]:
     """Caches that students share, where an arm reads them; none has an input that it does not depend on."""
-    labels, rows, seed = "params:distillation.labels", "params:distillation.rows", "params:seed"
+    labels, seed = "params:distillation.labels", "params:seed"
+    read = ["params:distillation.rows", "params:distillation.observable"]
     caches = {
         "teacher_labels.task": (label_prompts, "task", [labels]),
         "teacher_labels.task_with_logits": (label_prompts_with_logits, "task", []),
         "teacher_labels.tuning": (label_corpus, "corpus", [labels, seed]),
-        "teacher_signals.task": (cache_teacher, "task", [rows]),
-        "teacher_signals.tuning": (cache_corpus_teacher, "corpus", [rows, seed]),
+        "teacher_signals.task": (cache_teacher, "task", read),
+        "teacher_signals.tuning": (cache_corpus_teacher, "corpus", [*read, seed]),
     }
     readers = {name: [arm for arm in grid.arms() if name in _signals(arm).values()] for name in caches}
     return [
@@ -57,12 +65,48 @@ def _teacher_nodes() -> list[Node]:
     ]
 
 
+def _observable_nodes() -> list[Node]:
+    """What arms with an observable of their own read of the teacher, at the heads of their pairs."""
+    kept = [name for name in grid.arms() if ARMS[name].own]
+    observables = dict.fromkeys(ARMS[name].own["observable"] for name in kept)
+    return [
+        _observable_node(observable, [name for name in kept if ARMS[name].own["observable"] == observable])
+        for observable in observables
+    ]
+
+
+def _observable_node(observable: str, arms: list[str]) -> Node:
+    kinds = dict.fromkeys(PAIRS[ARMS[name].pairs] for name in arms)
+    records = {f"{role}_{kind}": f"{role}.{kind}" for role in STUDENTS for kind in kinds}
+    inputs = {"teacher": f"tuned.{TEACHER}", "train": DATA["task"], "settings": f"params:arms.{arms[0]}"}
+    inputs |= {"n_train": "params:distillation.n_train", "training_seed": "params:training_seed"}
+    made, name = f"teacher_signals.{observable}", f"cache_{observable}"
+    return Node(cache_observable, inputs | records, made, name=name, tags=arms)
+
+
+def _acting_nodes() -> list[Node]:
+    inputs = {"mapping": "examples.mapping", "means": "examples.means"}
+    arms = grid.acting_arms()
+    return [
+        Node(
+            find_acting,
+            {"base": f"base.{role}"} | inputs,
+            f"{role}.acting_effects",
+            name=find_acting.__name__,
+            namespace=f"{role}.acting",
+            tags=arms,
+        )
+        for role in STUDENTS
+        if arms
+    ]
+
+
 def _signals(name: str) -> dict[str, str]:
     """What an arm reads of the teacher."""
     arm = ARMS[name]
     with_logits = "_with_logits" if arm.loss == "kl" else ""
     labels = {"labels": f"teacher_labels.{SIGNALS[arm.data]}{with_logits}"}
-    activations = {"activations": f"teacher_signals.{SIGNALS[arm.data]}"}
+    activations = {"activations": f"teacher_signals.{arm.own.get('observable', SIGNALS[arm.data])}"}
     return labels if arm.pairs == "none" else labels | activations
 
 
@@ -80,6 +124,8 @@ def _train_node(role: str, name: str) -> Node:
         inputs["heads"] = f"{role}.heads"
     if arm.pairs != "none":
         inputs["pairs"] = f"{role}.{PAIRS[arm.pairs]}"
+    if name in grid.acting_arms():
+        inputs["acting"] = f"{role}.acting_effects"
     inputs["corpus" if arm.data == "corpus" else "train"] = DATA[arm.data]
     if arm.data == "task":
         inputs["training_seed"] = "params:training_seed"

@@ -108,7 +108,8 @@ def _undecided(arm: str, distillation: Distillation, head_mapping: HeadMapping, 
 
     share = getattr(head_mapping.fraction, stored["task"])
     mapping = MappingSettings(**head_mapping.model_dump() | {"fraction": share, "seed": stored["seed"]})
-    settings = {arm: arm_settings(ARMS[arm], distillation.model_dump(), _order(stored))}
+    values = distillation.model_dump() | dict(ARMS[arm].own)
+    settings = {arm: arm_settings(ARMS[arm], values, _order(stored))}
     return _case(mapping, settings, distillation.n_train, stored)
 
 
