@@ -26,8 +26,8 @@ def select(
     acting: bool = False,
 ) -> bool:
     """Choose the task, the arms beyond the paper, and the family: whether its base models are loaded rather
-    than trained here, and whether it has instruction-tuned ones; and whether all arms that align on prompts of
-    the task do so where heads act.
+    than trained here, and whether it has instruction-tuned ones; and whether every arm that aligns does so
+    where heads act.
 
     Returns whether that changed the grid.
     """

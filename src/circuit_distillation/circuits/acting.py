@@ -1,12 +1,12 @@
 """Where a head acts: the tokens at which ablating it alone moves the answer.
 
-A head that ablation at every token shows to matter may act at few of them: a head that marks boxes does so at
-their labels, one that fetches the answer at the last token. Comparing it elsewhere compares what no one reads.
+A head that matters may act at few tokens: one that marks boxes acts at their labels, one that fetches the
+answer at the last token. Comparing it elsewhere compares what nothing reads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -26,7 +26,10 @@ SHARE = 0.05  # a head acts where its effect is at least this share of its large
 
 
 def acting_effects(
-    checkpoint: Checkpoint, examples: Sequence[Example], means: Sequence[Example], n_examples: int = N_EXAMPLES
+    checkpoint: Checkpoint,
+    examples: Sequence[Example],
+    means: Sequence[Example],
+    n_examples: int = N_EXAMPLES,
 ) -> pd.DataFrame:
     """Mean size of the change of the answer's log-probability, in nats, for every head and token.
 
@@ -58,7 +61,7 @@ def acting_tokens(effects: pd.DataFrame, head: Head) -> dict[str, list[int]]:
 
 
 def acting_masks(
-    effects: pd.DataFrame, heads: Iterable[Head], examples: Sequence[Example], n_tokens: int
+    effects: pd.DataFrame, examples: Sequence[Example], n_tokens: int
 ) -> dict[Head, Tensor]:
     """head -> [example, token] bool, where it acts in each prompt.
 
@@ -68,7 +71,8 @@ def acting_masks(
     if missing:
         raise ValueError(f"where heads act was not measured on prompts of {', '.join(sorted(missing))}")
     masks = {}
-    for head in heads:
+    for layer, index in effects[["layer", "head"]].drop_duplicates().itertuples(index=False):
+        head = (int(layer), int(index))
         tokens = acting_tokens(effects, head)
         masks[head] = torch.zeros(len(examples), n_tokens, dtype=torch.bool)
         for row, example in enumerate(examples):
@@ -101,5 +105,5 @@ def _of_layout(checkpoint: Checkpoint, examples: Sequence[Example], means: Seque
     return torch.stack(parts)
 
 
-def _indices(values: Tensor) -> list[Tensor]:
+def _indices(values: Tensor) -> tuple[Tensor, ...]:
     return torch.meshgrid(*(torch.arange(size) for size in values.shape), indexing="ij")

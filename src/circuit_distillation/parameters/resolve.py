@@ -1,7 +1,7 @@
 """Work out the settings of each arm and of the mapping before any work, from parameters of different rank.
 
-The rank, lowest first: the files, the preset of the experiment, what an arm differs in by definition, what the
-search chose, the command line. The first two are merged in the parameters already.
+The rank, lowest first: the files, the preset of the experiment, what an arm differs in by definition, what
+the search chose, the command line. The first two are merged in the parameters already.
 """
 
 from __future__ import annotations

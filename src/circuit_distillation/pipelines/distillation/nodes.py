@@ -45,15 +45,17 @@ def cache_corpus_teacher(
     return _activations(teacher, encoded, rows, observable)
 
 
-def cache_observable(teacher, train, n_train: int, training_seed: int, settings: DistillationSettings, **pairs):
+def cache_observable(
+    teacher, train, n_train: int, training_seed: int, settings: DistillationSettings, **pairs
+):
     """What the arms beyond the paper align with, at the teacher heads of their `pairs` alone."""
     from circuit_distillation.training.teacher_cache import teacher_signals
 
     assert settings.alignment is not None, "these arms align"
     sites = sorted({tuple(pair["teacher"]) for record in pairs.values() for pair in record["pairs"]})
     encoded = _training_prompts(teacher.tokenizer, train, n_train, training_seed)
-    read = {"rows": settings.rows, "observable": settings.alignment.observable}
-    return teacher_signals(teacher.model, encoded, sites, **read)
+    observable = settings.alignment.observable
+    return teacher_signals(teacher.model, encoded, sites, rows=settings.rows, observable=observable)
 
 
 def find_acting(base, mapping, means):
@@ -76,7 +78,7 @@ def train_student(
     prompts = _training_prompts(base.tokenizer, train, n_train, training_seed)
     if settings.rows == ACTING:
         block = training_block(train, n_train, training_seed)
-        given["acting"] = _acting(effects, given["heads"], block, prompts)
+        given["acting"] = _acting(effects, block, prompts)
     return _distill(base, labels, prompts, validation, unfinished, settings, **given)
 
 
@@ -121,11 +123,10 @@ def _labels(teacher, encoded, keep_logits: bool):
     return teacher_signals(teacher.model, encoded, (), keep_logits=keep_logits or size <= KEPT_LOGITS_BYTES)
 
 
-def _acting(effects, heads, examples, encoded):
+def _acting(effects, examples, encoded):
     from circuit_distillation.circuits.acting import acting_masks
 
-    own = [tuple(head) for head in heads["student_heads"]]
-    return acting_masks(effects, own, examples, encoded.input_ids.shape[1])
+    return acting_masks(effects, examples, encoded.input_ids.shape[1])
 
 
 def _activations(teacher, encoded, rows: str, observable: str):
@@ -194,8 +195,9 @@ def _signals(labels, pairs, activations, settings: DistillationSettings):
     if activations is not None and activations.rows != settings.rows:
         faults.append(f"they hold the rows {activations.rows!r}, distillation.rows is {settings.rows!r}")
     aligned = settings.alignment
-    if activations is not None and aligned.sites == "heads" and activations.observable != aligned.observable:
-        faults.append(f"they hold {activations.observable!r} of heads, the settings say {aligned.observable!r}")
+    if aligned and activations and aligned.sites == "heads" and activations.observable != aligned.observable:
+        wanted = aligned.observable
+        faults.append(f"they hold the {activations.observable!r} of heads, the settings say {wanted!r}")
     if labels.logits is None and settings.labels == "soft":
         faults.append("they lack the logits that soft labels need")
     if faults:
