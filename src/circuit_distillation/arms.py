@@ -69,17 +69,29 @@ def _goat(name: str) -> Arm:
     return replace(_PAPER[name], row=row, data="corpus", tasks=("entity",), group="corpus", settings_of=name)
 
 
-# What heads do: their attention, where ablating the student's head moves the answer.
+# What heads do: their attention, at the tokens where ablating the student's head moves the answer.
 _ATTENTION = {"observable": "attention", "similarity": "kl", "rows": "acting", "cka_weight": 1.0}
 _OUTPUT = {"observable": "output", "similarity": "cka", "rows": "last", "cka_weight": 1.0}
-_CE_ATTENTION = Arm("heads", "ce", _beyond("CE + attention"), "function", own=_ATTENTION, group="extra")
+_Z = {"observable": "z", "similarity": "cka", "rows": "last", "cka_weight": 1.0}
 
 
-def _like_attention(row: RowName, **changes: Any) -> Arm:
-    """The arm of attention with one thing changed, at the settings that were searched for it."""
-    return replace(_CE_ATTENTION, row=row, settings_of="circuit_ce_attention", **changes)
+def _by_function(row: str, own: Mapping[str, Any]) -> Arm:
+    return Arm("heads", "ce", _beyond(row), "function", own=own, group="extra")
 
 
+_BY_FUNCTION = {
+    "circuit_ce_attention": _by_function("CE + attention", _ATTENTION),
+    "circuit_ce_output": _by_function("CE + written outputs", _OUTPUT),
+    "circuit_ce_function_cka": _by_function("CE + CKA, pairs by function", _Z),
+}
+
+
+def _control_of(name: str, row: RowName, **changes: Any) -> Arm:
+    """An arm with one thing changed, at the settings that were searched for it."""
+    return replace(_BY_FUNCTION[name], row=row, settings_of=name, **changes)
+
+
+_RANDOM_HEADS = "Base-{label} (random heads trained)"
 ARMS: dict[str, Arm] = {
     **_PAPER,
     **{f"goat_{name}": _goat(name) for name in CIRCUIT_ARMS},
@@ -88,32 +100,34 @@ ARMS: dict[str, Arm] = {
     "random_heads_ce_align_cka": Arm(
         "random_heads",
         "ce",
-        _beyond("CE + Align CKA", "Base-{label} (random heads trained)"),
+        _beyond("CE + Align CKA", _RANDOM_HEADS),
         "mapped",
         group="extra",
         settings_of="circuit_ce_align_cka",
     ),
-    "circuit_ce_attention": _CE_ATTENTION,
-    "circuit_ce_attention_eq5": _like_attention(_beyond("CE + attention, pairs of eq. 5"), pairs="mapped"),
-    "circuit_ce_attention_other_role": _like_attention(
-        _beyond("CE + attention, pairs of other roles"), pairs="other_role"
+    **_BY_FUNCTION,
+    "circuit_ce_attention_eq5": _control_of(
+        "circuit_ce_attention", _beyond("CE + attention, pairs of eq. 5"), pairs="mapped"
     ),
-    "circuit_ce_attention_permuted": _like_attention(
-        _beyond("CE + attention of other prompts"), teacher_prompts="permuted"
+    "circuit_ce_attention_other_role": _control_of(
+        "circuit_ce_attention", _beyond("CE + attention, pairs of other roles"), pairs="other_role"
     ),
-    "circuit_attention": _like_attention(_beyond("attention alone"), loss="none"),
-    "random_heads_ce_attention": _like_attention(
-        _beyond("CE + attention", "Base-{label} (random heads trained)"), trained="random_heads"
+    "circuit_ce_attention_permuted": _control_of(
+        "circuit_ce_attention", _beyond("CE + attention of other prompts"), teacher_prompts="permuted"
     ),
-    "circuit_ce_function_cka": Arm(
-        "heads",
-        "ce",
-        _beyond("CE + CKA, pairs by function"),
-        "function",
-        group="extra",
-        settings_of="circuit_ce_align_cka",
+    "circuit_attention": _control_of("circuit_ce_attention", _beyond("attention alone"), loss="none"),
+    "random_heads_ce_attention": _control_of(
+        "circuit_ce_attention", _beyond("CE + attention", _RANDOM_HEADS), trained="random_heads"
     ),
-    "circuit_ce_output": replace(_CE_ATTENTION, row=_beyond("CE + written outputs"), own=_OUTPUT),
+    "circuit_ce_function_cka_other_role": _control_of(
+        "circuit_ce_function_cka", _beyond("CE + CKA, pairs of other roles"), pairs="other_role"
+    ),
+    "circuit_ce_function_cka_permuted": _control_of(
+        "circuit_ce_function_cka", _beyond("CE + CKA of other prompts"), teacher_prompts="permuted"
+    ),
+    "circuit_function_cka": _control_of(
+        "circuit_ce_function_cka", _beyond("CKA alone, pairs by function"), loss="none"
+    ),
 }
 PROPOSED = "circuit_ce_align_cka"  # the paper's own, which the tests compare with its rivals
 

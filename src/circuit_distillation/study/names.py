@@ -11,3 +11,5 @@ SWEEPS = (
     "random_heads",
     "scarce_data",
 )
+REGIMES = ("n16", "n32", "n64", "n128", "n256", "lesion")  # sizes of training data
+SEARCHED = ("n16", "n64", "n256")  # of these the search chooses settings

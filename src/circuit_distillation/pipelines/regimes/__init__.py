@@ -1,0 +1,1 @@
+"""Arms on few and on many prompts, over families: the search of their settings, the runs, the tables."""

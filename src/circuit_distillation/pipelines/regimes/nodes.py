@@ -1,0 +1,126 @@
+"""Train arms on every size of training data, and choose their settings on validation prompts."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from circuit_distillation.parameters import Distillation
+from circuit_distillation.parameters.data import TaskOptions
+from circuit_distillation.parameters.regimes import Regimes
+
+RUN = ("task", "seed", "training_seed")
+
+
+def run_size(
+    role: str, size: str, regimes: Regimes, distillation: Distillation, family: str, options: TaskOptions, **stored
+) -> tuple:
+    """Outcomes of every arm of a size on all test sets, and how its training ended."""
+    from circuit_distillation.study.regimes import run_regime
+
+    arms = regimes.arms[regimes.sizes[size].arms]
+    case = _case(size, regimes, stored, stored["training_seed"], _tests(regimes, options, stored))
+    settings = {}
+    for arm in arms:
+        choice = regimes.choice(family, stored["task"], size, arm)
+        settings[arm] = _settings(arm, choice, size, regimes, distillation, stored, stored["training_seed"])
+    key = {name: stored[name] for name in RUN} | {"role": role, "size": size}
+    return tuple(frame.assign(**key) for frame in run_regime(case, settings))
+
+
+def search_size(role: str, size: str, regimes: Regimes, distillation: Distillation, **stored):
+    """A row for every trial of every arm of a size: its accuracy on validation prompts, the best `chosen`."""
+    import pandas as pd
+    from tqdm.auto import tqdm
+
+    from circuit_distillation.parameters.study import given
+    from circuit_distillation.study.regimes import validation_accuracy
+
+    draw = regimes.search_training_seed
+    case = _case(size, regimes, stored, draw, {})
+    trials = [(arm, given(trial)) for arm, trials in regimes.trials.items() for trial in trials]
+    rows = []
+    for arm, trial in tqdm(trials, desc=f"{role} {size} trials"):
+        settings = _settings(arm, trial, size, regimes, distillation, stored, draw)
+        accuracy = validation_accuracy(case, arm, settings)
+        rows.append({"arm": arm, "changes": json.dumps(trial, sort_keys=True), "accuracy": accuracy})
+    key = {name: stored[name] for name in ("task", "seed")} | {"role": role, "size": size}
+    frame = pd.DataFrame(rows).assign(**key)
+    best = frame.groupby("arm", sort=False)["accuracy"].idxmax()
+    return frame.assign(chosen=frame.index.isin(best))
+
+
+def choose_settings(**trials):
+    """The trials of all sizes; the log has the block `regimes.chosen` to write into the parameters."""
+    import pandas as pd
+
+    rows = pd.concat(trials.values(), ignore_index=True)
+    block: dict[str, Any] = {}
+    for row in rows[rows["chosen"]].to_dict("records"):
+        block.setdefault(row["size"], {})[row["arm"]] = json.loads(row["changes"])
+    logging.getLogger(__name__).info("chosen, for conf/base/parameters_regimes.yml:\n%s", json.dumps(block))
+    return rows
+
+
+def _case(size: str, regimes: Regimes, stored: dict[str, Any], draw: int, tests: dict[str, Any]):
+    from dataclasses import replace
+
+    from circuit_distillation.study.regimes import RegimeCase, lesioned
+    from circuit_distillation.training.draws import training_block
+
+    heads = [tuple(head) for head in stored["heads"]["student_heads"]]
+    pairs = {
+        name: [(tuple(pair["student"]), tuple(pair["teacher"])) for pair in stored[name]["pairs"]]
+        for name in ("mapped", "random", "function", "other_role")
+    }
+    case = RegimeCase(
+        student=stored["student"],
+        teacher=stored["teacher"],
+        train=training_block(stored["train"], regimes.sizes[size].n_train, draw),
+        validation=stored["validation"][: regimes.n_validation],
+        tests=tests,
+        heads=heads,
+        pairs=pairs,
+        acting=stored["acting"],
+    )
+    if not regimes.sizes[size].lesion:
+        return case
+    return replace(case, student=lesioned(case.student, heads, case.acting, stored["seed"]))
+
+
+def _settings(
+    arm: str,
+    choice: dict[str, Any],
+    size: str,
+    regimes: Regimes,
+    distillation: Distillation,
+    stored: dict[str, Any],
+    draw: int,
+):
+    """All that an arm trains with: the files, what the arm is, what the search chose, the regime's steps."""
+    from circuit_distillation.arms import ARMS
+    from circuit_distillation.training.arm_settings import arm_settings
+    from circuit_distillation.training.draws import order_seed
+
+    n_train = regimes.sizes[size].n_train
+    batch = min(regimes.batch_size, n_train)
+    steps = choice.get("steps", regimes.steps)
+    whole = {"batch_size": batch, "bank_batches": 1, "epochs": max(1, round(steps * batch / n_train))}
+    whole["evaluate_every"] = steps  # the last step alone is validated
+    values = distillation.model_dump() | dict(ARMS[arm].own) | choice | whole
+    return arm_settings(ARMS[arm], values, order_seed(stored["seed"], draw))
+
+
+def _tests(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> dict[str, Any]:
+    """The test split and the sets of the parameters, each of at most n_test prompts."""
+    from circuit_distillation.tasks import get_task
+
+    task = stored["task"]
+    usual = getattr(options, task).model_dump()
+    tests = {"test": stored["test"][: regimes.n_test]}
+    for name, changes in regimes.tests.get(task, {}).items():
+        source = get_task(task, **usual | changes)
+        groups = regimes.n_test // source.prompts_a_group
+        tests[name] = source.generate(groups, f"{name} {stored['seed']}")
+    return tests

@@ -1,0 +1,60 @@
+"""Pipelines `regimes` (one family and draw), `regime_search` (one family) and `regime_tables` (over all)."""
+
+from kedro.pipeline import Node, Pipeline
+
+from circuit_distillation.grid import STUDENTS, TEACHER
+from circuit_distillation.pipelines.distillation.pipeline import PAIRS
+from circuit_distillation.pipelines.regimes.nodes import choose_settings, run_size, search_size
+from circuit_distillation.study.names import REGIMES, SEARCHED
+
+SEARCHED_ROLE = "small"  # settings that the search chooses with the small student hold for both
+
+
+def create_runs() -> Pipeline:
+    """Every size for both students."""
+    nodes = []
+    for role in STUDENTS:
+        for size in REGIMES:
+            inputs = _stored(role, size) | {
+                "test": "examples.test",
+                "options": "params:data_generation.task_options",
+                "family": "params:family.name",
+                "training_seed": "params:training_seed",
+            }
+            made = [f"{role}.{size}.regime", f"{role}.{size}.regime_training"]
+            nodes.append(Node(run_size, inputs, made, name="run_size", namespace=f"regimes.{role}.{size}"))
+    return Pipeline(nodes, tags="regimes")
+
+
+def create_search() -> Pipeline:
+    """The trials of every size whose settings are searched."""
+    role = SEARCHED_ROLE
+    nodes = [
+        Node(
+            search_size,
+            _stored(role, size),
+            f"{role}.{size}.regime_trials",
+            name="search_size",
+            namespace=f"regime_search.{role}.{size}",
+        )
+        for size in SEARCHED
+    ]
+    trials = {size: f"{role}.{size}.regime_trials" for size in SEARCHED}
+    return Pipeline([*nodes, Node(choose_settings, trials, "regime_trials", name="choose_settings")])
+
+
+def _stored(role: str, size: str) -> dict[str, str]:
+    return {
+        "role": f"params:family.roles.{role}.name",
+        "size": f"params:names.{size}",
+        "regimes": "params:regimes",
+        "distillation": "params:distillation",
+        "student": f"base.{role}",
+        "teacher": f"tuned.{TEACHER}",
+        "train": "examples.train",
+        "validation": "examples.validation",
+        "heads": f"{role}.heads",
+        "acting": f"{role}.acting_effects",
+        **{kind: f"{role}.{dataset}" for kind, dataset in PAIRS.items()},
+        **{name: f"params:{name}" for name in ("task", "seed")},
+    }
