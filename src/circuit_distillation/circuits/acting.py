@@ -60,9 +60,7 @@ def acting_tokens(effects: pd.DataFrame, head: Head) -> dict[str, list[int]]:
     return {template: found.get(template, []) for template in own["template"].unique()}
 
 
-def acting_masks(
-    effects: pd.DataFrame, examples: Sequence[Example], n_tokens: int
-) -> dict[Head, Tensor]:
+def acting_masks(effects: pd.DataFrame, examples: Sequence[Example], n_tokens: int) -> dict[Head, Tensor]:
     """head -> [example, token] bool, where it acts in each prompt.
 
     ValueError for a template without effects: its layout was not in the prompts they were measured on.

@@ -67,9 +67,7 @@ def sender_streams(
     return streams, recorded
 
 
-def _read(
-    layer: DecoderLayer, streams: Tensor, receivers: Receivers, index: int, rope: KeyValue
-) -> Tensor:
+def _read(layer: DecoderLayer, streams: Tensor, receivers: Receivers, index: int, rope: KeyValue) -> Tensor:
     """Rotated q, k or v of the receivers at this layer from streams [sender, n, d]: [n, sender, slot,
     d_head]."""
     group_size = layer.self_attn.num_key_value_groups

@@ -58,6 +58,17 @@ def head_features(frame: pd.DataFrame) -> None:
         raise ValueError("head outputs are not all finite")
 
 
+def attention_profiles(tensors: dict[str, Any]) -> None:
+    """Mean attention rows of every head for each template: distributions over tokens."""
+    if not tensors:
+        raise ValueError("there are no layouts")
+    for template, rows in tensors.items():
+        if rows.ndim != 4 or rows.shape[2] != rows.shape[3]:
+            raise ValueError(f"{template} is of shape {tuple(rows.shape)}, not [layer, head, token, token]")
+        if not bool(((rows.sum(-1) - 1).abs() < 1e-3).all() and (rows >= 0).all()):
+            raise ValueError(f"the rows of {template} are not distributions over tokens")
+
+
 def circuit(record: dict[str, Any]) -> None:
     """A circuit: heads of the model, each once; those of the stages among them."""
     _keys(record, "heads", "stages", "n_heads_total", "model_hash", "role")
@@ -85,7 +96,7 @@ def pairs(record: dict[str, Any]) -> None:
 
 
 def mapping(record: dict[str, Any]) -> None:
-    """A mapping: one pair for each relevant student head, correct counts, and the hashes of both models."""
+    """A mapping: pairs of relevant student heads, correct counts, and the hashes of both models."""
     _keys(record, "role", "student_heads", "pairs", "random_pairs", "n_pairs")
     _keys(record, "distinct_teacher_heads", "hashes")
     trained = _heads(record["student_heads"], "student_heads")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from circuit_distillation.mapping.attention import js_distances
 from circuit_distillation.mapping.impact import as_finite
 
 _TIE = 1e-12  # two totals closer than this, relative to the largest distance, are the same optimum
 
 Floats = NDArray[np.float64]
-ByHead = Sequence[ArrayLike] | Floats
+ByHead = Sequence[Any] | Floats
 Features = tuple[ByHead, ByHead]
 
 
@@ -23,16 +24,21 @@ class Rule:
     """A way to pair heads; the table RULES has one entry for each.
 
     label: for pages and docs. compare: what `needs` names, of students and of teachers, one entry a head ->
-    distances [n_student, n_teacher]. choose: distances and a seed -> a teacher index for each student.
-    needs: mean impacts, effects by example, or head outputs by example. resamples: whether the stability of
-    its pairs is measured, by resampling the examples behind the mean impacts.
+    distances [n_student, n_teacher], infinite for a pair that is out of the question. choose: distances and
+    a seed -> a teacher index for each student. needs: mean impacts, effects by example, head outputs by
+    example, attention profiles, stages of the search with impacts, or known ancestors. resamples: whether
+    the stability of its pairs is measured, by resampling the examples behind the mean impacts. limited:
+    whether a pair beyond `max_distance` is refused. in_circuit: whether it chooses among the heads of the
+    teacher's circuit, or among all heads.
     """
 
     label: str
-    compare: Callable[[ByHead, ByHead], Floats]
+    compare: Callable[[Any, Any], Floats]
     choose: Callable[[Floats, int], list[int]]
-    needs: Literal["impacts", "effects", "outputs"] = "impacts"
+    needs: Literal["impacts", "effects", "outputs", "attention", "roles", "ancestry"] = "impacts"
     resamples: bool = False
+    limited: bool = False
+    in_circuit: bool = True
 
 
 def match_heads(
@@ -42,11 +48,12 @@ def match_heads(
     *,
     features: Features | None = None,
     seed: int = 0,
+    max_distance: float = np.inf,
 ) -> list[tuple[int, int]]:
-    """Pair every student head with a teacher head: (student index, teacher index), by student index.
+    """Pair student heads with teacher heads: (student index, teacher index), by student index.
 
     Impacts are vectors over the relevant heads, [n_student] and [n_teacher]. The lowest teacher index wins
-    a tie.
+    a tie. A student head that a rule refuses has no pair.
 
     - "nearest": the teacher head of least |impact difference| (equation 5). Several students may share one.
     - "one_to_one": least total |impact difference| with every teacher head used at most once (Hungarian).
@@ -57,20 +64,29 @@ def match_heads(
       correlates with none: 0.
     - "cka": `features` are head outputs (one [m, d_student] per student head, one [m, d_teacher] per
       teacher head) on the same m examples; the highest linear CKA (equation 2) wins.
+    - "attention_profile": `features` are attention profiles (for each head a list of [token, token], one a
+      layout); the least Jensen-Shannon divergence wins. A head farther than `max_distance` (nats) from all
+      is refused.
+    - "role": `features` are (impact, stages that found the head); the nearest impact among teacher heads that
+      share a stage wins. A head that shares none is refused.
+    - "ancestry": `features` are the teacher head that each student head was made from (None: unknown, so it
+      is refused) and the teacher heads themselves. The truth, for judging other rules.
     - "random": teacher heads drawn with `seed`, without repetition as long as there are enough.
 
     ValueError for an unknown rule, missing or misfitting features, or too few teacher heads for "one_to_one".
     """
     cost = head_distances(student_impact, teacher_impact, rule, features=features)
-    return list(enumerate(RULES[rule].choose(cost, seed)))
+    limit = max_distance if RULES[rule].limited else np.inf
+    chosen = enumerate(RULES[rule].choose(cost, seed))
+    return [(i, j) for i, j in chosen if np.isfinite(cost[i, j]) and cost[i, j] <= limit]
 
 
 def head_distances(
     student_impact: ArrayLike, teacher_impact: ArrayLike, rule: str, *, features: Features | None = None
 ) -> Floats:
-    """What a rule minimises: |impact difference| (equation 5), 1 - correlation or 1 - CKA.
+    """What a rule minimises, such as |impact difference| (equation 5) or 1 - correlation.
 
-    Shape [n_student, n_teacher].
+    Shape [n_student, n_teacher]; infinite for a pair that the rule never makes.
     """
     if rule not in RULES:
         raise ValueError(f"matching rule {rule!r} is unknown; choose one of {', '.join(RULES)}")
@@ -170,11 +186,28 @@ def _cka_distances(student: ByHead, teacher: ByHead) -> Floats:
     return np.array([[1.0 - float(linear_cka(x, y)) for y in t] for x in s])
 
 
+def _same_role_gaps(student: ByHead, teacher: ByHead) -> Floats:
+    """|impact difference| of heads (impact, stages) that share a stage."""
+    return np.array(
+        [[abs(a - b) if own & other else np.inf for b, other in teacher] for a, own in student], dtype=float
+    )
+
+
+def _unlike_ancestor(student: ByHead, teacher: ByHead) -> Floats:
+    """0 for a student head's ancestor, else infinite."""
+    return np.array([[0.0 if ancestor == head else np.inf for head in teacher] for ancestor in student])
+
+
 # A new rule is a function and an entry: parameters, records and pages take their choices and names from here.
 RULES = {
     "nearest": Rule("nearest impact (eq. 5)", _gaps, _nearest, resamples=True),
     "one_to_one": Rule("nearest impact, one to one", _gaps, _assign, resamples=True),
     "profile": Rule("correlation of effects by example", _profile_distances, _nearest, needs="effects"),
     "cka": Rule("CKA of head outputs", _cka_distances, _nearest, needs="outputs"),
+    "attention_profile": Rule(
+        "nearest attention profile", js_distances, _nearest, needs="attention", limited=True
+    ),
+    "role": Rule("same stage of the search", _same_role_gaps, _nearest, needs="roles"),
+    "ancestry": Rule("its ancestor", _unlike_ancestor, _nearest, needs="ancestry", in_circuit=False),
     "random": Rule("drawn at random", _gaps, _drawn),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -31,6 +32,25 @@ def random_pairs(aligned: Sequence[Pair], pool: Sequence[Head], seed: int) -> li
         if drawn[i] == own:
             _replace(drawn, i, aligned, heads, rng)
     return [(student, teacher) for (student, _), teacher in zip(aligned, drawn, strict=True)]
+
+
+def pairs_from_pools(students: Sequence[Head], pools: Sequence[Sequence[Head]], seed: int) -> list[Pair]:
+    """A teacher head for each student head, drawn from a pool of its own.
+
+    Of a pool the heads that were drawn least often so far are equally likely. A student head with an empty
+    pool has no pair.
+    """
+    rng = np.random.default_rng(seed)
+    drawn: list[Pair] = []
+    used: Counter[Head] = Counter()
+    for student, pool in zip(students, pools, strict=True):
+        if pool:
+            least = min(used[head] for head in pool)
+            rarest = [head for head in sorted(pool) if used[head] == least]
+            teacher = rarest[int(rng.integers(len(rarest)))]
+            used[teacher] += 1
+            drawn.append((student, teacher))
+    return drawn
 
 
 def _replace(

@@ -34,13 +34,16 @@ def mapping_record(
 
     `pairs` are (student index, teacher index) into the two lists of heads, the impacts are [n_student] and
     [n_teacher], `distances` [n_student, n_teacher] is what the rule minimised (`match.head_distances`).
+    `refused` lists the student heads without a pair, each with its least distance (None: no teacher head
+    was in question).
     `random_pairs` are the control pairs as heads, `stability` the share of bootstrap samples that chose the
     same teacher head, one entry a pair. `ties` lists every student head whose least distance is shared by
     several teacher heads; `n_control_pairs_mapped` counts control pairs that are mapped pairs too (none under
     equation 5, against which they are drawn).
     """
     student_heads, teacher_heads = _as_tuples(student_heads), _as_tuples(teacher_heads)
-    distances = as_finite(distances, "distances")
+    distances = np.asarray(distances, dtype=np.float64)
+    as_finite(np.where(distances == np.inf, 0.0, distances), "distances")
     impacts = (as_finite(student_impacts, "student_impacts"), as_finite(teacher_impacts, "teacher_impacts"))
     if distances.shape != (len(student_heads), len(teacher_heads)) or distances.shape != (
         *impacts[0].shape,
@@ -59,7 +62,7 @@ def mapping_record(
             "teacher": list(teacher),
             "student_impact": float(impacts[0][i]),
             "teacher_impact": None if j is None else float(impacts[1][j]),
-            "distance": None if j is None else float(distances[i, j]),
+            "distance": None if j is None else _plain(distances[i, j]),
         }
 
     entries = [entry(i, teacher_heads[j]) for i, j in pairs]
@@ -69,6 +72,7 @@ def mapping_record(
         _as_tuples(s for s, _ in random_pairs), _as_tuples(t for _, t in random_pairs), strict=True
     )
     drawn = [entry(student_heads.index(s), t) for s, t in controls]
+    without = [i for i in range(len(student_heads)) if i not in dict(pairs)]
     return {
         "rule": rule,
         "form": form,
@@ -78,6 +82,9 @@ def mapping_record(
         "ties": _ties(student_heads, teacher_heads, distances),
         "distinct_teacher_heads": len({j for _, j in pairs}),
         "n_pairs": len(entries),
+        "refused": [
+            {"student": list(student_heads[i]), "distance": _plain(distances[i].min())} for i in without
+        ],
         "random_pairs": drawn,
         "n_control_pairs_mapped": sum(_pair(control) in map(_pair, entries) for control in drawn),
         "parameters": dict(parameters or {}),
@@ -122,6 +129,10 @@ def pair_stability(
     return [float(share) for share in kept / n_resamples]
 
 
+def _plain(distance: float) -> float | None:
+    return float(distance) if np.isfinite(distance) else None
+
+
 def _pair(entry: Mapping[str, Any]) -> tuple[list[int], list[int]]:
     return entry["student"], entry["teacher"]
 
@@ -136,6 +147,6 @@ def _ties(
     ties = []
     for student, row in zip(student_heads, distances, strict=True):
         nearest = np.flatnonzero(row == row.min())
-        if len(nearest) > 1:
+        if len(nearest) > 1 and np.isfinite(row.min()):
             ties.append({"student": list(student), "teachers": [list(teacher_heads[j]) for j in nearest]})
     return ties

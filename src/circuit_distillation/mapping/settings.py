@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from circuit_distillation.mapping.impact import FIELDS, FORMS
 from circuit_distillation.mapping.match import RULES
-from circuit_distillation.ranges import CountOrZero, Fraction, OneOf, Strict
+from circuit_distillation.ranges import CountOrZero, Fraction, OneOf, Strict, Weight
 
 
 class MappingChoices(Strict):
@@ -16,10 +16,10 @@ class MappingChoices(Strict):
     baseline: Literal["student", "teacher"] = "student"  # whose performance equation 4 starts from
     performance: Annotated[str, OneOf(FIELDS)] = "logprob"  # P
     rule: Annotated[str, OneOf(RULES)] = "nearest"  # equation 5
+    max_distance: Weight = 0.32  # nats; rules that are limited refuse a pair that is farther apart
     student_heads: Literal["top_impact", "discovered"] = "top_impact"  # H_s, or the student's own circuit
-    random_from: Literal["circuit", "any_head"] = (
-        "circuit"  # the teacher's heads that control pairs draw from
-    )
+    # The teacher's heads that control pairs draw from.
+    random_from: Literal["circuit", "any_head", "other_role"] = "circuit"
 
 
 class MappingSettings(MappingChoices):

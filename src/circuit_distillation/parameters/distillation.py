@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import field_validator, model_validator
 
 from circuit_distillation.arms import EXTRA_ARMS
+from circuit_distillation.mapping.match import RULES
 from circuit_distillation.mapping.settings import MappingChoices
 from circuit_distillation.parameters.tasks import by_task
 from circuit_distillation.ranges import Count, Flag, Fraction, FromFiles, OneOf, Processes, Rate, Strict
@@ -20,9 +21,10 @@ class Shares(Strict):
 
 
 class HeadMapping(FromFiles, MappingChoices):
-    """Equations 3 to 5."""
+    """Equations 3 to 5; `function_rule` is the rule of the mapping by function beside that of equation 5."""
 
     fraction: Shares
+    function_rule: Annotated[str, OneOf(RULES)]
 
 
 class Distillation(FromFiles, TrainingSettings, AlignmentSettings):

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from circuit_distillation.arms import ARMS, REFERENCES, Arm
+from circuit_distillation.mapping.match import RULES
 from circuit_distillation.mapping.settings import MappingSettings
 from circuit_distillation.parameters.run import Parameters
 from circuit_distillation.parameters.study import TaskChoice, given
@@ -17,19 +18,23 @@ from circuit_distillation.training.arm_settings import arm_settings
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.draws import order_seed
 
-RESOLVED = ("arms", "mapping", "names")
+RESOLVED = ("arms", "mapping", "function_mapping", "names")
 
 
 def resolve(parameters: Parameters, command: Mapping[str, Any]) -> dict[str, Any]:
     """`arms`, the settings of every arm by name, and `mapping`, those of equations 3 to 5, as plain values.
 
-    `names` are those of arms and other models, for nodes that write them down. `command` holds the
-    parameters that the command line gives, as nested blocks.
+    `function_mapping`: those of the mapping by function, which differ in the rule. `names` are those of arms
+    and other models, for nodes that write them down. `command` holds the parameters that the command line
+    gives, as nested blocks.
     """
     arms = {name: settings_of_arm(parameters, arm, name, command) for name, arm in ARMS.items()}
     return {
         "arms": {name: settings.model_dump() for name, settings in arms.items()},
-        "mapping": settings_of_mapping(parameters, command).model_dump(),
+        "mapping": settings_of_mapping(parameters, command, parameters.head_mapping.rule).model_dump(),
+        "function_mapping": settings_of_mapping(
+            parameters, command, parameters.head_mapping.function_rule
+        ).model_dump(),
         "names": {name: name for name in (*ARMS, *REFERENCES)},
     }
 
@@ -53,9 +58,14 @@ def settings_of_arm(
     return settings
 
 
-def settings_of_mapping(parameters: Parameters, command: Mapping[str, Any]) -> MappingSettings:
-    """The choices of equations 3 to 5 with the share of heads of this task."""
-    values = parameters.head_mapping.model_dump()
+def settings_of_mapping(parameters: Parameters, command: Mapping[str, Any], rule: str) -> MappingSettings:
+    """The choices of equations 3 to 5 with the share of heads of this task, and with a matching rule.
+
+    A limit that the rule does not have stays at its default, so that changing it remakes no other mapping.
+    """
+    values = parameters.head_mapping.model_dump(exclude={"function_rule"}) | {"rule": rule}
+    if not RULES[rule].limited:
+        del values["max_distance"]
     fractions = _by_hand(command, "head_mapping").get("fraction") or {}
     shares = values["fraction"] | given(_choice(parameters).shared)
     share = fractions.get(parameters.task, shares.get("fraction", shares[parameters.task]))

@@ -38,6 +38,13 @@ def measure_ablation(checkpoint, mapping, means, processes: int, role: dict, arm
     return effects, features
 
 
+def profile_attention(checkpoint, mapping) -> dict:
+    """Where each head looks on average, token by token, for each template of the mapping prompts."""
+    from circuit_distillation.circuits.attention_profiles import attention_profiles
+
+    return attention_profiles(checkpoint, mapping)
+
+
 def evaluate_circuit(checkpoint, circuit: dict, test, means, n_random: int, seed: int):
     """Test predictions of the full model, the discovered circuit and random circuits of its size."""
     from circuit_distillation.circuits.predictions import prediction_frame

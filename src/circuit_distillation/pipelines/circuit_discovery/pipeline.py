@@ -8,13 +8,16 @@ from circuit_distillation.pipelines.circuit_discovery.nodes import (
     discover_circuit,
     evaluate_circuit,
     measure_ablation,
+    profile_attention,
 )
 
 
 def create_pipeline() -> Pipeline:
-    """Circuits of all base and tuned models; ablation effects of the base students and the tuned teacher."""
+    """Circuits of all base and tuned models; ablation effects and attention profiles of the base students and
+    the tuned teacher."""
     nodes = [node for role, kind in grid.searched() for node in _circuit_nodes(role, kind)]
-    nodes += [_effects_node(role, "base") for role in STUDENTS] + [_effects_node(TEACHER, "tuned")]
+    mapped = [*((role, "base") for role in STUDENTS), (TEACHER, "tuned")]
+    nodes += [make(role, kind) for role, kind in mapped for make in (_effects_node, _profiles_node)]
     return Pipeline(nodes, tags="circuit_discovery")
 
 
@@ -49,5 +52,16 @@ def _effects_node(role: str, kind: str) -> Node:
         + [f"params:family.roles.{role}", f"params:names.{kind}"],
         [f"{cell}.ablation_effects", f"{cell}.head_features"],
         name="measure_ablation",
+        namespace=cell,
+    )
+
+
+def _profiles_node(role: str, kind: str) -> Node:
+    cell = f"{role}.{kind}"
+    return Node(
+        profile_attention,
+        [f"{kind}.{role}", "examples.mapping"],
+        f"{cell}.attention_profiles",
+        name="profile_attention",
         namespace=cell,
     )

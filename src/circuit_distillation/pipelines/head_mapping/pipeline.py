@@ -2,8 +2,14 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from circuit_distillation import grid
 from circuit_distillation.grid import STUDENTS, TEACHER
-from circuit_distillation.pipelines.head_mapping.nodes import choose_heads, draw_controls, map_heads
+from circuit_distillation.pipelines.head_mapping.nodes import (
+    choose_heads,
+    draw_controls,
+    draw_other_roles,
+    map_heads,
+)
 
 # Settings that the relevant heads depend on, and the control pairs.
 OF_HEADS = ("performance", "student_heads", "fraction")
@@ -11,33 +17,42 @@ OF_CONTROLS = ("student_form", "baseline", "performance", "random_from", "fracti
 
 
 def create_pipeline() -> Pipeline:
-    """For each student its relevant heads, control pairs, and the mapping onto the tuned teacher."""
+    """For each student its relevant heads, the mapping onto the tuned teacher, another one by function, and
+    control pairs of both."""
     return Pipeline([node for role in STUDENTS for node in _cell(role)], tags="head_mapping")
 
 
 def _cell(role: str) -> list[Node]:
-    student, teacher = f"{role}.base", f"{TEACHER}.tuned"
-    effects = {
-        "student_effects": f"{student}.ablation_effects",
-        "teacher_effects": f"{teacher}.ablation_effects",
-        "teacher_circuit": f"{teacher}.circuit",
-        "heads": f"{role}.heads",
-    }
-    features = {
-        "student_features": f"{student}.head_features",
-        "teacher_features": f"{teacher}.head_features",
-    }
-    own = {"effects": f"{student}.ablation_effects", "circuit": f"{student}.circuit"}
-    mapped = effects | features | {"controls": f"{role}.control_pairs", "settings": "params:mapping"}
+    compared = _of_both(role, "ablation_effects", "effects") | _of_both(
+        role, "attention_profiles", "profiles"
+    )
+    compared |= {"teacher_circuit": f"{TEACHER}.tuned.circuit", "heads": f"{role}.heads"}
+    own = {"effects": f"{role}.base.ablation_effects", "circuit": f"{role}.base.circuit"}
+    mapped = compared | _of_both(role, "head_features", "features") | {"student_circuit": own["circuit"]}
+    mapped |= {"controls": f"{role}.control_pairs"}
+    if not grid.loaded():
+        mapped["ancestry"] = "base.ancestry"
+    by_function = {"mapping": f"{role}.function_mapping", "teacher_circuit": compared["teacher_circuit"]}
+    by_function |= {"teacher_profiles": compared["teacher_profiles"], "seed": "params:function_mapping.seed"}
     parts = [
-        (choose_heads, own | _choices(OF_HEADS), "heads"),
-        (draw_controls, effects | _choices(OF_CONTROLS), "control_pairs"),
-        (map_heads, mapped, "mapping"),
+        (choose_heads, own | _choices(OF_HEADS), "heads", "choose_heads"),
+        (draw_controls, compared | _choices(OF_CONTROLS), "control_pairs", "draw_controls"),
+        (map_heads, mapped | {"settings": "params:mapping"}, "mapping", "map_heads"),
+        (map_heads, mapped | {"settings": "params:function_mapping"}, "function_mapping", "map_by_function"),
+        (draw_other_roles, by_function, "other_role_pairs", "draw_other_roles"),
     ]
     return [
-        Node(function, inputs, f"{role}.{made}", name=function.__name__, namespace=f"{role}.map")
-        for function, inputs, made in parts
+        Node(function, inputs, f"{role}.{made}", name=name, namespace=f"{role}.map")
+        for function, inputs, made, name in parts
     ]
+
+
+def _of_both(role: str, dataset: str, argument: str) -> dict[str, str]:
+    """A dataset of the student's base and of the tuned teacher."""
+    return {
+        f"student_{argument}": f"{role}.base.{dataset}",
+        f"teacher_{argument}": f"{TEACHER}.tuned.{dataset}",
+    }
 
 
 def _choices(names: tuple[str, ...]) -> dict[str, str]:

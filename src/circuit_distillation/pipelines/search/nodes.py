@@ -107,7 +107,8 @@ def _undecided(arm: str, distillation: Distillation, head_mapping: HeadMapping, 
     from circuit_distillation.training.arm_settings import arm_settings
 
     share = getattr(head_mapping.fraction, stored["task"])
-    mapping = MappingSettings(**head_mapping.model_dump() | {"fraction": share, "seed": stored["seed"]})
+    choices = head_mapping.model_dump(exclude={"function_rule"})
+    mapping = MappingSettings(**choices | {"fraction": share, "seed": stored["seed"]})
     values = distillation.model_dump() | dict(ARMS[arm].own)
     settings = {arm: arm_settings(ARMS[arm], values, _order(stored))}
     return _case(mapping, settings, distillation.n_train, stored)
