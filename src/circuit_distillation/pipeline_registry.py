@@ -14,6 +14,8 @@ from circuit_distillation.pipelines.head_mapping.pipeline import create_pipeline
 from circuit_distillation.pipelines.held_out.pipeline import create_pipeline as held_out
 from circuit_distillation.pipelines.plan.pipeline import create_pipeline as plan
 from circuit_distillation.pipelines.pretraining.pipeline import create_pipeline as pretraining
+from circuit_distillation.pipelines.regimes.pipeline import create_runs as regimes
+from circuit_distillation.pipelines.regimes.pipeline import create_search as regime_search
 from circuit_distillation.pipelines.reporting.pipeline import create_pipeline as reporting
 from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
 from circuit_distillation.pipelines.study.pipeline import create_run, create_study
@@ -45,6 +47,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "transfer": create_transfer(),
         "search": create_search(),
         "sweeps": create_sweeps(),
+        "regime_search": regime_search(),
+        "regimes": regimes(),
         "compare": compare(),
     }
     of_loaded = {"plan": plan(), "held_out": held_out()} if loaded else {}

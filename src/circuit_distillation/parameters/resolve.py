@@ -14,6 +14,7 @@ from circuit_distillation.mapping.match import RULES
 from circuit_distillation.mapping.settings import MappingSettings
 from circuit_distillation.parameters.run import Parameters
 from circuit_distillation.parameters.study import TaskChoice, given
+from circuit_distillation.study.names import REGIMES
 from circuit_distillation.training.arm_settings import arm_settings
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.draws import order_seed
@@ -35,7 +36,7 @@ def resolve(parameters: Parameters, command: Mapping[str, Any]) -> dict[str, Any
         "function_mapping": settings_of_mapping(
             parameters, command, parameters.head_mapping.function_rule
         ).model_dump(),
-        "names": {name: name for name in (*ARMS, *REFERENCES)},
+        "names": {name: name for name in (*ARMS, *REFERENCES, *REGIMES)},
     }
 
 

@@ -18,6 +18,7 @@ from circuit_distillation.parameters.models import (
     Pretraining,
     TeacherTuning,
 )
+from circuit_distillation.parameters.regimes import Regimes
 from circuit_distillation.parameters.study import ChosenSettings, Search, Sweeps
 from circuit_distillation.parameters.tasks import TaskName
 from circuit_distillation.ranges import CountOrZero, Name, Processes, Strict
@@ -63,6 +64,7 @@ class Parameters(Strict):
     search: Search
     chosen: ChosenSettings
     sweeps: Sweeps
+    regimes: Regimes
 
     @field_validator("data_root")
     @classmethod

@@ -66,9 +66,10 @@ class RegimeCase:
         key = (settings.rows, observable)
         if key not in self._signals:
             sites = sorted({teacher for pairs in self.pairs.values() for _, teacher in pairs})
-            read = dict(rows=settings.rows, observable=observable)
-            encoded = encode(self.teacher.tokenizer, self.train)
-            self._signals[key] = teacher_signals(self.teacher.model, encoded, sites, keep_logits=True, **read)
+            encoded, rows = encode(self.teacher.tokenizer, self.train), settings.rows
+            self._signals[key] = teacher_signals(
+                self.teacher.model, encoded, sites, rows=rows, observable=observable, keep_logits=True
+            )
         return self._signals[key]
 
 
@@ -95,9 +96,7 @@ def run_regime(
     return pd.concat(outcomes, ignore_index=True), pd.DataFrame(training)
 
 
-def train_arm(
-    case: RegimeCase, arm: str, settings: DistillationSettings
-) -> tuple[CausalLM, pd.DataFrame]:
+def train_arm(case: RegimeCase, arm: str, settings: DistillationSettings) -> tuple[CausalLM, pd.DataFrame]:
     """A trained copy of the student, and its history."""
     model = copy.deepcopy(case.student.model)
     history = distill(

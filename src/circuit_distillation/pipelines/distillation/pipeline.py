@@ -32,7 +32,8 @@ SIGNALS = {"task": "task", "corpus": "tuning"}
 
 def create_pipeline() -> Pipeline:
     """Teacher signals once, then every arm of both students; predictions and MLflow run of every model."""
-    nodes = [*_teacher_nodes(), *_observable_nodes(), *_acting_nodes()]
+    nodes = [*_teacher_nodes(), *_observable_nodes()]
+    nodes += acting_nodes() if grid.acting_arms() else []
     for role, arm in grid.cells():
         nodes += [_train_node(role, arm), *_measure_nodes(role, arm, f"{role}.{arm}.student")]
     for role, kind in grid.references():
@@ -84,9 +85,9 @@ def _observable_node(observable: str, arms: list[str]) -> Node:
     return Node(cache_observable, inputs | records, made, name=name, tags=arms)
 
 
-def _acting_nodes() -> list[Node]:
+def acting_nodes() -> list[Node]:
+    """Where the heads of each student act."""
     inputs = {"mapping": "examples.mapping", "means": "examples.means"}
-    arms = grid.acting_arms()
     return [
         Node(
             find_acting,
@@ -94,10 +95,9 @@ def _acting_nodes() -> list[Node]:
             f"{role}.acting_effects",
             name=find_acting.__name__,
             namespace=f"{role}.acting",
-            tags=arms,
+            tags=grid.acting_arms(),
         )
         for role in STUDENTS
-        if arms
     ]
 
 

@@ -14,7 +14,13 @@ RUN = ("task", "seed", "training_seed")
 
 
 def run_size(
-    role: str, size: str, regimes: Regimes, distillation: Distillation, family: str, options: TaskOptions, **stored
+    role: str,
+    size: str,
+    regimes: Regimes,
+    distillation: Distillation,
+    family: str,
+    options: TaskOptions,
+    **stored,
 ) -> tuple:
     """Outcomes of every arm of a size on all test sets, and how its training ended."""
     from circuit_distillation.study.regimes import run_regime

@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation.grid import STUDENTS, TEACHER
-from circuit_distillation.pipelines.distillation.pipeline import PAIRS
+from circuit_distillation.pipelines.distillation.pipeline import PAIRS, acting_nodes
 from circuit_distillation.pipelines.regimes.nodes import choose_settings, run_size, search_size
 from circuit_distillation.study.names import REGIMES, SEARCHED
 
@@ -12,7 +12,7 @@ SEARCHED_ROLE = "small"  # settings that the search chooses with the small stude
 
 def create_runs() -> Pipeline:
     """Every size for both students."""
-    nodes = []
+    nodes = acting_nodes()
     for role in STUDENTS:
         for size in REGIMES:
             inputs = _stored(role, size) | {
@@ -40,6 +40,7 @@ def create_search() -> Pipeline:
         for size in SEARCHED
     ]
     trials = {size: f"{role}.{size}.regime_trials" for size in SEARCHED}
+    nodes += [node for node in acting_nodes() if f"{role}.acting_effects" in node.outputs]
     return Pipeline([*nodes, Node(choose_settings, trials, "regime_trials", name="choose_settings")])
 
 
