@@ -16,6 +16,7 @@ from circuit_distillation.pipelines.plan.pipeline import create_pipeline as plan
 from circuit_distillation.pipelines.pretraining.pipeline import create_pipeline as pretraining
 from circuit_distillation.pipelines.regimes.pipeline import create_runs as regimes
 from circuit_distillation.pipelines.regimes.pipeline import create_search as regime_search
+from circuit_distillation.pipelines.regimes.pipeline import create_tables as regime_tables
 from circuit_distillation.pipelines.reporting.pipeline import create_pipeline as reporting
 from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
 from circuit_distillation.pipelines.study.pipeline import create_run, create_study
@@ -49,6 +50,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "sweeps": create_sweeps(),
         "regime_search": regime_search(),
         "regimes": regimes(),
+        "regime_tables": regime_tables(),
         "compare": compare(),
     }
     of_loaded = {"plan": plan(), "held_out": held_out()} if loaded else {}

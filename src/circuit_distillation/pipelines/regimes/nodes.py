@@ -130,3 +130,17 @@ def _tests(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> di
         groups = regimes.n_test // source.prompts_a_group
         tests[name] = source.generate(groups, f"{name} {stored['seed']}")
     return tests
+
+
+def summarise(stored: dict[str, Any]) -> tuple:
+    """Accuracies of every run, the claims judged, both as tables in Markdown, and the 2 x 2 as a figure."""
+    import pandas as pd
+
+    from circuit_distillation.study.regime_claims import accuracies, judge
+    from circuit_distillation.study.regime_tables import corners, corners_svg, document
+
+    if not stored:
+        raise ValueError("there are no runs of regimes: make them with `make regimes`")
+    table = pd.concat([accuracies(load()) for _, load in sorted(stored.items())], ignore_index=True)
+    claims = pd.concat([judge(table, task) for task in dict.fromkeys(table["task"])], ignore_index=True)
+    return table, claims, document(table, claims), corners_svg(corners(table))

@@ -4,7 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.pipelines.distillation.pipeline import PAIRS, acting_nodes
-from circuit_distillation.pipelines.regimes.nodes import choose_settings, run_size, search_size
+from circuit_distillation.pipelines.regimes.nodes import choose_settings, run_size, search_size, summarise
 from circuit_distillation.study.names import REGIMES, SEARCHED
 
 SEARCHED_ROLE = "small"  # settings that the search chooses with the small student hold for both
@@ -59,3 +59,9 @@ def _stored(role: str, size: str) -> dict[str, str]:
         **{kind: f"{role}.{dataset}" for kind, dataset in PAIRS.items()},
         **{name: f"params:{name}" for name in ("task", "seed")},
     }
+
+
+def create_tables() -> Pipeline:
+    """The claims and tables over all stored runs."""
+    made = [f"regimes.{name}" for name in ("accuracies", "claims", "document", "corners")]
+    return Pipeline([Node(summarise, "regimes.outcomes", made, name="summarise_regimes")])
