@@ -10,8 +10,9 @@ PARAMS ?=
 comma := ,
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
+REGIME_SEEDS ?= 0 1 2 3 4
 
-.PHONY: help setup run study search sweeps transfer replication picture site test test-processors test-slow faults coverage audit lint clean-data
+.PHONY: help setup run study regimes search sweeps transfer replication picture site test test-processors test-slow faults coverage audit lint clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -24,6 +25,9 @@ run: setup      ## the whole paper, both tasks, mini family; ends with the path 
 
 study: setup    ## three families x three training seeds, both tasks, and the paper's claims judged over them
 	@scripts/study.sh "$(SEEDS)" "$(TRAINING_SEEDS)" $(PARAMS)
+
+regimes: setup  ## does aligning what heads do win: arms on 16 to 256 prompts, five families x three draws, both tasks
+	@scripts/regimes.sh "$(REGIME_SEEDS)" "$(TRAINING_SEEDS)" $(PARAMS)
 
 search: setup   ## the declared search of hyperparameters, on validation prompts of one family
 	@scripts/search.sh search $(PARAMS)

@@ -39,17 +39,16 @@ def register_pipelines() -> dict[str, Pipeline]:
         "reporting": reporting(),
     }
     whole_paper = sum(pipelines.values(), Pipeline([]))
-    family = (name for name in pipelines if name not in ("distillation", "reporting"))
+    names = (name for name in pipelines if name not in ("distillation", "reporting"))
+    family = sum((pipelines[name] for name in names), Pipeline([]))
     of_the_study = {
-        "study_run": create_run(
-            sum((pipelines[name] for name in family), Pipeline([])), pipelines["distillation"]
-        ),
+        "study_run": create_run(family, pipelines["distillation"]),
         "study": create_study(),
         "transfer": create_transfer(),
         "search": create_search(),
         "sweeps": create_sweeps(),
-        "regime_search": regime_search(),
-        "regimes": regimes(),
+        "regime_search": regime_search(family),
+        "regimes": regimes(family),
         "regime_tables": regime_tables(),
         "compare": compare(),
     }

@@ -10,8 +10,8 @@ from circuit_distillation.study.names import REGIMES, SEARCHED
 SEARCHED_ROLE = "small"  # settings that the search chooses with the small student hold for both
 
 
-def create_runs() -> Pipeline:
-    """Every size for both students."""
+def create_runs(upstream: Pipeline) -> Pipeline:
+    """Every size for both students, and of `upstream`, the family, what they need."""
     nodes = acting_nodes()
     for role in STUDENTS:
         for size in REGIMES:
@@ -23,10 +23,11 @@ def create_runs() -> Pipeline:
             }
             made = [f"{role}.{size}.regime", f"{role}.{size}.regime_training"]
             nodes.append(Node(run_size, inputs, made, name="run_size", namespace=f"regimes.{role}.{size}"))
-    return Pipeline(nodes, tags="regimes")
+    runs = Pipeline(nodes, tags="regimes")
+    return (upstream + runs).to_outputs(*runs.all_outputs())
 
 
-def create_search() -> Pipeline:
+def create_search(upstream: Pipeline) -> Pipeline:
     """The trials of every size whose settings are searched."""
     role = SEARCHED_ROLE
     nodes = [
@@ -41,7 +42,8 @@ def create_search() -> Pipeline:
     ]
     trials = {size: f"{role}.{size}.regime_trials" for size in SEARCHED}
     nodes += [node for node in acting_nodes() if f"{role}.acting_effects" in node.outputs]
-    return Pipeline([*nodes, Node(choose_settings, trials, "regime_trials", name="choose_settings")])
+    search = Pipeline([*nodes, Node(choose_settings, trials, "regime_trials", name="choose_settings")])
+    return (upstream + search).to_outputs("regime_trials")
 
 
 def _stored(role: str, size: str) -> dict[str, str]:
