@@ -84,7 +84,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("teacher_tuning.tom.common.in_domain_share", 0, "must be a number, above 0, at most 0.5"),
     ("teacher_tuning.tom.common.corpus_batch", 2, "leave no room for one story of 4 prompts"),
     ("teacher_tuning.tom.large.must_reach_target", "yes", "must be true or false"),
-    ("teacher_tuning.entity.common.corpus_stpes", 1, "did you mean `corpus_steps`?"),
+    ("teacher_tuning.entity.large.corpus_stpes", 1, "did you mean `corpus_steps`?"),
     # circuits
     ("circuit_discovery.entity.method", "patching", "must be 'path_patching'"),
     ("circuit_discovery.entity.score", "logprob", "must be one of probability, log_prob; did you mean `log_"),

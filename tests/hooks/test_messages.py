@@ -31,7 +31,7 @@ def run(data_root: Path, pipelines: list[str] | None = None, options=None, **par
         ({"tsk": "tom"}, "unknown parameter `tsk`: did you mean `task`?"),
         ({"task": "tomm"}, "parameter `task` = 'tomm': must be one of entity, tom, sally; did you mean"),
         ({"distillation": {"epoch": 3}}, "unknown parameter `distillation.epoch`: did you mean `epochs`?"),
-        ({"teacher_tuning": {"entity": {"common": {"corpus_stpes": 1}}}}, "did you mean `corpus_steps`?"),
+        ({"teacher_tuning": {"entity": {"large": {"corpus_stpes": 1}}}}, "did you mean `corpus_steps`?"),
         ({"experiment": "../x"}, "parameter `experiment` = '../x'"),
     ],
 )

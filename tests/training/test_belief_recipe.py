@@ -20,6 +20,7 @@ PRETRAINING = {
     "lasso": 0.1,
     "consolidation_lasso": 0.5,
     "learned_accuracy": 0.0,
+    "constant_steps": 150,
     "min_steps": 10,
     "max_steps": 20,
     "validation_prompts": 40,
@@ -37,6 +38,7 @@ TUNING = {
 
 
 BASE = {"learning_rate": 1e-3, "log_lasso": True, "consolidation_steps": 0}
+BASE |= {"consolidation_learning_rate": 5e-4}
 TUNED = {"learning_rate": 1e-3, "lasso": 0.1, "max_steps": 2}
 TUNED |= {"target_accuracy": 1.0, "must_reach_target": False}
 
@@ -102,6 +104,7 @@ def test_consolidation_follows_where_it_is_asked_for(tokenizer):
     learn, consolidate = base_recipe(consolidation_steps=7).pretraining(tokenizer, "small", 0)
     assert learn.stop is not None and consolidate.stop is None
     assert (consolidate.settings.max_steps, consolidate.settings.lasso) == (7, 0.5)
+    assert (learn.settings.learning_rate, consolidate.settings.learning_rate) == (1e-3, 5e-4)
     assert learn.settings.log_lasso and consolidate.settings.log_lasso
 
 

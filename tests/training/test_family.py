@@ -30,11 +30,12 @@ COMMON = dict(
     consolidation_boxes=2,
     lasso=0.1,
     calibration_learning_rate=1e-4,
-    max_calibration_steps=2,
+    max_calibration_steps=3,
     tokens_per_step=100,
     validation_prompts=350,
 )
 SCAFFOLDED = {"scaffold_layer": 1, "target_accuracy": 0.0}
+TUNED_ROLE = {"corpus_steps": 2, "target_accuracy": 0.0}
 ROLES = ("small", "medium", "large")
 PRETRAINING = EntityPretraining(
     common=COMMON,
@@ -43,17 +44,17 @@ PRETRAINING = EntityPretraining(
 )
 TUNING_COMMON = dict(
     corpus_learning_rate=1e-3,
-    corpus_steps=2,
+    corpus_only_steps=2,
     corpus_batch=14,
     corpus_lasso=0.0,
     rehearsal_share=0.2,
     mixture_learning_rate=1e-4,
-    max_mixture_steps=2,
+    max_mixture_steps=3,
     in_domain_share=0.5,
     lasso=0.1,
     validation_prompts=350,
 )
-TUNING = EntityTuning(common=TUNING_COMMON, **dict.fromkeys(ROLES, SCAFFOLDED))
+TUNING = EntityTuning(common=TUNING_COMMON, **dict.fromkeys(ROLES, TUNED_ROLE))
 CORPUS, _PROBLEMS = hold_out(arithmetic.generate(200, seed=0, max_digits=1), 0.2)
 HELD_OUT = {"unseen_problems": _PROBLEMS}
 
@@ -89,7 +90,7 @@ def test_tuning_mixes_at_most_half_in_domain_prompts_and_reports_the_corpus(base
 
 def test_more_than_half_in_domain_is_refused():
     with pytest.raises(ValueError, match="less than or equal to 0.5"):
-        EntityTuning(common=TUNING_COMMON | {"in_domain_share": 0.6}, **dict.fromkeys(ROLES, SCAFFOLDED))
+        EntityTuning(common=TUNING_COMMON | {"in_domain_share": 0.6}, **dict.fromkeys(ROLES, TUNED_ROLE))
 
 
 def test_the_error_of_a_process_is_passed_on():

@@ -11,6 +11,7 @@ every visibility and order, with the ``observer`` label.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -55,14 +56,29 @@ class BeliefRecipe:
             first_step=s.min_steps,
             n_coarse=400,
             n_final=s.validation_prompts,
+            far=0.2,
         )
         stories = belief_sampler(packer, s.stories_per_step)
-        learning = TrainSettings(own.learning_rate, s.max_steps, s.lasso, seed, log_lasso=own.log_lasso)
+        learning = TrainSettings(
+            own.learning_rate,
+            s.max_steps,
+            s.lasso,
+            seed,
+            log_lasso=own.log_lasso,
+            constant_steps=s.constant_steps,
+        )
         phases = [Phase("learn", stories, learning, learned)]
         if own.consolidation_steps:
-            rate, steps, gamma = own.learning_rate, own.consolidation_steps, s.consolidation_lasso
-            settings = TrainSettings(rate, steps, gamma, seed + 1, log_lasso=own.log_lasso)
-            phases.append(Phase("consolidate", stories, settings))
+            consolidation = replace(
+                learning,
+                learning_rate=own.consolidation_learning_rate,
+                max_steps=own.consolidation_steps,
+                lasso=s.consolidation_lasso,
+                seed=seed + 1,
+                constant_steps=max(1, own.consolidation_steps // 2),
+                warmup_steps=10,
+            )
+            phases.append(Phase("consolidate", stories, consolidation))
         return phases
 
     def tuning(
@@ -88,6 +104,7 @@ class BeliefRecipe:
             first_step=s.min_steps,
             n_coarse=400,
             n_final=s.validation_prompts,
+            far=0.2,
             required=own.must_reach_target,
         )
         rate, steps = own.learning_rate, own.max_steps

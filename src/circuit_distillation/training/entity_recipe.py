@@ -2,8 +2,8 @@
 
 Base models: *learn* on scenes of two or three boxes with the scaffold; *consolidate* under a strong group
 lasso, so that few heads carry the task; *calibrate* with a small learning rate on scenes up to full size,
-until the wanted accuracy. Tuned models: *arithmetic*, with small scenes as a rehearsal (without them 0.01
-of 0.76 is left); then a *mixture* with scenes of full size, until the wanted accuracy.
+until the wanted accuracy. Tuned models need no scaffold: *arithmetic*, with small scenes as a rehearsal
+(without them 0.01 of 0.76 is left); then a *mixture* with scenes of full size, until the wanted accuracy.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class EntityRecipe:
             )
 
         at_small_size = accuracy_on(packer, SMALL_SIZES[-1], seed)
-        learned = StopRule(at_small_size, s.learned_accuracy, every=25, n_final=1000)
+        learned = StopRule(at_small_size, s.learned_accuracy, every=25, n_coarse=300, n_final=900)
         at_full_size = accuracy_on(packer, FULL_SIZE, seed)
         calibrated = full_size_stop(at_full_size, own.target_accuracy, s.validation_prompts)
         learning = TrainSettings(own.learning_rate, s.max_learning_steps, s.learning_lasso, seed)
@@ -70,13 +70,14 @@ class EntityRecipe:
         s, own = self.settings.common, self.settings.of(role)
         packer = EntityPacker(tokenizer, FULL_SIZE)
         arithmetic_batch = instruction_sampler(tokenizer, corpus, s.corpus_batch)
-        settings = TrainSettings(s.corpus_learning_rate, s.corpus_steps, s.corpus_lasso, seed + 3)
+        steps = s.corpus_only_steps if corpus_only else own.corpus_steps
+        settings = TrainSettings(s.corpus_learning_rate, steps, s.corpus_lasso, seed + 3)
         if corpus_only:
             return [Phase("arithmetic", arithmetic_batch, settings)]
 
         def mixed(share: float, sizes: Sequence[int]) -> Sampler:
             n_prompts = in_domain_prompts(s.corpus_batch, share)
-            scenes = scene_sampler(packer, sizes, own.scaffold_layer, lambda k: int(n_prompts / k))
+            scenes = scene_sampler(packer, sizes, None, lambda k: int(n_prompts / k))
             return lambda rng: [*arithmetic_batch(rng), *scenes(rng)]
 
         rate, steps = s.mixture_learning_rate, s.max_mixture_steps
@@ -95,12 +96,12 @@ class EntityRecipe:
 
 
 def full_size_stop(accuracy: Callable[[CausalLM, int], float], target: float, n_final: int) -> StopRule:
-    """Stops close to the target: a look every two steps once it is near."""
-    return StopRule(accuracy, target, every=2, n_final=n_final, coarse_margin=0.015, far=0.1)
+    """Stops close to the target: a look every three steps once it is near."""
+    return StopRule(accuracy, target, every=3, n_coarse=700, n_final=n_final, far=0.05)
 
 
 def scene_sampler(
-    packer: EntityPacker, sizes: Sequence[int], scaffold_layer: int, n_scenes: Callable[[int], int]
+    packer: EntityPacker, sizes: Sequence[int], scaffold_layer: int | None, n_scenes: Callable[[int], int]
 ) -> Sampler:
     """One batch a step: at least one and else ``n_scenes(boxes)`` scenes of one size drawn from ``sizes``."""
     choices = np.array(sizes)

@@ -64,33 +64,21 @@ class Mixture(Strict):
     validation_prompts: Count
 
 
-class ScaffoldedTuningRole(Strict):
-    """`scaffold_layer`: layers before the early exit. `target_accuracy`: on seven boxes."""
+class SceneRole(Strict):
+    """A base model of entity tracking. `scaffold_layer`: layers before the early exit. `target_accuracy`: on
+    seven boxes.
+    """
 
+    learning_rate: Rate
     scaffold_layer: Annotated[int, Field(strict=True, ge=1)]
     target_accuracy: Accuracy
 
 
-class ScaffoldedRole(ScaffoldedTuningRole):
-    """A base model of entity tracking."""
+class SceneTuningRole(Strict):
+    """A tuned model of entity tracking; `target_accuracy` is on seven boxes."""
 
-    learning_rate: Rate
-
-
-HasScaffold = TypeVar("HasScaffold", bound=ScaffoldedTuningRole)
-
-
-class Scaffolded(RecipeSettings[Common, HasScaffold], Generic[Common, HasScaffold]):
-    """A recipe with early exits."""
-
-    @model_validator(mode="after")
-    def _scaffolds_fit(self) -> Scaffolded:
-        for role, size in MINI_SIZES.items():
-            if self.of(role).scaffold_layer >= size.n_layers:
-                raise ValueError(
-                    f"`{role}.scaffold_layer` must be below {size.n_layers}, the number of its layers"
-                )
-        return self
+    corpus_steps: Count
+    target_accuracy: Accuracy
 
 
 class SceneLearning(Strict):
@@ -112,7 +100,7 @@ class SceneMixture(Mixture):
     """Arithmetic with a rehearsal on small scenes, then a mixture with scenes of full size."""
 
     corpus_learning_rate: Rate
-    corpus_steps: Count
+    corpus_only_steps: Count
     corpus_lasso: Weight
     rehearsal_share: DomainShare
     mixture_learning_rate: Rate
@@ -121,11 +109,14 @@ class SceneMixture(Mixture):
 
 
 class BeliefRole(Strict):
-    """A base model of theory of mind; without `consolidation_steps` there is no second phase."""
+    """A base model of theory of mind; without `consolidation_steps` there is no second phase, and halfway
+    through it the learning rate begins to fall.
+    """
 
     learning_rate: Rate
     log_lasso: Flag
     consolidation_steps: CountOrZero
+    consolidation_learning_rate: Rate
 
 
 class StoryLearning(Strict):
@@ -136,6 +127,7 @@ class StoryLearning(Strict):
     lasso: Weight
     consolidation_lasso: Weight
     learned_accuracy: Accuracy
+    constant_steps: Count  # before the learning rate falls as 1 / step
     min_steps: CountOrZero  # before the first look
     max_steps: Count
     validation_prompts: Count
@@ -200,10 +192,19 @@ class PromptMixture(Mixture):
     max_steps: Count
 
 
-class EntityPretraining(Scaffolded[SceneLearning, ScaffoldedRole]):
+class EntityPretraining(RecipeSettings[SceneLearning, SceneRole]):
     """Base models of entity tracking."""
 
     pruned: PrunedStudents
+
+    @model_validator(mode="after")
+    def _scaffolds_fit(self) -> EntityPretraining:
+        for role, size in MINI_SIZES.items():
+            if self.of(role).scaffold_layer >= size.n_layers:
+                raise ValueError(
+                    f"`{role}.scaffold_layer` must be below {size.n_layers}, the number of its layers"
+                )
+        return self
 
 
 class BeliefPretraining(RecipeSettings[StoryLearning, BeliefRole]):
@@ -219,7 +220,7 @@ class PromptPretraining(RecipeSettings[PromptLearning, Marked]):
 
 
 Pretrainings = EntityPretraining | BeliefPretraining | PromptPretraining
-EntityTuning = Scaffolded[SceneMixture, ScaffoldedTuningRole]
+EntityTuning = RecipeSettings[SceneMixture, SceneTuningRole]
 PromptTuning = RecipeSettings[PromptMixture, Marked]
 
 

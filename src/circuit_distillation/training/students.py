@@ -80,6 +80,7 @@ def _healing(large: Checkpoint, last: Phase, stop: StopRule, s: PrunedStudent, s
         lasso=s.lasso,
         log_lasso=s.log_lasso,
         warmup_steps=5,
+        constant_steps=s.min_steps or None,
         seed=seed + 5,
     )
     return Phase("heal", with_parent(last.sample, large.model), settings, stop)
