@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from configuration import assert_refused
 from kedro.config import OmegaConfigLoader
 
@@ -186,6 +187,9 @@ ARTIFACTS: list[tuple[Any, Any, str]] = [
     (validators.ablation_effects, put(EFFECTS, "log_prob", 1, float("-inf")), "log_prob of row 1 is not fin"),
     (validators.head_features, put(FEATURES, "z", 0, np.ones(2)), "head outputs have 2 different lengths"),
     (validators.head_features, put(FEATURES, "z", 0, np.full(3, np.nan)), "head outputs are not all finite"),
+    (validators.attention_profiles, {}, "there are no layouts"),
+    (validators.attention_profiles, {"a": torch.ones(1, 2, 3)}, "a is of shape (1, 2, 3), not [layer, head,"),
+    (validators.attention_profiles, {"a": torch.ones(1, 2, 3, 3)}, "the rows of a are not distributions ove"),
     (validators.circuit, [], "this is no record but a list"),
     (validators.circuit, {"heads": []}, "entry stages, n_heads_total, model_hash, role is missing"),
     (validators.circuit, CIRCUIT | {"heads": [[0, 1], [0, 1]]}, "heads name a head twice"),
@@ -218,6 +222,7 @@ ARTIFACTS: list[tuple[Any, Any, str]] = [
 SOUND = [
     (validators.examples, EXAMPLES), (validators.corpus, CORPUS), (validators.head_scores, SCORES),
     (validators.ablation_effects, EFFECTS), (validators.head_features, FEATURES),
+    (validators.attention_profiles, {"a": torch.eye(3)[None, None]}),
     (validators.circuit, CIRCUIT), (validators.mapping, MAPPING),
     (validators.heads, HEADS), (validators.pairs, CONTROLS),
     (validators.history, HISTORY), (validators.predictions, PREDICTIONS),

@@ -166,8 +166,8 @@ def test_another_content_of_an_input_rebuilds_what_reads_it(project):
     changed = project()
     path = path_of(changed, "examples.mapping")
     path.write_text('"put here by hand"')
-    effects = changed.nodes(".measure_ablation")
-    assert len(effects) == 3 and changed.running() == changed.below(*effects)
+    effects = changed.nodes(".measure_ablation", ".profile_attention")
+    assert len(effects) == 6 and changed.running() == changed.below(*effects)
     assert "generate_examples" not in changed.running()
 
 

@@ -7,57 +7,29 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from mapping.by_hand import (
+    ANCESTRY,
+    CIRCUITS,
+    EXAMPLES,
+    STUDENT,
+    STUDENT_BASE,
+    TEACHER,
+    TEACHER_BASE,
+    effects,
+    frame,
+)
 
 from circuit_distillation.mapping.build import build_mapping
 from circuit_distillation.mapping.effects import Effects, features_from_frame
 from circuit_distillation.mapping.match import RULES
 from circuit_distillation.mapping.settings import MappingSettings
 
-NUMBERS = ("fraction", "seed")
-EXAMPLES = ["e-1", "e-2", "e-3", "e-4"]
-GROUPS = {"e-1": "s-1", "e-2": "s-1", "e-3": "s-2", "e-4": "s-2"}
-# Log-probabilities by head and example. Drops from the base's mean -1: 0.5, 0, 0.25, 0.125.
-STUDENT_BASE = [-1.0, -1.0, -1.0, -1.0]
-STUDENT = {
-    (0, 0): [-1.5, -1.5, -1.5, -1.5],
-    (0, 1): [-1.0, -1.0, -1.0, -1.0],
-    (1, 0): [-1.5, -1.0, -1.5, -1.0],
-    (1, 1): [-1.0, -1.25, -1.0, -1.25],
-}
-# Drops from the student's mean -1: 0.5, 0.25, 0.0, -0.25; from the teacher's own mean -0.5: 0.5 more each.
-TEACHER_BASE = [-0.5, -0.5, -0.5, -0.5]
-TEACHER = {
-    (0, 0): [-1.5, -1.5, -1.5, -1.5],
-    (0, 1): [-1.0, -1.5, -1.0, -1.5],
-    (1, 0): [-1.25, -0.75, -1.25, -0.75],
-    (1, 1): [-0.75, -0.75, -0.75, -0.75],
-}
-CIRCUITS = (
-    {"role": "small", "heads": [[1, 1]], "model_hash": "aa"},
-    {"role": "large", "heads": [[1, 0], [0, 1], [0, 0]], "model_hash": "bb"},
-)
+NUMBERS = ("fraction", "seed", "max_distance")
 
 
-def frame(base: list[float], heads: dict, column: str = "log_prob") -> pd.DataFrame:
-    """Rows as `ablation_frames` stores them, in no helpful order."""
-    rows = [
-        {"layer": layer, "head": head, "example_id": name, "group_id": GROUPS[name], column: value}
-        for (layer, head), values in {(-1, -1): base, **heads}.items()
-        for name, value in zip(EXAMPLES, values, strict=True)
-    ]
-    return pd.DataFrame(rows).sample(frac=1, random_state=3)
-
-
-def effects(column: str = "log_prob") -> tuple[Effects, Effects]:
-    return (
-        Effects.from_frame(frame(STUDENT_BASE, STUDENT, column)),
-        Effects.from_frame(frame(TEACHER_BASE, TEACHER, column)),
-    )
-
-
-def mapped(*, sides=None, circuits=CIRCUITS, outputs=None, **settings) -> dict:
+def mapped(*, sides=None, circuits=CIRCUITS, evidence=None, **settings) -> dict:
     chosen = MappingSettings(**{"fraction": 0.5, **settings})
-    return build_mapping(*(sides or effects()), *circuits, chosen, outputs=outputs)
+    return build_mapping(*(sides or effects()), *circuits, chosen, **evidence or {})
 
 
 def pairs(made: dict, name: str = "pairs") -> list:
@@ -72,6 +44,17 @@ def head_outputs() -> tuple[dict, dict]:
     teacher = {head: rng.normal(size=(4, 2)) for head in TEACHER}
     teacher |= {(0, 1): student[0, 0] @ turn, (1, 0): student[1, 0] @ turn}
     return student, teacher
+
+
+def looks() -> tuple[dict, dict]:
+    """Teacher (0, 1) looks where student (0, 0) looks; where student (1, 0) looks, none does."""
+    student = {"layout": np.stack([np.eye(4)[[[2] * 4, [0] * 4]], np.eye(4)[[[3] * 4, [0] * 4]]])}
+    teacher = {"layout": np.stack([np.eye(4)[[[1] * 4, [2] * 4]], np.eye(4)[[[0] * 4, [0] * 4]]])}
+    return student, teacher
+
+
+def all_evidence() -> dict:
+    return {"outputs": head_outputs(), "profiles": looks(), "ancestry": ANCESTRY}
 
 
 def test_equations_3_to_5_by_hand() -> None:
@@ -115,9 +98,40 @@ def test_profiles_are_matched_by_the_pattern_over_examples() -> None:
 
 
 def test_cka_matches_rotated_outputs() -> None:
-    made = mapped(rule="cka", outputs=head_outputs())
+    made = mapped(rule="cka", evidence={"outputs": head_outputs()})
     assert pairs(made) == [((0, 0), (0, 1)), ((1, 0), (1, 0))]
     assert [pair["distance"] for pair in made["pairs"]] == pytest.approx([0.0, 0.0], abs=1e-12)
+
+
+def test_attention_profiles_are_matched_and_refused_beyond_a_distance() -> None:
+    made = mapped(rule="attention_profile", evidence=all_evidence())
+    assert pairs(made) == [((0, 0), (0, 1))] and made["pairs"][0]["distance"] == 0.0
+    assert made["refused"] == [{"student": [1, 0], "distance": pytest.approx(np.log(2))}]
+    made = mapped(rule="attention_profile", evidence=all_evidence(), max_distance=0.7)
+    assert pairs(made) == [((0, 0), (0, 1)), ((1, 0), (0, 0))] and made["refused"] == []
+
+
+def test_roles_are_matched_by_the_stages_of_both_circuits() -> None:
+    made = mapped(rule="role")
+    assert pairs(made) == [((1, 0), (0, 1))]
+    assert made["refused"] == [{"student": [0, 0], "distance": None}]  # no teacher head is a detector
+
+
+def test_an_ancestor_outside_the_circuit_is_the_pair_all_the_same() -> None:
+    made = mapped(rule="ancestry", evidence=all_evidence())
+    assert pairs(made) == [((0, 0), (1, 1)), ((1, 0), (0, 0))]
+    assert [pair["teacher_impact"] for pair in made["pairs"]] == [-0.25, 0.5]
+    assert pairs(made, "random_pairs") == pairs(mapped(), "random_pairs")
+
+
+def test_a_rule_that_this_family_cannot_have_is_refused_in_one_line() -> None:
+    one_stage = [circuit | {"stages": {"mean_ablation": circuit["heads"]}} for circuit in CIRCUITS]
+    with pytest.raises(ValueError, match="'role' needs circuits that were searched in several stages"):
+        mapped(rule="role", circuits=one_stage)
+    with pytest.raises(ValueError, match="'ancestry' needs students that were pruned from the large model"):
+        mapped(rule="ancestry")
+    with pytest.raises(ValueError, match="'attention_profile' needs features"):
+        mapped(rule="attention_profile")
 
 
 def test_the_random_rule_follows_the_seed() -> None:
@@ -171,7 +185,7 @@ def test_control_pairs_keep_the_students_and_avoid_their_heads(source: str, pool
 
 
 def test_the_rule_changes_neither_the_heads_nor_the_control_pairs() -> None:
-    made = {rule: mapped(rule=rule, outputs=head_outputs(), seed=2) for rule in RULES}
+    made = {rule: mapped(rule=rule, evidence=all_evidence(), seed=2) for rule in RULES}
     for record in made.values():
         assert record["student_heads"] == made["nearest"]["student_heads"]
         assert pairs(record, "random_pairs") == pairs(made["nearest"], "random_pairs")
@@ -183,16 +197,17 @@ def test_the_rule_changes_neither_the_heads_nor_the_control_pairs() -> None:
 
 @pytest.mark.parametrize("rule", RULES)
 def test_what_is_stored_is_complete_json(rule: str) -> None:
-    made = mapped(rule=rule, outputs=head_outputs(), seed=5)
+    made = mapped(rule=rule, evidence=all_evidence(), seed=5)
     assert json.loads(json.dumps(made, allow_nan=False)) == made
     assert set(made) == {
         *("role", "student_heads", "n_student_heads_total", "rule", "form", "baseline", "performance"),
         *("pairs", "ties", "distinct_teacher_heads", "n_pairs", "random_pairs", "parameters", "hashes"),
-        "n_control_pairs_mapped",
+        *("n_control_pairs_mapped", "refused"),
     }
     fields = {"student", "teacher", "student_impact", "teacher_impact", "distance"}
     assert all(fields <= set(pair) for pair in made["pairs"] + made["random_pairs"])
-    assert made["n_pairs"] == len(made["pairs"]) == len(made["random_pairs"]) == 2
+    assert made["n_pairs"] == len(made["pairs"]) == 2 - len(made["refused"])
+    assert len(made["random_pairs"]) == 2
     assert (made["rule"], made["hashes"]) == (rule, {"student": "aa", "teacher": "bb"})
     assert made["parameters"] == {
         "fraction": 0.5,
@@ -200,6 +215,7 @@ def test_what_is_stored_is_complete_json(rule: str) -> None:
         "baseline": "student",
         "performance": "logprob",
         "rule": rule,
+        "max_distance": 0.32,
         "student_heads": "top_impact",
         "random_from": "circuit",
         "seed": 5,

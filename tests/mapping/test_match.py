@@ -98,10 +98,44 @@ def test_cka_picks_the_rotated_copy() -> None:
     assert (distances[:, 0] > 0.1).all()
 
 
+def looking_at(token: int) -> list[np.ndarray]:
+    """One layout of four tokens, every row on one of them."""
+    return [np.eye(4)[[token] * 4]]
+
+
+def test_attention_profiles_pair_heads_that_look_at_the_same_tokens() -> None:
+    student, teacher = [looking_at(1), looking_at(3), looking_at(0)], [looking_at(0), looking_at(1)]
+    features, impacts = (student, teacher), (np.zeros(3), np.zeros(2))
+    assert match_heads(*impacts, "attention_profile", features=features) == [(0, 1), (1, 0), (2, 0)]
+    limited = match_heads(*impacts, "attention_profile", features=features, max_distance=0.5)
+    assert limited == [(0, 1), (2, 0)]  # log 2 is too far
+    assert match_heads([0.0], [5.0], max_distance=0.5) == [(0, 0)]  # other rules have no limit
+
+
+def test_a_role_pairs_the_nearest_impact_of_a_shared_stage() -> None:
+    fetcher, reader, both = frozenset("f"), frozenset("r"), frozenset("fr")
+    student = [(0.5, fetcher), (0.5, reader), (0.5, frozenset()), (0.5, both), (0.5, frozenset("x"))]
+    teacher = [(0.5, frozenset()), (0.9, fetcher), (0.4, fetcher), (0.1, reader)]
+    impacts = [impact for impact, _ in student], [impact for impact, _ in teacher]
+    pairs = match_heads(*impacts, "role", features=(student, teacher))
+    assert pairs == [(0, 2), (1, 3), (3, 2)]
+    distances = head_distances(*impacts, "role", features=(student, teacher))
+    assert distances[1].tolist() == [np.inf, np.inf, np.inf, 0.4] and np.isinf(distances[2]).all()
+
+
+def test_ancestry_pairs_a_head_with_its_ancestor() -> None:
+    teacher = [(layer, head) for layer in range(2) for head in range(2)]
+    features = ([(1, 0), None, (0, 1), (7, 7)], teacher)
+    assert match_heads(np.zeros(4), np.zeros(4), "ancestry", features=features) == [(0, 2), (2, 1)]
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: match_heads([0.0], [0.0], "closest"), "nearest, one_to_one, profile, cka, random"),
+        (
+            lambda: match_heads([0.0], [0.0], "closest"),
+            "nearest, one_to_one, profile, cka, attention_profile, role, ancestry",
+        ),
         (lambda: match_heads([], [0.0]), "student_impact must be a vector"),
         (lambda: match_heads([0.0], [[0.0]]), "teacher_impact must be a vector"),
         (lambda: match_heads([float("nan")], [0.0]), "not finite"),

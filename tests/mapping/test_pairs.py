@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from circuit_distillation.mapping.pairs import random_pairs
+from circuit_distillation.mapping.pairs import pairs_from_pools, random_pairs
 
 heads = st.tuples(st.integers(0, 2), st.integers(0, 2))
 
@@ -53,3 +53,16 @@ def test_nothing_to_draw_is_an_error() -> None:
         random_pairs([], [(0, 0)], 0)
     with pytest.raises(ValueError, match="no teacher heads"):
         random_pairs([((0, 0), (0, 0))], [], 0)
+
+
+def test_pools_of_their_own_are_used_evenly() -> None:
+    students, pools = [(0, h) for h in range(4)], [[(1, 0), (1, 1)], [(1, 1)], [], [(1, 0), (1, 1)]]
+    seen = set()
+    for seed in range(12):
+        pairs = pairs_from_pools(students, pools, seed)
+        assert pairs == pairs_from_pools(students, pools, seed)
+        assert [s for s, _ in pairs] == [(0, 0), (0, 1), (0, 3)]  # nothing to draw for the third
+        assert pairs[1][1] == (1, 1)
+        seen.add((pairs[0][1], pairs[2][1]))
+    # Whoever drew (1, 1) first leaves (1, 0) for the last.
+    assert seen == {((1, 0), (1, 0)), ((1, 0), (1, 1)), ((1, 1), (1, 0))}

@@ -54,6 +54,28 @@ def test_control_pairs_outside_the_mapped_heads_have_no_distance() -> None:
     assert outside["student_impact"] == 0.1
 
 
+def test_refused_heads_are_listed_with_their_least_distance() -> None:
+    distances = np.array([[0.1, 0.4, 0.4], [np.inf, np.inf, np.inf], [0.9, 0.8, np.inf]])
+    made = mapping_record(
+        STUDENT_HEADS,
+        TEACHER_HEADS,
+        STUDENT_IMPACT,
+        TEACHER_IMPACT,
+        [(0, 0)],
+        distances=distances,
+        rule="role",
+        form="difference",
+        baseline="student",
+        performance="logprob",
+        random_pairs=[((1, 0), (2, 3))],
+    )
+    assert made["refused"] == [{"student": [1, 0], "distance": None}, {"student": [1, 2], "distance": 0.8}]
+    assert made["n_pairs"] == made["distinct_teacher_heads"] == 1 and made["ties"] == []
+    assert made["random_pairs"][0]["distance"] is None
+    assert json.loads(json.dumps(made, allow_nan=False)) == made
+    assert record()["refused"] == []
+
+
 def bootstrap_input(noise: float):
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(30), 7)

@@ -102,9 +102,7 @@ def run_llama3(
     bootstrap_project(ROOT)
     options = {"project_path": ROOT, "env": env, "runtime_params": given, "conf_source": str(conf)}
     with KedroSession.create(**options) as session:
-        session.run(
-            pipeline_names=pipelines, runner=ArtifactRunner(), only_missing_outputs=only_missing
-        )
+        session.run(pipeline_names=pipelines, runner=ArtifactRunner(), only_missing_outputs=only_missing)
 
 
 @pytest.fixture(scope="module")

@@ -45,9 +45,9 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     models = [f"{kind}.{role}" for kind in grid.KINDS for role in grid.ROLES] + ["tuned_corpus.large"]
     found = ("head_scores", "circuit", "circuit_predictions")
     circuits = [f"{role}.{kind}.{name}" for role in grid.ROLES for kind in grid.KINDS for name in found]
-    measured = ("ablation_effects", "head_features")
+    measured = ("ablation_effects", "head_features", "attention_profiles")
     effects = [f"{of}.{name}" for of in ("small.base", "medium.base", "large.tuned") for name in measured]
-    parts = ("heads", "control_pairs", "mapping")
+    parts = ("heads", "control_pairs", "mapping", "function_mapping", "other_role_pairs")
     mappings = [f"{role}.{name}" for role in grid.STUDENTS for name in parts]
     kinds = ("teacher_labels", "teacher_signals")
     signals = [f"{kind}.{name}" for kind in kinds for name in ("task", "tuning")[: 1 + entity]]

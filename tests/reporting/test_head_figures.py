@@ -48,9 +48,7 @@ def test_a_line_a_pair_and_a_label_a_head() -> None:
         "Base-S", "GOAT-L", "H0", "H1", "H1", "H2", "L0", "L0", "L1", "L1", "L2",
     ]  # fmt: skip
     assert len(set(line.get_color() for line in axes.lines if line.get_linestyle() == "-")) == 1
-    tip = (
-        "Student layer 1, head 0 (impact +0.200) and teacher layer 2, head 1 (impact +0.300, Value fetcher)"
-    )
+    tip = "Student layer 1, head 0 (impact +0.200) and teacher layer 2, head 1 (impact +0.300, Value fetcher)"
     assert tips(figure)[0] == tip
 
 
