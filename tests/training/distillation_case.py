@@ -45,17 +45,36 @@ def teacher():
     return tiny_model(seed=7, n_layers=4, n_heads=6, n_kv_heads=3)
 
 
-def case(n: int = 24, rows: str = "last") -> Case:
+def case(n: int = 24, rows: str = "last", observable: str = "z") -> Case:
     train, validation = prompts(n, seed=1), prompts(10, seed=2)
+    read = {"rows": rows, "observable": observable}
     return Case(
         train,
         validation,
-        teacher_signals(teacher(), train, SITES, rows=rows, keep_logits=True, batch_size=10),
+        teacher_signals(teacher(), train, SITES, keep_logits=True, batch_size=10, **read),
     )
+
+
+def case_of(arm: str, **options) -> Case:
+    """With what an arm compares."""
+    alignment = settings(arm, **options).alignment
+    return case(rows=alignment.rows, observable=alignment.observable) if alignment else case()
+
+
+def acting(encoded: Encoded) -> dict[tuple[int, int], torch.Tensor]:
+    """Each head of the student acts at the last token and, by its index, at one or two others."""
+    n, length = encoded.input_ids.shape
+    masks = {}
+    for layer in range(3):
+        for head in range(4):
+            masks[layer, head] = torch.zeros(n, length, dtype=torch.bool)
+            masks[layer, head][torch.arange(n), encoded.positions["last"]] = True
+            masks[layer, head][:, : 1 + head % 2] = True
+    return masks
 
 
 def settings(arm: str, seed: int = 0, **options) -> DistillationSettings:
     """Of an arm, with options named as in the parameters."""
     chosen = dict(epochs=2, batch_size=8, evaluate_every=2, warmup_steps=1, checkpoint_every=2)
     rates = dict(learning_rate_heads=1e-2, learning_rate_full=3e-4)
-    return arm_settings(ARMS[arm], chosen | rates | options, seed)
+    return arm_settings(ARMS[arm], chosen | rates | dict(ARMS[arm].own) | options, seed)

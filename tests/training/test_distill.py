@@ -10,10 +10,20 @@ import pytest
 import torch
 from naive.tiny_models import tiny_model
 from omegaconf import OmegaConf
-from training.distillation_case import HEADS, PAIRS, RANDOM_PAIRS, case, settings, student
+from training.distillation_case import (
+    HEADS,
+    PAIRS,
+    RANDOM_PAIRS,
+    acting,
+    case,
+    case_of,
+    prompts,
+    settings,
+    student,
+)
 
 from circuit_distillation.arms import ARMS
-from circuit_distillation.training.distill import distill
+from circuit_distillation.training.distill import distill, permuted_prompts
 from circuit_distillation.training.distillation_settings import (
     AlignmentSettings,
     DistillationSettings,
@@ -26,7 +36,9 @@ CONF = Path(__file__).parents[2] / "conf" / "base" / "parameters_distillation.ym
 
 def train(arm, model=None, data=None, options=None, **more):
     """(model, history) of a short run."""
-    model, data = model or student(), data or case()
+    model, data = model or student(), data or case_of(arm, **options or {})
+    if data.signals.rows == "acting":
+        more.setdefault("acting", acting(data.train))
     pairs = RANDOM_PAIRS if ARMS[arm].pairs == "random" else PAIRS
     history = distill(
         model,
@@ -70,7 +82,7 @@ def test_every_arm_trains_what_it_says_and_leaves_a_plain_model(arm):
     assert history["step"].tolist() == [1, 2, 3, 4, 5, 6]
     assert history["validation_accuracy"].notna().tolist() == [False, True] * 3
     assert history["seconds"].is_monotonic_increasing
-    n_pairs = {"none": 0, "mapped": 3, "random": 3}[ARMS[arm].pairs] - (ARMS[arm].sites == "layers")
+    n_pairs = (0 if ARMS[arm].pairs == "none" else 3) - (ARMS[arm].sites == "layers")
     assert sum(name.startswith("similarity_") for name in history) == n_pairs
     assert history["similarity"].notna().all() == (n_pairs > 0)
     ce = history["ce"] if ARMS[arm].loss != "none" else 0 * history["ce"]
@@ -246,3 +258,60 @@ def test_out_of_memory_is_one_line_with_what_to_set(monkeypatch):
     message = r"^out of memory at step 1 with batch_size \d+: set .*bank_batches$"
     with pytest.raises(MemoryError, match=message):
         train("circuit_ce_align_cka")
+
+
+@pytest.mark.parametrize("arm", ["circuit_ce_attention", "circuit_ce_output", "circuit_ce_function_cka"])
+def test_what_heads_do_comes_closer_to_the_teacher(arm):
+    _, history = train(arm, options={"epochs": 12, "cka_weight": 10.0})
+    first, last = history["similarity"].iloc[:3].mean(), history["similarity"].iloc[-3:].mean()
+    assert last > first + 0.05
+    assert history["measure"].iloc[0] in {
+        "1 - KL to the teacher of attention rows",
+        "CKA of what heads write, W_O z",
+        "CKA of head outputs z",
+    }
+
+
+def test_a_bank_of_small_batches_is_one_large_batch_where_heads_act():
+    """Each pair has rows of its own."""
+    options = {"epochs": 2, "evaluate_every": 6}
+    whole, _ = train("circuit_ce_attention", options=options | {"batch_size": 8})
+    banked, _ = train("circuit_ce_attention", options=options | {"batch_size": 4, "bank_batches": 2})
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(banked.state_dict()[name], tensor, rtol=0, atol=1e-9)
+
+
+def test_rows_where_a_head_does_not_act_change_nothing():
+    """The teacher's attention at any other token may be anything."""
+    data = case_of("circuit_ce_attention")
+    masks, features = acting(data.train), dict(data.signals.features)
+    for own, theirs in PAIRS:
+        idle = ~masks[own][:, :, None]
+        features[theirs] = torch.where(idle, torch.full_like(features[theirs], 0.5), features[theirs])
+    changed = replace(data, signals=replace(data.signals, features=features))
+    arm, options = "circuit_ce_attention", {"epochs": 1}
+    assert same(*(weights(train(arm, data=part, options=options)[0]) for part in (data, changed)))
+
+
+def test_permuted_prompts_are_others_of_the_same_layout():
+    encoded = prompts(30, seed=3)
+    index = permuted_prompts(encoded, seed=0)
+    assert sorted(index.tolist()) == list(range(30))
+    places = torch.stack([encoded.positions["box"], encoded.positions["last"]])
+    assert torch.equal(places, places[:, index])
+    alone = {tuple(place) for place in places.T.tolist() if places.T.tolist().count(place) == 1}
+    for i, j in enumerate(index.tolist()):
+        assert i != j or tuple(places[:, i].tolist()) in alone
+    assert not torch.equal(index, permuted_prompts(encoded, seed=1))
+
+
+def test_rows_where_heads_act_need_to_be_given():
+    data = case_of("circuit_ce_attention")
+    with pytest.raises(ValueError, match=r"needs the tokens where the student heads \[\(2, 1\)\] act"):
+        masks = {head: mask for head, mask in acting(data.train).items() if head != (2, 1)}
+        train("circuit_ce_attention", data=data, acting=masks)
+
+
+def test_kl_is_for_distributions():
+    with pytest.raises(ValueError, match="compares distributions"):
+        settings("circuit_ce_align_cka", similarity="kl")

@@ -88,3 +88,15 @@ def test_procrustes_of_a_rotated_pair_is_free(rows):
     assert alignment_loss(
         student, -2 * student.detach(), similarity="procrustes"
     ).loss.item() == pytest.approx(0)
+
+
+def test_each_pair_has_the_rows_that_count_for_it(rows):
+    student, teacher = rows
+    counted = torch.tensor([[True, True, True], [True, True, False]])
+    term = alignment_loss(student, teacher, counted=counted)
+    alone = alignment_loss(student[1:, :2], teacher[1:, :2])
+    assert term.similarities.tolist() == pytest.approx([0.75, alone.similarities.item()])
+    none = alignment_loss(student, teacher, counted=counted & torch.tensor([[True], [False]]))
+    assert none.skipped == 1 and none.loss.item() == pytest.approx(0.25)
+    none.loss.backward()
+    assert torch.isfinite(student.grad).all()
