@@ -152,6 +152,8 @@ MAPPING = {
 }  # fmt: skip
 HEADS = {"role": "small", "student_heads": [[0, 1]], "n_student_heads_total": 4, "model_hash": "a"}
 CONTROLS = {"role": "small", "pairs": [PAIR], "hashes": {"student": "a", "teacher": "b"}}
+SHARES = dict.fromkeys(("ancestor_share", "chance_ancestor", "stage_share", "chance_stage"), [0.5, np.nan])
+SCORED = pd.DataFrame({"rule": ["cka", "random"], "label": "A", "n_heads": 4, "n_pairs": [4, 3], **SHARES})
 HISTORY = pd.DataFrame({"step": [1, 2], "loss": [0.5, 0.4], "seconds": [0.1, 0.2]})
 PREDICTIONS = pd.DataFrame(
     {
@@ -213,6 +215,8 @@ ARTIFACTS: list[tuple[Any, Any, str]] = [
     (validators.mapping, MAPPING | {"n_pairs": 2}, "n_pairs and distinct_teacher_heads are 2 and 1, the pai"),
     (validators.mapping, MAPPING | {"student_heads": [[5, 5]]}, "pairs hold student head [0, 1], which is n"),
     (validators.mapping, MAPPING | {"pairs": [PAIR | {"teacher": [0.5, 1]}]}, "hold [0.5, 1], which is no ("),
+    (validators.rule_scores, SCORED.assign(rule="cka"), "row 1 repeats rule"),
+    (validators.rule_scores, SCORED.assign(stage_share=1.5), "stage_share holds values that are no shares"),
     (validators.history, HISTORY[::-1], "the steps of the history do not increase"),
     (validators.history, put(HISTORY, "loss", 1, float("inf")), "loss of row 1 is not finite"),
     (validators.predictions, PREDICTIONS.drop(columns="answer"), "column answer is missing"),
@@ -225,7 +229,7 @@ SOUND = [
     (validators.attention_profiles, {"a": torch.eye(3)[None, None]}),
     (validators.circuit, CIRCUIT), (validators.mapping, MAPPING),
     (validators.heads, HEADS), (validators.pairs, CONTROLS),
-    (validators.history, HISTORY), (validators.predictions, PREDICTIONS),
+    (validators.rule_scores, SCORED), (validators.history, HISTORY), (validators.predictions, PREDICTIONS),
 ]  # fmt: skip
 
 

@@ -108,7 +108,7 @@ def test_what_was_chosen_for_an_arm_is_of_that_arm_alone(project):
 
 def test_a_label_concerns_tables_alone(project):
     changed = project(family={"roles": {"small": {"label": "Small"}}})
-    assert changed.running() == {FACTS, "draw_figures", "build_tables", "write_page"}
+    assert changed.running() == {*(FACTS, "draw_figures", "build_tables", "tabulate_matching", "write_page")}
 
 
 def test_an_added_arm_is_trained_and_no_other(project):
@@ -141,7 +141,7 @@ def test_a_change_of_the_library_rebuilds_what_is_made_with_it(project, edited):
 
 def test_a_change_of_reporting_trains_and_measures_nothing(project, edited):
     edited("reporting/tables.py", "def ", "def _added() -> int:\n    return 1\n\n\ndef ")
-    assert project().running() == {"build_tables", "write_page"}
+    assert project().running() == {"build_tables", "tabulate_matching", "write_page"}
 
 
 def test_a_change_of_a_template_rebuilds_what_is_written_with_it(project, edited):

@@ -47,7 +47,7 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     circuits = [f"{role}.{kind}.{name}" for role in grid.ROLES for kind in grid.KINDS for name in found]
     measured = ("ablation_effects", "head_features", "attention_profiles")
     effects = [f"{of}.{name}" for of in ("small.base", "medium.base", "large.tuned") for name in measured]
-    parts = ("heads", "control_pairs", "mapping", "function_mapping", "other_role_pairs")
+    parts = ("heads", "control_pairs", "mapping", "function_mapping", "other_role_pairs", "rule_scores")
     mappings = [f"{role}.{name}" for role in grid.STUDENTS for name in parts]
     kinds = ("teacher_labels", "teacher_signals")
     signals = [f"{kind}.{name}" for kind in kinds for name in ("task", "tuning")[: 1 + entity]]
@@ -56,6 +56,7 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     tested = [f"{role}.{arm}.{name}" for role, arm in grid.measured() for name in ("predictions", "tracked")]
     tables = [f"{table}.{form}" for table in TABLES for form in ("table_csv", "table_md", "table_tex")]
     records = ["pretraining_record", "base.ancestry", "tuning_record"]
+    tables += ["rule_scores", "matching.table_csv", "matching.table_md"]
     rest = [*records, "results", "significance", "facts", "figures", "report"]
     wanted = {*prompts, *models, *circuits, *effects, *mappings, *signals, *trained, *tested, *tables, *rest}
     made = pipelines["__default__"].all_outputs()

@@ -115,6 +115,16 @@ def mapping(record: dict[str, Any]) -> None:
     _both_models(record)
 
 
+def rule_scores(frame: pd.DataFrame) -> None:
+    """A row for each matching rule; shares lie between 0 and 1 or are unknown."""
+    _columns(frame, "rule", "label", "n_heads", "n_pairs")
+    _unique(frame, "rule")
+    for name in ("ancestor_share", "chance_ancestor", "stage_share", "chance_stage"):
+        _columns(frame, name)
+        if not frame[name].dropna().between(0, 1).all():
+            raise ValueError(f"{name} holds values that are no shares")
+
+
 def history(frame: pd.DataFrame) -> None:
     """A training history: increasing steps, every loss finite."""
     _columns(frame, "step", "loss", "seconds")

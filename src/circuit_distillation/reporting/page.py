@@ -17,6 +17,7 @@ from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivia
 from circuit_distillation.reporting.corpus import corpus_rows
 from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings, stage_seconds
 from circuit_distillation.reporting.gains import gains_svg, study_svg
+from circuit_distillation.reporting.matching import matching_table
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
 from circuit_distillation.reporting.tables import CAPTIONS, NAMES, OTHER_TASKS, TABLES, build_table
 
@@ -50,6 +51,7 @@ def render_page(
     scaffolded: bool = False,
     in_domain_shares: Mapping[str, float] | None = None,
     study: pd.DataFrame | None = None,
+    rule_scores: pd.DataFrame | None = None,
 ) -> str:
     """The page as HTML text, with everything inside it.
 
@@ -58,7 +60,8 @@ def render_page(
     tables speak of, and whose pictures are shown: of others only the folders are named. `scaffolded` says
     that the models are the mini family, whose training builds sparse circuits in, and `in_domain_shares` is
     the share of the task's own data in the tuning mixture of each task, in [0, 1]: both are said on the
-    page. `study` is the claims table of the study over seeds, if the family has one.
+    page. `study` is the claims table of the study over seeds, if the family has one, and `rule_scores` the
+    rows of `mapping.score` of every run.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -84,6 +87,7 @@ def render_page(
         tests=significance.to_dict("records"),
         sections=_sections(pictures),
         elsewhere=elsewhere,
+        matching=_matching(rule_scores, labels, experiment),
         cells=_grouped(cell_rows(results, labels, experiment), lambda row: row["name"].block),
         cell_headings=list(CELL_METRICS),
         corpus=corpus_rows(facts, labels, in_domain_shares or {}),
@@ -154,6 +158,19 @@ def _table(results: pd.DataFrame, number: int, labels: Mapping[str, str], experi
         "blocks": _grouped(rows, itemgetter("block")),
         "measured": bool(frame["n_test"].notna().any()),
     }
+
+
+def _matching(
+    rows: pd.DataFrame | None, labels: Mapping[str, str], experiment: str
+) -> dict[str, list[dict[str, Any]]]:
+    """Task -> texts of the rows of matching rules."""
+    if rows is None:
+        return {}
+    texts = [
+        {name: cell_text(name, value) for name, value in row.items()}
+        for row in matching_table(rows, labels, experiment).to_dict("records")
+    ]
+    return _grouped(texts, itemgetter("task"))
 
 
 def _pictures(figures: Mapping[str, bytes], experiment: str) -> tuple[list[dict[str, str]], list[str]]:

@@ -9,6 +9,7 @@ import pandas as pd
 
 from circuit_distillation.reporting.tables import NAMES
 
+TEXTS = (*NAMES, "task", "student", "rule")
 HEADINGS: Mapping[str, str] = {
     "block": "Block",
     "model": "Model",
@@ -24,12 +25,23 @@ HEADINGS: Mapping[str, str] = {
     "seeds": "Seeds",
     "paper_full_model": "Paper: full model",
     "paper_circuit": "Paper: circuit",
+    "task": "Task",
+    "student": "Student",
+    "rule": "Rule",
+    "n_heads": "Heads",
+    "n_pairs": "Pairs",
+    "ancestor_share": "On the own ancestor",
+    "chance_ancestor": "Chance",
+    "stage_share": "On the same stage",
+    "chance_stage": "Chance",
 }
 _DECIMALS = {
     "pct_heads": 1,
     "pct_parameters": 1,
     "n_test": 0,
     "seeds": 0,
+    "n_heads": 1,
+    "n_pairs": 1,
     "paper_full_model": 2,
     "paper_circuit": 2,
 }
@@ -57,7 +69,7 @@ def to_markdown(table: pd.DataFrame, caption: str) -> str:
         f"**{_markdown(caption)}**",
         "",
         "| " + " | ".join(HEADINGS[name] for name in columns) + " |",
-        "|" + "|".join(":---" if name in NAMES else "---:" for name in columns) + "|",
+        "|" + "|".join(":---" if name in TEXTS else "---:" for name in columns) + "|",
     ]
     for row in table.to_dict("records"):
         lines.append("| " + " | ".join(_markdown(cell_text(name, row[name])) for name in columns) + " |")

@@ -53,6 +53,20 @@ def draw_other_roles(mapping: dict, teacher_circuit: dict, teacher_profiles, see
     return controls.draw_other_roles(mapping, teacher_circuit, teacher_profiles, seed)
 
 
+def score_rules(
+    student_effects, teacher_effects, teacher_circuit: dict, heads: dict, settings: MappingSettings, **stored
+):
+    """How every matching rule maps the heads of one student: a row a rule, beside the truth."""
+    import pandas as pd
+
+    from circuit_distillation.mapping import score
+    from circuit_distillation.mapping.effects import Effects
+
+    effects = Effects.from_frame(student_effects), Effects.from_frame(teacher_effects)
+    evidence = _evidence(teacher_circuit, heads, **stored)
+    return pd.DataFrame(score.score_rules(*effects, heads, teacher_circuit, settings, evidence))
+
+
 def _evidence(
     teacher_circuit: dict,
     heads: dict,

@@ -9,6 +9,7 @@ from circuit_distillation.pipelines.head_mapping.nodes import (
     draw_controls,
     draw_other_roles,
     map_heads,
+    score_rules,
 )
 
 # Settings that the relevant heads depend on, and the control pairs.
@@ -17,8 +18,8 @@ OF_CONTROLS = ("student_form", "baseline", "performance", "random_from", "fracti
 
 
 def create_pipeline() -> Pipeline:
-    """For each student its relevant heads, the mapping onto the tuned teacher, another one by function, and
-    control pairs of both."""
+    """For each student its relevant heads, the mapping onto the tuned teacher, another one by function,
+    control pairs of both, and how all rules compare with the truth."""
     return Pipeline([node for role in STUDENTS for node in _cell(role)], tags="head_mapping")
 
 
@@ -28,10 +29,10 @@ def _cell(role: str) -> list[Node]:
     )
     compared |= {"teacher_circuit": f"{TEACHER}.tuned.circuit", "heads": f"{role}.heads"}
     own = {"effects": f"{role}.base.ablation_effects", "circuit": f"{role}.base.circuit"}
-    mapped = compared | _of_both(role, "head_features", "features") | {"student_circuit": own["circuit"]}
-    mapped |= {"controls": f"{role}.control_pairs"}
+    known = compared | _of_both(role, "head_features", "features") | {"student_circuit": own["circuit"]}
     if not grid.loaded():
-        mapped["ancestry"] = "base.ancestry"
+        known["ancestry"] = "base.ancestry"
+    mapped = known | {"controls": f"{role}.control_pairs"}
     by_function = {"mapping": f"{role}.function_mapping", "teacher_circuit": compared["teacher_circuit"]}
     by_function |= {"teacher_profiles": compared["teacher_profiles"], "seed": "params:function_mapping.seed"}
     parts = [
@@ -40,6 +41,7 @@ def _cell(role: str) -> list[Node]:
         (map_heads, mapped | {"settings": "params:mapping"}, "mapping", "map_heads"),
         (map_heads, mapped | {"settings": "params:function_mapping"}, "function_mapping", "map_by_function"),
         (draw_other_roles, by_function, "other_role_pairs", "draw_other_roles"),
+        (score_rules, known | {"settings": "params:function_mapping"}, "rule_scores", "score_rules"),
     ]
     return [
         Node(function, inputs, f"{role}.{made}", name=name, namespace=f"{role}.map")

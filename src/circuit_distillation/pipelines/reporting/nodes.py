@@ -64,6 +64,24 @@ def compute_significance(task: str, seed: int, experiment: str, training_seed: i
     return significance_table(frames, task=task, seed=seed, experiment=draw_name(experiment, training_seed))
 
 
+def collect_rule_scores(task: str, seed: int, experiment: str, training_seed: int, **stored):
+    """How the rules of this run compare with the truth: "rule_scores__role__base" of every student."""
+    import pandas as pd
+
+    frames = [frame.assign(student=role) for role, _, frame in _named(stored, "rule_scores")]
+    run = {"task": task, "seed": seed, "experiment": draw_name(experiment, training_seed)}
+    return pd.concat(frames, ignore_index=True).assign(**run)
+
+
+def tabulate_matching(rule_scores, family: dict[str, Any], experiment: str, training_seed: int) -> tuple:
+    """Matching rules against the truth, over the seeds of the experiment: frame and Markdown."""
+    from circuit_distillation.reporting.matching import CAPTION, matching_table
+    from circuit_distillation.reporting.table_text import to_markdown
+
+    table = matching_table(rule_scores, _labels(family), draw_name(experiment, training_seed))
+    return table, to_markdown(table, CAPTION)
+
+
 def build_tables(results, family: dict[str, Any], experiment: str, training_seed: int) -> tuple:
     """Tables 1 to 4, and 5 of other tasks, from the rows of every run: frames, then Markdown, then LaTeX."""
     from circuit_distillation.reporting.table_text import to_latex, to_markdown
@@ -127,6 +145,7 @@ def write_page(
     significance,
     figures,
     facts,
+    rule_scores,
     study,
     family: dict[str, Any],
     teacher_tuning: dict[str, Any] | None,
@@ -145,6 +164,7 @@ def write_page(
         significance=significance,
         figures=figures,
         facts=facts,
+        rule_scores=rule_scores,
         experiment=draw_name(experiment, training_seed),
         study=study,
         scaffolded=family["scaffolded"],

@@ -9,8 +9,10 @@ from circuit_distillation.pipelines.reporting.nodes import (
     build_tables,
     collect_facts,
     collect_results,
+    collect_rule_scores,
     compute_significance,
     draw_figures,
+    tabulate_matching,
     write_page,
 )
 
@@ -30,7 +32,10 @@ def create_pipeline() -> Pipeline:
     facts = histories | circuits | mappings
     facts |= {"parameters": "parameters", "pretraining": "pretraining_record", "tuning": "tuning_record"}
     table_outputs = [f"{table}.{form}" for form in ("table_csv", "table_md", "table_tex") for table in TABLES]
-    page = {name: name for name in ("results", "significance", "figures", "facts")} | named | family
+    shown = ("results", "significance", "figures", "facts", "rule_scores")
+    page = {name: name for name in shown} | named | family
+    scores = {f"rule_scores__{role}__base": f"{role}.rule_scores" for role in STUDENTS}
+    matching = {"rule_scores": "rule_scores"} | named | family
     page |= {"study": "study.published", "teacher_tuning": "params:teacher_tuning"}
     tables = {"results": "results"} | named | family
     return Pipeline(
@@ -40,6 +45,13 @@ def create_pipeline() -> Pipeline:
             Node(draw_figures, figures, "figures", name="draw_figures"),
             Node(collect_facts, facts, "facts", name="collect_facts"),
             Node(build_tables, tables, table_outputs, name="build_tables"),
+            Node(collect_rule_scores, scores | run, "rule_scores", name="collect_rule_scores"),
+            Node(
+                tabulate_matching,
+                matching,
+                ["matching.table_csv", "matching.table_md"],
+                name="tabulate_matching",
+            ),
             Node(write_page, page, "report", name="write_page"),
         ],
         tags="reporting",
