@@ -12,7 +12,7 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes a file stays in one, and all that use the finished run of the tests in the same."""
+    """With several processes a file stays in one, and all that use the finished small run in the same."""
     for item in items:
         shared = "data_root" in getattr(item, "fixturenames", ())
         item.add_marker(pytest.mark.xdist_group("data_root" if shared else str(item.path)))

@@ -1,4 +1,4 @@
-"""Attention rows, written outputs and value relations against eager attention, whose softmax is in float32."""
+"""Attention rows, written outputs and value relations against eager attention."""
 
 from __future__ import annotations
 

@@ -51,21 +51,23 @@ class TrialCase:
     teacher_side: HeadSide
     mapping: MappingSettings
     settings: Mapping[str, DistillationSettings]  # by arm
-    _signals: dict[str, TeacherSignals] = field(default_factory=dict)
+    _signals: dict[tuple[str, str], TeacherSignals] = field(default_factory=dict)
 
     @cached_property
     def train_ids(self):
         """The training prompts as the student reads them."""
         return encode(self.student.tokenizer, self.train)
 
-    def signals(self, rows: str) -> TeacherSignals:
-        """The teacher on the training prompts, once for each policy of rows."""
-        if rows not in self._signals:
+    def signals(self, rows: str, observable: str = "z") -> TeacherSignals:
+        """The teacher on the training prompts, once for each choice of rows and observable."""
+        if (rows, observable) not in self._signals:
             shape = architecture(self.teacher.model)
             sites = [(layer, head) for layer in range(shape.n_layers) for head in range(shape.n_heads)]
             encoded = encode(self.teacher.tokenizer, self.train)
-            self._signals[rows] = teacher_signals(self.teacher.model, encoded, sites, rows=rows)
-        return self._signals[rows]
+            self._signals[rows, observable] = teacher_signals(
+                self.teacher.model, encoded, sites, rows=rows, observable=observable
+            )
+        return self._signals[rows, observable]
 
     def scarcer(self, n_train: int) -> TrialCase:
         """The same with the first n_train training prompts alone; ValueError if there are not so many."""
@@ -106,7 +108,7 @@ def run_trial(
         student,
         case.train_ids,
         encode(case.student.tokenizer, case.validation),
-        case.signals(settings.rows),
+        case.signals(settings.rows, settings.alignment.observable if settings.alignment else "z"),
         settings=settings,
         heads=heads,
         pairs=[(tuple(pair["student"]), tuple(pair["teacher"])) for pair in pairs],
