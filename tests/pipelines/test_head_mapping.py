@@ -65,7 +65,8 @@ def test_the_nodes_map_by_the_settings(rule: str) -> None:
 
 
 def test_each_mapping_reads_its_own_settings() -> None:
-    wanted = {"map_heads": "params:mapping", "map_by_function": "params:function_mapping"}
+    wanted = {"map_heads": "params:mapping"}
+    wanted |= dict.fromkeys(("map_by_function", "score_rules"), "params:function_mapping")
     for node in create_pipeline().nodes:
         read = {name for name in node.inputs if name in {*wanted.values(), "params:mapping.rule"}}
         assert read == {wanted[name] for name in [node.name.rpartition(".")[2]] if name in wanted}

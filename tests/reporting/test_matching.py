@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from page_inputs import page_inputs
 
+from circuit_distillation.mapping.match import RULES
 from circuit_distillation.reporting.matching import CAPTION, matching_table
 from circuit_distillation.reporting.page import render_page
 from circuit_distillation.reporting.table_text import to_markdown
@@ -15,16 +16,15 @@ LABELS = {"small": "S", "medium": "M", "large": "L"}
 def row(seed: int, rule: str, share: float | None, **more) -> dict:
     values = {"n_heads": 4, "n_pairs": 4, "ancestor_share": share, "chance_ancestor": 0.25}
     values |= {"stage_share": float("nan"), "chance_stage": float("nan"), "error": ""}
-    return (
-        {"task": "tom", "seed": seed, "experiment": "paper", "student": "small", "rule": rule} | values | more
-    )
+    run = {"task": "tom", "seed": seed, "experiment": "paper", "student": "small"}
+    return run | {"rule": rule, "label": RULES[rule].label} | values | more
 
 
 ROWS = pd.DataFrame(
     [
+        row(0, "nearest", 0.25),
         row(0, "attention_profile", 1.0, n_pairs=3),
         row(1, "attention_profile", 0.5),
-        row(0, "nearest", 0.25),
         row(0, "role", None, n_pairs=0, error="no stages"),
         row(0, "nearest", 0.0, experiment="other"),
     ]
