@@ -40,7 +40,7 @@ for arm, options in (("circuit_ce_align_cka", {"similarity": "rsa"}), ("circuit_
     history = distill(student(), data.train, data.validation, data.signals, heads=HEADS, pairs=PAIRS,
                       settings=settings(arm, epochs=8, **options), progress_bar=False)
     assert history["loss"].tail(3).mean() < history["loss"].head(3).mean(), arm
-    assert set(history["measure"]) == {"RSA" if options else ""}
+    assert set(history["measure"]) == {"RSA of head outputs z" if options else ""}
     assert history["similarity"].between(-1, 1).all() == bool(options)
 """
 
