@@ -12,7 +12,7 @@ from kedro.framework.cli.utils import KedroCliError
 from circuit_distillation.grid import INSTRUCT, ROLES
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters import plain
-from circuit_distillation.parameters.models import ModelFamily, Models
+from circuit_distillation.parameters.models import InstructModels, ModelFamily, Models
 
 SHARED_STAGES = ("", "circuit_discovery.", "distillation.", "finetuning.")
 PROCESSES = [f"params:{stage}processes" for stage in SHARED_STAGES]
@@ -46,14 +46,18 @@ def check_models(nodes: Iterable[Any], pipeline, catalog) -> None:
         raise UnusableModelError(str(error)) from None
 
 
-def _check_family(models: Models, instruct: Models | None, loading: Loading, catalog) -> dict[str, Path]:
+def _check_family(
+    models: Models, instruct: InstructModels | None, loading: Loading, catalog
+) -> dict[str, Path]:
     """The folder of each role."""
     from circuit_distillation.compute.processes import check_processes
     from circuit_distillation.models.loaded_family import (
         allow_tf32,
         check_family,
         check_instruct,
+        check_pruned_sizes,
         family_sources,
+        instruct_sources,
     )
 
     if loading.tf32:
@@ -61,9 +65,10 @@ def _check_family(models: Models, instruct: Models | None, loading: Loading, cat
     check_processes(max(catalog.load(name) for name in PROCESSES if name in catalog))
     bases = family_sources(models, loading)
     folders = check_family(bases)
+    check_pruned_sizes(models, folders["large"])
     _check_recorded("models", "base", bases, catalog)
     if instruct is not None:
-        sources = family_sources(instruct, loading)
+        sources = instruct_sources(instruct, loading)
         check_instruct(sources, folders)
         _check_recorded("instruct", INSTRUCT, sources, catalog)
     return folders

@@ -9,7 +9,11 @@ from typing import Any
 
 import torch
 
+from circuit_distillation.models.architecture import CausalLM, architecture
 from circuit_distillation.models.checkpoint_files import empty_model
+from circuit_distillation.models.family_model import FamilyModel
+from circuit_distillation.models.pruned_size import PrunedSize
+from circuit_distillation.models.pruning_choice import check_size
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.models.source import ModelSource, check_loading
 from circuit_distillation.ranges import OfRoles
@@ -18,9 +22,39 @@ from circuit_distillation.storage.sources import Files
 PROBE = "The apple is in Box Q, 1234 + 56 = 1290.\nAnswer: unknown"
 
 
-def family_sources(files: OfRoles[Files], loading: Loading) -> dict[str, ModelSource]:
-    """Role -> source, from where each role's files are and how all models are held."""
-    return {role: ModelSource(**vars(where), **vars(loading)) for role, where in files}
+def family_sources(models: OfRoles[FamilyModel], loading: Loading) -> dict[str, ModelSource]:
+    """Role -> source, from where each role's files are and how all models are held.
+
+    The source of a pruned student is that of the large model.
+    """
+    files = {role: files_of(models, role) for role, _ in models}
+    return {role: ModelSource(**vars(where), **vars(loading)) for role, where in files.items()}
+
+
+def files_of(models: OfRoles[FamilyModel], role: str) -> Files:
+    """Where the files of a role are; those of the large model if it is pruned from that."""
+    model = models.of(role)
+    where = models.large if model.size else model
+    return Files(hub_id=where.hub_id, revision=where.revision, path=where.path)
+
+
+def instruct_sources(models: OfRoles[Files], loading: Loading) -> dict[str, ModelSource]:
+    """The same of instruction-tuned models."""
+    return {role: ModelSource(**vars(where), **vars(loading)) for role, where in models}
+
+
+def pruned_sizes(models: OfRoles[FamilyModel]) -> dict[str, PrunedSize]:
+    """What stays of the large model, for the roles that are pruned from it."""
+    return {role: model.size for role, model in models if model.size}
+
+
+def check_pruned_sizes(models: OfRoles[FamilyModel], large: Path) -> None:
+    """ValueError, with the role, for a student that the large model in a folder cannot be pruned to."""
+    for role, size in pruned_sizes(models).items():
+        try:
+            check_size(architecture(empty_model(large)), size)
+        except ValueError as error:
+            raise ValueError(f"family.models.{role}: {error}") from None
 
 
 def allow_tf32() -> None:
@@ -91,15 +125,21 @@ def family_record(sources: Mapping[str, ModelSource]) -> dict[str, dict[str, Any
     """Where each role's weights are from, and their size; downloads them if need be."""
     record = {}
     for role, source in sources.items():
-        model = empty_model(source.fetch())
-        config = model.config
         record[role] = {
             "source": source.name,
             "revision": source.revision if source.path is None else None,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
-            "layers": config.num_hidden_layers,
-            "heads": config.num_attention_heads,
-            "key_value_heads": config.num_key_value_heads,
+            **model_size(empty_model(source.fetch())),
             "dtype": source.dtype,
         }
     return record
+
+
+def model_size(model: CausalLM) -> dict[str, int]:
+    """Parameters, layers, heads and key/value heads, for records."""
+    config = model.config
+    return {
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "layers": config.num_hidden_layers,
+        "heads": config.num_attention_heads,
+        "key_value_heads": config.num_key_value_heads,
+    }

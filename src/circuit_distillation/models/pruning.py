@@ -98,6 +98,12 @@ def check_layers(layers: Sequence[int], n_layers: int) -> None:
         raise ValueError(f"layers {list(layers)} must rise and lie in 0 .. {n_layers - 1}")
 
 
+def check_width(width: int, n_heads: int) -> None:
+    """ValueError unless transformers can configure this width."""
+    if width % n_heads:
+        raise ValueError(f"hidden_size {width} is no multiple of the {n_heads} heads: choose one that is")
+
+
 def _query_heads(groups: tuple[int, ...], group_size: int) -> list[int]:
     return [group * group_size + place for group in groups for place in range(group_size)]
 
@@ -116,8 +122,7 @@ def _config(model: CausalLM, kept: Kept, shape: Architecture) -> Any:
     n_kv_heads = len(kept.groups[0])
     n_heads = n_kv_heads * shape.group_size
     width = shape.d_model if kept.rotation is None else kept.rotation.shape[1]
-    if width % n_heads:
-        raise ValueError(f"hidden_size {width} is no multiple of the {n_heads} heads: choose one that is")
+    check_width(width, n_heads)
     changes = {
         "num_hidden_layers": len(kept.layers),
         "num_attention_heads": n_heads,

@@ -17,11 +17,18 @@ import torch
 from torch import Tensor, nn
 
 from circuit_distillation.heads import Head
-from circuit_distillation.models.architecture import CausalLM, architecture, decoder_layers
+from circuit_distillation.models.architecture import Architecture, CausalLM, architecture, decoder_layers
 from circuit_distillation.models.head_outputs import recorded_head_outputs
 from circuit_distillation.models.loading import Checkpoint
 from circuit_distillation.models.pruned_size import PrunedSize
-from circuit_distillation.models.pruning import Kept, ancestry, check_layers, pruned, skipping
+from circuit_distillation.models.pruning import (
+    Kept,
+    ancestry,
+    check_layers,
+    check_width,
+    pruned,
+    skipping,
+)
 
 
 class Prompts(NamedTuple):
@@ -47,9 +54,7 @@ def prune(
 def choose(model: CausalLM, size: PrunedSize, prompts: Sequence[Prompts]) -> Kept:
     """What stays of a model of this size, as measured on the prompts."""
     shape = architecture(model)
-    for name, most in (("hidden_size", shape.d_model), ("kv_heads", shape.n_kv_heads)):
-        if (getattr(size, name) or 0) > most:
-            raise ValueError(f"{name} {getattr(size, name)}: the model to prune has only {most}")
+    check_size(shape, size)
     layers = _layers(model, size.layers, prompts)
     rest = skipping(model, layers)
     groups = tuple(
@@ -59,6 +64,18 @@ def choose(model: CausalLM, size: PrunedSize, prompts: Sequence[Prompts]) -> Kep
     if size.hidden_size not in (None, shape.d_model):
         rotation = principal_directions(rest, prompts)[:, : size.hidden_size].contiguous()
     return Kept(layers, groups, rotation)
+
+
+def check_size(shape: Architecture, size: PrunedSize) -> None:
+    """ValueError unless a model of this shape can be pruned to that size."""
+    n_layers = size.layers if isinstance(size.layers, int) else None
+    limits = {"hidden_size": (size.hidden_size, shape.d_model), "kv_heads": (size.kv_heads, shape.n_kv_heads)}
+    for name, (wanted, most) in (limits | {"layers": (n_layers, shape.n_layers)}).items():
+        if (wanted or 0) > most:
+            raise ValueError(f"{name} {wanted}: the model to prune has only {most}")
+    if isinstance(size.layers, tuple):
+        check_layers(size.layers, shape.n_layers)
+    check_width(size.hidden_size or shape.d_model, (size.kv_heads or shape.n_kv_heads) * shape.group_size)
 
 
 @torch.no_grad()
@@ -110,10 +127,7 @@ def _layers(
     if wanted is None:
         return tuple(range(n_layers))
     if isinstance(wanted, int):
-        if wanted > n_layers:
-            raise ValueError(f"layers {wanted}: the model to prune has only {n_layers}")
         return _largest(block_influence(model, prompts), wanted)
-    check_layers(wanted, n_layers)
     return tuple(wanted)
 
 

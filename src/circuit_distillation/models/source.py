@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -57,6 +58,14 @@ class ModelSource(Files, Loading):
         return load_checkpoint(
             self.fetch(), dtype=self.dtype, attention=self.attention, device_map=self.device_map
         )
+
+
+@dataclass
+class PrunedModel:
+    """A model that is stored here, and the source of the one that it was pruned from."""
+
+    checkpoint: Checkpoint
+    source: ModelSource
 
 
 def check_loading(source: ModelSource) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from circuit_distillation.models.family_model import FamilyModel
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters.tasks import by_task
 from circuit_distillation.ranges import (
@@ -35,7 +36,18 @@ from circuit_distillation.training.recipe_settings import (
     PromptTuning,
 )
 
-Models = OfRoles[Files]
+
+class Models(OfRoles[FamilyModel]):
+    """The models of a loaded family, each with files of its own or pruned from the large one."""
+
+    @model_validator(mode="after")
+    def _large_has_files(self) -> Models:
+        if self.large.pruned_from:
+            raise ValueError("`large.pruned_from` must be null: the large model is the one that is pruned")
+        return self
+
+
+InstructModels = OfRoles[Files]
 
 
 class Role(Strict):
@@ -66,7 +78,7 @@ class ModelFamily(Strict):
     roles: Roles
     scaffolded: Flag
     models: Models | None = None
-    instruct: Models | None = None
+    instruct: InstructModels | None = None
     loading: Loading | None = None
 
     @model_validator(mode="after")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from circuit_distillation.models.pruned_size import PrunedSize
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,21 @@ KNOWN: dict[str, Shape] = {
         n_layers=32, n_heads=32, d_model=4096, d_mlp=14_336, tied=False, **_LLAMA3
     ),
 }
+
+
+def pruned_shape(large: Shape, size: PrunedSize) -> Shape:
+    """The shape of a model that is pruned to a size."""
+    n_layers = size.layers if isinstance(size.layers, int) else len(size.layers or range(large.n_layers))
+    n_kv_heads = size.kv_heads or large.n_kv_heads
+    d_model = size.hidden_size or large.d_model
+    return replace(
+        large,
+        n_layers=n_layers,
+        n_kv_heads=n_kv_heads,
+        n_heads=n_kv_heads * large.n_heads // large.n_kv_heads,
+        d_model=d_model,
+        tied=large.tied and d_model == large.d_model,
+    )
 
 
 def shape_of(config: Path) -> Shape:

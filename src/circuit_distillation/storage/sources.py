@@ -20,19 +20,27 @@ Commit = Annotated[
 ]
 
 
-class Files(Strict):
+class Place(Strict):
     """`path`, a folder or file of the user, outranks `hub_id`, a repository of the hub at `revision`."""
 
     hub_id: HubId | None = None
     revision: Commit | None = None
     path: Annotated[str, Field(min_length=1)] | None = None
 
-    @model_validator(mode="after")
-    def _says_where(self) -> Files:
+    def check_given(self) -> None:
+        """ValueError unless it says where the files are."""
         if self.path is None and self.hub_id is None:
             raise ValueError("give a `path`, or a `hub_id` with its `revision`")
         if self.path is None and self.revision is None:
             raise ValueError(f"`revision` of {self.hub_id} is missing: pin a commit of 40 hexadecimal digits")
+
+
+class Files(Place):
+    """A place that is given."""
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Files:
+        self.check_given()
         return self
 
 

@@ -13,8 +13,8 @@ def create_pipeline() -> Pipeline:
         Node(
             load_base_models,
             ["params:family.models", "params:family.loading"]
-            + ["params:data_generation.task_options", "params:task"],
-            [*(f"base.{role}" for role in ROLES), "pretraining_record"],
+            + ["params:data_generation.task_options", "params:task", "params:seed"],
+            [*(f"base.{role}" for role in ROLES), "pretraining_record", "base.ancestry"],
             name="load_base_models",
         )
     ]
