@@ -36,9 +36,9 @@ class TeacherSignals:
     logits: Tensor | None
     features: dict[Site, Tensor]
     rows: str
-    observable: str
     teacher_hash: str
     data_hash: str
+    observable: str = "z"
 
 
 @torch.no_grad()
