@@ -88,6 +88,8 @@ def run_regime(
     outcomes = [_tested(case, "base", case.student), _tested(case, "teacher", case.teacher)]
     training = []
     for arm, own in settings.items():
+        if own.alignment and not case.pairs.get(ARMS[arm].pairs):
+            continue  # the mapping refused every head
         model, history = train_arm(case, arm, own)
         outcomes.append(_tested(case, arm, Checkpoint(model, case.student.tokenizer)))
         last = history.tail(max(1, len(history) // 10))

@@ -35,7 +35,10 @@ def compared_sites(
     if settings.alignment is None:
         return []
     if not pairs:
-        raise ValueError("this arm aligns heads, but there are no pairs: run the head mapping first")
+        raise ValueError(
+            "this arm aligns heads, but there are no pairs: run the head mapping first, or raise "
+            "head_mapping.max_distance if it refused every head"
+        )
     if settings.alignment.sites == "layers":
         return [((s, None), (t, None)) for s, t in dict.fromkeys((s[0], t[0]) for s, t in pairs)]
     if settings.trained == "random_heads":
