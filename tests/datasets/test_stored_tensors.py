@@ -6,7 +6,7 @@ import pytest
 import torch
 from kedro.io.core import DatasetError
 
-from circuit_distillation.datasets.tensors import TensorsDataset
+from circuit_distillation.datasets.stored_tensors import TensorsDataset
 
 
 def test_tensors_come_back_as_they_were(tmp_path) -> None:
