@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from circuit_distillation.arms import ARMS
+from circuit_distillation.reporting.gains import corners_svg
 from circuit_distillation.study.regime_claims import (
     RegimeClaim,
     accuracies,
@@ -16,7 +17,7 @@ from circuit_distillation.study.regime_claims import (
     family_test,
     judge,
 )
-from circuit_distillation.study.regime_tables import corners, corners_svg, document
+from circuit_distillation.study.regime_tables import corners, document
 
 GAINS = (0.02, 0.04, 0.05, 0.03, 0.06)  # of attention over CE, by family
 

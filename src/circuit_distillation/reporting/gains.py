@@ -112,6 +112,17 @@ def study_svg(claims: pd.DataFrame) -> str:
     return gains_svg(rows, name="claims", title=title, description=words) if rows else ""
 
 
+def corners_svg(corners: pd.DataFrame) -> str:
+    """What is aligned against which heads are paired, as a picture; empty without rows."""
+    rows = [
+        row | {name: None if pd.isna(row[name]) else row[name] for name in ("low", "high")} | {"paper": None}
+        for row in corners.to_dict("records")
+    ]
+    title = "What is aligned, and which heads are paired"
+    words = "Gain over cross-entropy on the same heads, mean over families with 95 % interval."
+    return gains_svg(rows, name="corners", title=title, description=words) if rows else ""
+
+
 if __name__ == "__main__":
     claims_path, picture = (Path(argument) for argument in sys.argv[1:])
     picture.write_text(study_svg(pd.read_csv(claims_path)), encoding="utf-8")

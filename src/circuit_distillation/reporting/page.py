@@ -16,7 +16,7 @@ from circuit_distillation.reporting.answer import RIVAL_NAMES, TASK_NAMES, answe
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
 from circuit_distillation.reporting.corpus import corpus_rows
 from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings, stage_seconds
-from circuit_distillation.reporting.gains import gains_svg, study_svg
+from circuit_distillation.reporting.gains import corners_svg, gains_svg, study_svg
 from circuit_distillation.reporting.matching import matching_table
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
 from circuit_distillation.reporting.tables import CAPTIONS, NAMES, OTHER_TASKS, TABLES, build_table
@@ -52,6 +52,7 @@ def render_page(
     in_domain_shares: Mapping[str, float] | None = None,
     study: pd.DataFrame | None = None,
     rule_scores: pd.DataFrame | None = None,
+    corners: pd.DataFrame | None = None,
 ) -> str:
     """The page as HTML text, with everything inside it.
 
@@ -60,8 +61,8 @@ def render_page(
     tables speak of, and whose pictures are shown: of others only the folders are named. `scaffolded` says
     that the models are the mini family, whose training builds sparse circuits in, and `in_domain_shares` is
     the share of the task's own data in the tuning mixture of each task, in [0, 1]: both are said on the
-    page. `study` is the claims table of the study over seeds, if the family has one, and `rule_scores` the
-    rows of `mapping.score` of every run.
+    page. `study` is the claims table of the study over seeds, if the family has one, `rule_scores` the rows
+    of `mapping.score` of every run, and `corners` the published rows of `study.regime_tables.corners`.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -82,6 +83,7 @@ def render_page(
         answers=answers,
         gains=_gains(answers),
         study_picture="" if study is None else study_svg(study),
+        corners="" if corners is None else corners_svg(corners),
         study=[] if study is None else study.to_dict("records"),
         tables=_tables(results, labels, experiment),
         tests=significance.to_dict("records"),

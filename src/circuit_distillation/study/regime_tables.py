@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from circuit_distillation.reporting.answer import TASK_NAMES
-from circuit_distillation.reporting.gains import gains_svg
 from circuit_distillation.study.regime_claims import ALPHA, RegimeClaim, differences, family_test
 
 # The 2 x 2: how heads are paired, and what of them is aligned.
@@ -23,8 +22,8 @@ SIZES = {"n64": 64, "n256": 256}
 COLUMNS = {"accuracy": "Accuracy", "candidate": "names a candidate", "right_if_candidate": "right if it does"}
 
 
-def corners(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The gain of each corner of the 2 x 2 over CE on the same heads, as rows of `gains.gains_svg`."""
+def corners(table: pd.DataFrame) -> pd.DataFrame:
+    """The gain of each corner of the 2 x 2 over CE on the same heads, for `reporting.gains.corners_svg`."""
     rows = []
     for task in dict.fromkeys(table["task"]):
         for size, n_train in SIZES.items():
@@ -35,29 +34,10 @@ def corners(table: pd.DataFrame) -> list[dict[str, Any]]:
                 means = values.groupby("seed").mean().to_numpy()
                 low, high, p, _ = family_test(means)
                 verdict = "undecided" if not p < ALPHA else ("better" if means.mean() > 0 else "worse")
-                ends = (None, None) if np.isnan(low) else (low, high)
-                rows.append(
-                    {
-                        "group": f"{TASK_NAMES.get(task, task)}, {n_train} prompts",
-                        "label": label,
-                        "value": float(means.mean()),
-                        "low": ends[0],
-                        "high": ends[1],
-                        "verdict": verdict,
-                        "paper": None,
-                    }
-                )
-    return rows
-
-
-def corners_svg(rows: list[dict[str, Any]]) -> str:
-    """The 2 x 2 as a figure."""
-    return gains_svg(
-        rows,
-        name="corners",
-        title="What is aligned, and which heads are paired",
-        description="Gain over cross-entropy on the same heads, mean over families with 95 % interval.",
-    )
+                own = {"value": float(means.mean()), "low": low, "high": high, "verdict": verdict}
+                group = f"{TASK_NAMES.get(task, task)}, {n_train} prompts"
+                rows.append({"group": group, "label": label, **own, "families": len(means)})
+    return pd.DataFrame(rows)
 
 
 def accuracy_table(table: pd.DataFrame, task: str, test: str = "test") -> str:

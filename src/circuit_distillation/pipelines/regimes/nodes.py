@@ -133,14 +133,16 @@ def _tests(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> di
 
 
 def summarise(stored: dict[str, Any]) -> tuple:
-    """Accuracies of every run, the claims judged, both as tables in Markdown, and the 2 x 2 as a figure."""
+    """Accuracies of every run, the claims judged, both as tables in Markdown, the 2 x 2 and its figure."""
     import pandas as pd
 
+    from circuit_distillation.reporting.gains import corners_svg
     from circuit_distillation.study.regime_claims import accuracies, judge
-    from circuit_distillation.study.regime_tables import corners, corners_svg, document
+    from circuit_distillation.study.regime_tables import corners, document
 
     if not stored:
         raise ValueError("there are no runs of regimes: make them with `make regimes`")
     table = pd.concat([accuracies(load()) for _, load in sorted(stored.items())], ignore_index=True)
     claims = pd.concat([judge(table, task) for task in dict.fromkeys(table["task"])], ignore_index=True)
-    return table, claims, document(table, claims), corners_svg(corners(table))
+    square = corners(table)
+    return table, claims, document(table, claims), square, corners_svg(square)

@@ -65,5 +65,5 @@ def _stored(role: str, size: str) -> dict[str, str]:
 
 def create_tables() -> Pipeline:
     """The claims and tables over all stored runs."""
-    made = [f"regimes.{name}" for name in ("accuracies", "claims", "document", "corners")]
+    made = [f"regimes.{name}" for name in ("accuracies", "claims", "document", "corners", "corners_svg")]
     return Pipeline([Node(summarise, "regimes.outcomes", made, name="summarise_regimes")])

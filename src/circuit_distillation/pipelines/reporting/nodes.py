@@ -147,6 +147,7 @@ def write_page(
     facts,
     rule_scores,
     study,
+    corners,
     family: dict[str, Any],
     teacher_tuning: dict[str, Any] | None,
     experiment: str,
@@ -167,6 +168,7 @@ def write_page(
         rule_scores=rule_scores,
         experiment=draw_name(experiment, training_seed),
         study=study,
+        corners=corners,
         scaffolded=family["scaffolded"],
         in_domain_shares={
             task: tuning[task]["common"]["in_domain_share"] for task in TASKS if tuning.get(task)

@@ -36,7 +36,8 @@ def create_pipeline() -> Pipeline:
     page = {name: name for name in shown} | named | family
     scores = {f"rule_scores__{role}__base": f"{role}.rule_scores" for role in STUDENTS}
     matching = {"rule_scores": "rule_scores"} | named | family
-    page |= {"study": "study.published", "teacher_tuning": "params:teacher_tuning"}
+    page |= {"study": "study.published", "corners": "regimes.published"}
+    page |= {"teacher_tuning": "params:teacher_tuning"}
     tables = {"results": "results"} | named | family
     return Pipeline(
         [
