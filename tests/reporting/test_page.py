@@ -148,7 +148,7 @@ def test_a_figure_without_words_is_an_error(inputs) -> None:
 
 def test_the_corners_of_the_regimes_are_shown_where_they_are_published(inputs):
     assert 'id="corners"' not in render_page(**inputs, corners=pd.DataFrame())
-    row = {"group": "Entity tracking, 64 prompts", "label": "attention rows", "value": 0.03, "low": float("nan")}
+    row = {"group": "Entity tracking", "label": "attention rows", "value": 0.03, "low": float("nan")}
     html = render_page(**inputs, corners=pd.DataFrame([row | {"high": float("nan"), "verdict": "undecided"}]))
     assert 'id="corners"' in html and "attention rows: +0.030, undecided" in html
 
