@@ -2,7 +2,6 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation import grid
 from circuit_distillation.grid import STUDENTS, TEACHER
 from circuit_distillation.pipelines.head_mapping.nodes import (
     choose_heads,
@@ -30,8 +29,7 @@ def _cell(role: str) -> list[Node]:
     compared |= {"teacher_circuit": f"{TEACHER}.tuned.circuit", "heads": f"{role}.heads"}
     own = {"effects": f"{role}.base.ablation_effects", "circuit": f"{role}.base.circuit"}
     known = compared | _of_both(role, "head_features", "features") | {"student_circuit": own["circuit"]}
-    if not grid.loaded():
-        known["ancestry"] = "base.ancestry"
+    known["ancestry"] = "base.ancestry"
     mapped = known | {"controls": f"{role}.control_pairs"}
     by_function = {"mapping": f"{role}.function_mapping", "teacher_circuit": compared["teacher_circuit"]}
     by_function |= {"teacher_profiles": compared["teacher_profiles"], "seed": "params:function_mapping.seed"}
