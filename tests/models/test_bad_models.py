@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 import torch
 from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
-from standins import train_bpe, write_checkpoint
+from standins import EOS, train_bpe, train_sentencepiece, write_checkpoint
+from tokenizers import processors
+from transformers import AutoTokenizer, MistralConfig
 
 from circuit_distillation.models import hub
 from circuit_distillation.models.loaded_family import check_family, check_instruct
@@ -74,6 +77,20 @@ def other_vocabulary(folder: Path) -> None:
     train_bpe(380).save_pretrained(folder)
 
 
+def ends_texts(folder: Path) -> None:
+    """A tokenizer that appends its end of sequence."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {EOS}", special_tokens=[(EOS, tokenizer.eos_token_id)]
+    )
+    tokenizer.save_pretrained(folder)
+
+
+def other_class(folder: Path) -> None:
+    """As the hub has them: a class of transformers that has rules of its own over a tokenizer.json."""
+    edit(folder / "tokenizer_config.json", tokenizer_class="GPT2Tokenizer")
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (shutil.rmtree, "there is no folder"),
     "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
@@ -91,6 +108,14 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json"),
     "broken tokenizer": (lambda f: cut(f / "tokenizer.json", 500), "the tokenizer in .* is broken"),
     "another tokenizer": (other_vocabulary, "the tokenizers of small and large differ"),
+    "a tokenizer that ends texts": (
+        ends_texts,
+        rf"puts {re.escape(EOS)} after every text, so that no answer can follow a prompt: take it out of",
+    ),
+    "a class that cuts otherwise": (
+        other_class,
+        'GPT2Tokenizer cuts text otherwise .*: write "tokenizer_class"',
+    ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), r"has no weights \(model.safetensors\)"),
     "pickled weights": (pickled, "has pickled weights only: safetensors are needed"),
     "half a file": (lambda f: cut(f / "model.safetensors", 100), "it is half written"),
@@ -134,6 +159,27 @@ def test_an_instruct_model_of_another_tokenizer_is_refused(folders, whole):
 
 
 def test_whole_checkpoints_pass(folders):
+    assert check_family(sources(folders)) == folders
+
+
+def test_the_remedies_for_tokenizers_help(folders):
+    for folder in folders.values():
+        edit(folder / "tokenizer_config.json", add_eos_token=True)
+        ends_texts(folder)
+        other_class(folder)
+        edit(folder / "tokenizer_config.json", tokenizer_class="TokenizersBackend", add_eos_token=False)
+        edit(folder / "tokenizer.json", post_processor=None)
+    assert check_family(sources(folders)) == folders
+
+
+def test_a_tokenizer_of_sentencepiece_form_passes_under_the_class_that_models_name(tmp_path):
+    tokenizer = train_sentencepiece()
+    folders = {
+        role: write_checkpoint(tmp_path / role, role, tokenizer, form=MistralConfig)
+        for role in ("small", "large")
+    }
+    for folder in folders.values():
+        edit(folder / "tokenizer_config.json", tokenizer_class="LlamaTokenizer")
     assert check_family(sources(folders)) == folders
 
 
