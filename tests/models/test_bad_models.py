@@ -53,10 +53,21 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def without_tensor(folder: Path) -> None:
+def restore(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Change what the file of weights holds."""
     tensors = load_file(folder / "model.safetensors")
-    del tensors["model.layers.1.mlp.up_proj.weight"]
+    change(tensors)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def without_tensor(folder: Path) -> None:
+    restore(folder, lambda tensors: tensors.pop("model.layers.1.mlp.up_proj.weight"))
+
+
+def biased(folder: Path) -> None:
+    """As a Qwen2 that is called llama."""
+    biases = {f"model.layers.{layer}.self_attn.k_proj.bias": torch.ones(24) for layer in range(4)}
+    restore(folder, lambda tensors: tensors.update(biases))
 
 
 def cut(path: Path, n_bytes: int) -> None:
@@ -125,6 +136,18 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "is no safetensors file",
     ),
     "a weight missing": (without_tensor, "lacks 1 weights, model.layers.1.mlp.up_proj.weight first"),
+    "biases that the configuration does not have": (
+        biased,
+        "holds 4 weights that its config.json has no place for, model.layers.0.self_attn.k_proj.bias first",
+    ),
+    "more layers than the configuration": (
+        lambda f: edit(f / "config.json", num_hidden_layers=3),
+        "has no place for, model.layers.3.input_layernorm.weight first",
+    ),
+    "an unembedding of its own that is tied": (
+        lambda f: edit(f / "config.json", tie_word_embeddings=True),
+        'holds another one: write "tie_word_embeddings": false',
+    ),
     "a shard missing": (shard_missing, "lacks model-00002-of-00002.safetensors"),
     "another shape": (
         lambda f: edit(f / "config.json", intermediate_size=8),
@@ -159,6 +182,14 @@ def test_an_instruct_model_of_another_tokenizer_is_refused(folders, whole):
 
 
 def test_whole_checkpoints_pass(folders):
+    assert check_family(sources(folders)) == folders
+
+
+def test_weights_that_are_stored_for_nothing_but_change_nothing_pass(folders):
+    """Old checkpoints hold the frequencies of RoPE, and some a copy of tied embeddings."""
+    embeddings, spare = "model.embed_tokens.weight", "model.layers.0.self_attn.rotary_emb.inv_freq"
+    restore(folders["small"], lambda x: x.update({"lm_head.weight": x[embeddings].clone()}))
+    restore(folders["large"], lambda x: x.update({spare: torch.ones(6)}))
     assert check_family(sources(folders)) == folders
 
 

@@ -11,7 +11,14 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from processors import needs_bfloat16_attention
-from standins import UNSEEN, train_bpe, write_alpaca, write_checkpoint, write_family
+from standins import (
+    UNSEEN,
+    train_bpe,
+    train_sentencepiece,
+    write_alpaca,
+    write_checkpoint,
+    write_family,
+)
 from transformers import MistralConfig, Qwen3Config
 
 from circuit_distillation import grid
@@ -198,9 +205,11 @@ def test_a_broken_file_of_questions_stops_a_run_before_any_work(ran, conf, famil
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", [Qwen3Config, MistralConfig])
-def test_another_family_is_another_environment(tmp_path, conf, form):
-    name, tokenizer = form.model_type, train_bpe(1500)
+@pytest.mark.parametrize(
+    ("form", "train_tokenizer"), [(Qwen3Config, train_bpe), (MistralConfig, train_sentencepiece)]
+)
+def test_another_family_is_another_environment(tmp_path, conf, form, train_tokenizer):
+    name, tokenizer = form.model_type, train_tokenizer(1500)
     shutil.copytree(conf / "llama3", conf / name)
     (conf / name / "globals.yml").write_text(
         (conf / "llama3" / "globals.yml").read_text().replace("family: llama3", f"family: {name}")
