@@ -53,7 +53,7 @@ def train_bpe(vocab_size: int = 2400, unseen: tuple[str, ...] = UNSEEN) -> PreTr
 
 
 def train_sentencepiece(vocab_size: int = 1500) -> PreTrainedTokenizerFast:
-    """A BPE of SentencePiece's form, as Mistral-7B and Llama-2 have it: spaces are U+2581, one comes first."""
+    """A BPE of SentencePiece's form, as Mistral-7B and Llama-2 have it: a space is U+2581."""
     special = ["<unk>", "<s>", "</s>"]
     tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
     tokenizer.normalizer = normalizers.Sequence(

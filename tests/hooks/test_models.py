@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,6 +40,22 @@ def test_other_weights_in_the_same_folder_are_named_and_a_new_start_makes_anothe
     _check_recorded("models", "base", {"small": source}, catalog)
     dataset.save(source)
     assert (tmp_path / "small.json").read_text() != first  # so that what was made of it is stale
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "tokenizer_config.json"])
+def test_weights_under_another_configuration_or_tokenizer_are_another_model(tmp_path, name) -> None:
+    dataset = BaseModelDataset(str(tmp_path / "small.json"))
+    catalog = SimpleNamespace(get=lambda _: dataset)
+    source = weights_into(tmp_path / "model", 0)
+    for other in ("tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / "model" / other).write_text("{}")
+    dataset.save(source)
+    _check_recorded("models", "base", {"small": source}, catalog)
+    path = tmp_path / "model" / name
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"rope_theta": 10}))
+    message = r"family\.models\.small: the configuration and tokenizer in .* are not those.*: put those back"
+    with pytest.raises(ValueError, match=message):
+        _check_recorded("models", "base", {"small": source}, catalog)
 
 
 def test_one_head_that_differs_in_a_large_file_is_noticed(tmp_path) -> None:

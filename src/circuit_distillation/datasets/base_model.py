@@ -28,8 +28,8 @@ class BaseModelDataset(StoredDataset):
         return source.load()  # what is wrong with the model is no fault of the file
 
     def save(self, data) -> None:
-        """Write where the model is from and what its weights are, whole or not at all."""
-        content = {key: getattr(data, key) for key in WHERE} | {"weights": data.weights()}
+        """Write where the model is from and what it is, whole or not at all."""
+        content = {key: getattr(data, key) for key in WHERE} | data.identity()
         text = json.dumps(content, indent=1)
         with sealing(self.path):
             write_atomically(self.path, lambda beside: beside.write_text(text))

@@ -15,6 +15,7 @@ from circuit_distillation.parameters import plain
 from circuit_distillation.parameters.models import ModelFamily, Models
 
 SHARED_STAGES = ("", "circuit_discovery.", "distillation.", "finetuning.")
+PARTS = {"weights": "weights", "settings": "configuration and tokenizer"}  # of a model's identity
 PROCESSES = [f"params:{stage}processes" for stage in SHARED_STAGES]
 
 
@@ -83,12 +84,13 @@ def _check_recorded(block: str, kind: str, sources: dict, catalog) -> None:
                 f"{recorded['path'] or recorded['hub_id']}: use another data_root, or give this family "
                 "its own environment and name"
             )
-        weights = source.weights()
-        if recorded.get("weights", weights) != weights:
-            raise ValueError(
-                f"family.{block}.{role}: the weights in {source.name} are not those that the artifacts of "
-                "this run were made with: put those back, or choose another data_root to start again"
-            )
+        for part, digest in source.identity().items():
+            if recorded.get(part, digest) != digest:
+                raise ValueError(
+                    f"family.{block}.{role}: the {PARTS[part]} in {source.name} are not those that the "
+                    "artifacts of this run were made with: put those back, or choose another data_root to "
+                    "start again"
+                )
 
 
 def _check_adapters(folders: dict[str, Path], finetuning: dict) -> None:

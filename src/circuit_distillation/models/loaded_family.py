@@ -106,7 +106,7 @@ def _checked_tokenizer(folder: Path) -> Any:
 
 
 def _check_cuts(tokenizer: Any, folder: Path) -> None:
-    """ValueError if the class of the tokenizer has other rules than tokenizer.json, which it reads in part."""
+    """ValueError if the tokenizer's class has rules of its own beside those of tokenizer.json."""
     from tokenizers import Tokenizer
 
     plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
