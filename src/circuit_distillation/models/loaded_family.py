@@ -58,10 +58,11 @@ def check_family(sources: Mapping[str, ModelSource], block: str = "models") -> d
     return folders
 
 
-def check_instruct(sources: Mapping[str, ModelSource], bases: Mapping[str, Path]) -> None:
+def check_instruct(sources: Mapping[str, ModelSource], bases: Mapping[str, Path]) -> dict[str, Path]:
     """The same of instruction-tuned models, which get the prompts that were made for the bases."""
     folders = check_family(sources, "instruct")
     check_tokenizers({"small": bases["small"], "instruct.small": folders["small"]}, "models")
+    return folders
 
 
 def check_tokenizers(folders: Mapping[str, Path], block: str) -> None:
