@@ -18,7 +18,7 @@ def models_read(inputs: Iterable[str], parameters: dict[str, Any]) -> Iterator[t
     for block in (block for block in BLOCKS if f"params:{block}" in inputs):
         models = parameters["family"].get(block.partition(".")[2]) or {}
         for role, files in models.items():
-            if files["path"] is not None:
+            if files.get("path") is not None:
                 yield f"{block}.{role}", files["path"]
 
 
