@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import torch
-from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, PreTrainedTokenizerFast
 
 from circuit_distillation.tasks import arithmetic, get_task
@@ -47,6 +47,46 @@ def train_bpe(vocab_size: int = 2400, unseen: tuple[str, ...] = UNSEEN) -> PreTr
         tokenizer_object=tokenizer,
         bos_token=BOS,
         eos_token=EOS,
+        model_max_length=4096,
+        clean_up_tokenization_spaces=False,
+    )
+
+
+def train_sentencepiece(vocab_size: int = 1500) -> PreTrainedTokenizerFast:
+    """A BPE of SentencePiece's form, as Mistral-7B and Llama-2 have it: a space is U+2581."""
+    special = ["<unk>", "<s>", "</s>"]
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split("\n", "isolated"),
+            pre_tokenizers.Split("\u2581", "merged_with_next"),
+            pre_tokenizers.Punctuation(),
+            pre_tokenizers.Digits(individual_digits=True),
+        ]
+    )
+    bytes_ = [f"<0x{byte:02X}>" for byte in range(256)]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=[*special, *bytes_], show_progress=False
+    )
+    tokenizer.train_from_iterator(_texts(()), trainer)
+    tokenizer.pre_tokenizer = None  # no merge that was learned crosses a word
+    tokenizer.decoder = decoders.Sequence(
+        [
+            decoders.Replace("\u2581", " "),
+            decoders.ByteFallback(),
+            decoders.Fuse(),
+            decoders.Strip(content=" ", left=1),
+        ]
+    )
+    tokenizer.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="<unk>",
+        bos_token="<s>",
+        eos_token="</s>",
         model_max_length=4096,
         clean_up_tokenization_spaces=False,
     )

@@ -40,6 +40,13 @@ def test_an_error_is_one_line_with_the_fix(command, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_asynchronous_loading_is_refused_in_one_line(command, tmp_path):
+    result = command("run", "--env", "test", "--async", "--params", f"task=tom,data_root={tmp_path}")
+    assert result.exit_code == 1 and "Traceback" not in result.output
+    assert "Error: models cannot be loaded asynchronously: leave out --async" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_failing_node_is_one_line_unless_asked(command, monkeypatch):
     def fail(**_: object) -> None:
         raise ValueError("the split has 3 prompts\n  raise data_generation.groups")

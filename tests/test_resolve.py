@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from circuit_distillation.arms import ARMS
+from circuit_distillation.arms import ARMS, PAPER_ARMS
 from circuit_distillation.parameters import ParameterError, validate
 from circuit_distillation.parameters.resolve import resolve
 from circuit_distillation.ranges import Strict
@@ -41,6 +41,14 @@ def test_what_is_chosen_holds_for_its_family_task_and_arm(shipped):
     assert {settings["batch_size"] for settings in arms.values()} == {32}
     assert resolved(shipped)["mapping"]["fraction"] == 0.08
     assert resolved(shipped, task="entity")["arms"] == resolved(shipped, task="entity", chosen={})["arms"]
+
+
+@pytest.mark.parametrize("arm", [name for name, arm in ARMS.items() if arm.settings_of in PAPER_ARMS])
+def test_an_arm_that_takes_the_settings_of_another_takes_what_was_chosen_for_it(shipped, arm):
+    own = ARMS[arm].settings_of
+    chosen = {"mini": {"entity": {"arms": {own: {"learning_rate_heads": 0.5}}}}}
+    arms = resolved(shipped, task="entity", chosen=chosen)["arms"]
+    assert arms[arm]["learning_rate"] == arms[own]["learning_rate"] == 0.5
 
 
 def test_a_setting_by_hand_outranks_the_choice(shipped):

@@ -9,7 +9,7 @@ import pytest
 
 from circuit_distillation import grid
 from circuit_distillation.fingerprints import code
-from circuit_distillation.fingerprints.record import FOLDER
+from circuit_distillation.fingerprints.record import FOLDER, differences
 from circuit_distillation.status import accept_stored
 
 PACKAGE = Path(code.__file__).parents[1]
@@ -104,6 +104,18 @@ def test_what_was_chosen_for_an_arm_is_of_that_arm_alone(project):
     changed = project(**chosen)
     of_arm = [f"{role}.circuit_ce.train_student" for role in grid.STUDENTS]
     assert changed.running() == changed.below(*of_arm, FACTS)
+
+
+def test_what_was_chosen_for_an_arm_is_also_of_the_arm_that_takes_its_settings(project):
+    name = "random_heads_ce_align_cka"
+    extra = {"distillation": {"extra_arms": [name]}}
+    chosen = {"mini": {"tom": {"arms": {"circuit_ce_align_cka": {"learning_rate_heads": 0.5}}}}}
+    made = []
+    for given in (extra, extra | {"chosen": chosen}):
+        found = project(**given)
+        node = next(node for node in found.pipeline.nodes if node.name == f"small.{name}.train_student")
+        made.append(found.planner().made(node))
+    assert list(differences(*made)) == [f"arms.{name}.learning_rate 0.001 -> 0.5"]
 
 
 def test_a_label_concerns_tables_alone(project):

@@ -12,7 +12,13 @@ from transformers import (
     Olmo2ForCausalLM,
 )
 
-from circuit_distillation.models.architecture import architecture, check_heads, check_window, decoder_layers
+from circuit_distillation.models.architecture import (
+    architecture,
+    check_dropout,
+    check_heads,
+    check_window,
+    decoder_layers,
+)
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -79,6 +85,14 @@ def test_a_window_shorter_than_the_prompt_is_refused() -> None:
     with pytest.raises(ValueError, match="sliding window of 8"):
         check_window(tiny_model("qwen2", sliding_window=8, use_sliding_window=True, max_window_layers=1), 9)
     check_window(tiny_model("qwen3"), 60)
+
+
+def test_dropout_is_refused_with_its_rate() -> None:
+    model = tiny_model()
+    check_dropout(model.config)
+    model.config.attention_dropout = 0.1
+    with pytest.raises(ValueError, match=r'attention_dropout 0\.1\): write "attention_dropout": 0\.0'):
+        check_dropout(model.config)
 
 
 @pytest.mark.parametrize("head", [(2, 0), (0, 4), (-1, 0), (0, -1)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,9 @@ import pytest
 import torch
 from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
-from standins import train_bpe, write_checkpoint
+from standins import EOS, train_bpe, train_sentencepiece, write_checkpoint
+from tokenizers import processors
+from transformers import AutoTokenizer, MistralConfig
 
 from circuit_distillation.models import hub
 from circuit_distillation.models.loaded_family import check_family, check_instruct
@@ -50,10 +53,21 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def without_tensor(folder: Path) -> None:
+def restore(folder: Path, change: Callable[[dict[str, torch.Tensor]], object]) -> None:
+    """Change what the file of weights holds."""
     tensors = load_file(folder / "model.safetensors")
-    del tensors["model.layers.1.mlp.up_proj.weight"]
+    change(tensors)
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def without_tensor(folder: Path) -> None:
+    restore(folder, lambda tensors: tensors.pop("model.layers.1.mlp.up_proj.weight"))
+
+
+def biased(folder: Path) -> None:
+    """As a Qwen2 that is called llama."""
+    biases = {f"model.layers.{layer}.self_attn.k_proj.bias": torch.ones(24) for layer in range(4)}
+    restore(folder, lambda tensors: tensors.update(biases))
 
 
 def cut(path: Path, n_bytes: int) -> None:
@@ -74,6 +88,20 @@ def other_vocabulary(folder: Path) -> None:
     train_bpe(380).save_pretrained(folder)
 
 
+def ends_texts(folder: Path) -> None:
+    """A tokenizer that appends its end of sequence."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single=f"$A {EOS}", special_tokens=[(EOS, tokenizer.eos_token_id)]
+    )
+    tokenizer.save_pretrained(folder)
+
+
+def other_class(folder: Path) -> None:
+    """As the hub has them: a class of transformers that has rules of its own over a tokenizer.json."""
+    edit(folder / "tokenizer_config.json", tokenizer_class="GPT2Tokenizer")
+
+
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no folder": (shutil.rmtree, "there is no folder"),
     "no config": (lambda f: (f / "config.json").unlink(), "has no config.json"),
@@ -91,6 +119,14 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "has no tokenizer.json"),
     "broken tokenizer": (lambda f: cut(f / "tokenizer.json", 500), "the tokenizer in .* is broken"),
     "another tokenizer": (other_vocabulary, "the tokenizers of small and large differ"),
+    "a tokenizer that ends texts": (
+        ends_texts,
+        rf"puts {re.escape(EOS)} after every text, so that no answer can follow a prompt: take it out of",
+    ),
+    "a class that cuts otherwise": (
+        other_class,
+        'GPT2Tokenizer cuts text otherwise .*: write "tokenizer_class"',
+    ),
     "no weights": (lambda f: (f / "model.safetensors").unlink(), r"has no weights \(model.safetensors\)"),
     "pickled weights": (pickled, "has pickled weights only: safetensors are needed"),
     "half a file": (lambda f: cut(f / "model.safetensors", 100), "it is half written"),
@@ -100,6 +136,18 @@ FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         "is no safetensors file",
     ),
     "a weight missing": (without_tensor, "lacks 1 weights, model.layers.1.mlp.up_proj.weight first"),
+    "biases that the configuration does not have": (
+        biased,
+        "holds 4 weights that its config.json has no place for, model.layers.0.self_attn.k_proj.bias first",
+    ),
+    "more layers than the configuration": (
+        lambda f: edit(f / "config.json", num_hidden_layers=3),
+        "has no place for, model.layers.3.input_layernorm.weight first",
+    ),
+    "an unembedding of its own that is tied": (
+        lambda f: edit(f / "config.json", tie_word_embeddings=True),
+        'holds another one: write "tie_word_embeddings": false',
+    ),
     "a shard missing": (shard_missing, "lacks model-00002-of-00002.safetensors"),
     "another shape": (
         lambda f: edit(f / "config.json", intermediate_size=8),
@@ -134,6 +182,35 @@ def test_an_instruct_model_of_another_tokenizer_is_refused(folders, whole):
 
 
 def test_whole_checkpoints_pass(folders):
+    assert check_family(sources(folders)) == folders
+
+
+def test_weights_that_are_stored_for_nothing_but_change_nothing_pass(folders):
+    """Old checkpoints hold the frequencies of RoPE, and some a copy of tied embeddings."""
+    embeddings, spare = "model.embed_tokens.weight", "model.layers.0.self_attn.rotary_emb.inv_freq"
+    restore(folders["small"], lambda x: x.update({"lm_head.weight": x[embeddings].clone()}))
+    restore(folders["large"], lambda x: x.update({spare: torch.ones(6)}))
+    assert check_family(sources(folders)) == folders
+
+
+def test_the_remedies_for_tokenizers_help(folders):
+    for folder in folders.values():
+        edit(folder / "tokenizer_config.json", add_eos_token=True)
+        ends_texts(folder)
+        other_class(folder)
+        edit(folder / "tokenizer_config.json", tokenizer_class="TokenizersBackend", add_eos_token=False)
+        edit(folder / "tokenizer.json", post_processor=None)
+    assert check_family(sources(folders)) == folders
+
+
+def test_a_tokenizer_of_sentencepiece_form_passes_under_the_class_that_models_name(tmp_path):
+    tokenizer = train_sentencepiece()
+    folders = {
+        role: write_checkpoint(tmp_path / role, role, tokenizer, form=MistralConfig)
+        for role in ("small", "large")
+    }
+    for folder in folders.values():
+        edit(folder / "tokenizer_config.json", tokenizer_class="LlamaTokenizer")
     assert check_family(sources(folders)) == folders
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 
 import pytest
-from standins import UNSEEN, train_bpe
+from standins import UNSEEN, train_bpe, train_sentencepiece
 
 from circuit_distillation.models.encoding import encode
-from circuit_distillation.models.words import split_words
+from circuit_distillation.models.words import continuations, split_words
 from circuit_distillation.tasks import get_task
 from circuit_distillation.training.tuning_tokens import tokenise
 
@@ -23,6 +23,38 @@ def test_digits_are_cut_in_threes_from_the_left_and_words_take_their_space(token
         piece for piece, _ in tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str(" Box A, 1234567")
     ]
     assert pieces == ["ĠBox", "ĠA", ",", "Ġ", "123", "456", "7"]
+
+
+@pytest.fixture(scope="module")
+def sentencepiece():
+    return train_sentencepiece()
+
+
+def test_words_of_sentencepiece_are_cut_as_they_follow_a_prompt(sentencepiece):
+    """Alone, " apple" would be two spaces and a word."""
+    assert len(sentencepiece(" apple", add_special_tokens=False).input_ids) == 2
+    for name in ("entity", "tom"):
+        task = get_task(name)
+        assert split_words(sentencepiece, task.words()) == []
+        encoded, examples = encode(sentencepiece, task.generate(4, 0)), task.generate(4, 0)
+        ids = continuations(sentencepiece, [f" {example.answer}" for example in examples])
+        assert ids == [[answer] for answer in encoded.answer_ids.tolist()]
+        for role, positions in encoded.positions.items():
+            for row, example in enumerate(examples):
+                if role != "last":
+                    token = sentencepiece.decode(encoded.input_ids[row, positions[row]])
+                    assert token.strip() == example.text(role)
+
+
+@pytest.mark.parametrize("kind", ["tokenizer", "sentencepiece"])
+@pytest.mark.parametrize("text", [" 42", " an old red pot.", "Yes", "\n\nNo", " \tx", "\n", "", " 日本"])
+def test_a_continuation_reads_as_its_text_after_a_prompt(kind, text, request):
+    tokenizer = request.getfixturevalue(kind)
+    start = tokenizer("Answer:").input_ids
+    (ids,) = continuations(tokenizer, [text])
+    assert tokenizer.decode(start[1:] + ids) == f"Answer:{text}"
+    if kind == "tokenizer":  # of bytes: the same alone
+        assert ids == tokenizer(text, add_special_tokens=False).input_ids
 
 
 def test_words_that_split_are_named_and_counted(tokenizer, caplog):

@@ -11,15 +11,24 @@ import pytest
 from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 from processors import needs_bfloat16_attention
-from standins import UNSEEN, train_bpe, write_alpaca, write_checkpoint, write_family
+from standins import (
+    UNSEEN,
+    train_bpe,
+    train_sentencepiece,
+    write_alpaca,
+    write_checkpoint,
+    write_family,
+)
 from transformers import MistralConfig, Qwen3Config
 
 from circuit_distillation import grid
+from circuit_distillation.fingerprints.plan import FRESH
 from circuit_distillation.hooks.models import UnusableModelError
 from circuit_distillation.models.loading import load_checkpoint
 from circuit_distillation.pipelines.plan.nodes import CannotFitError
 from circuit_distillation.reporting.tables import TABLES, paper_rows
 from circuit_distillation.runner import ArtifactRunner
+from circuit_distillation.status import planned, table
 
 from .conftest import ROOT
 
@@ -198,9 +207,11 @@ def test_a_broken_file_of_questions_stops_a_run_before_any_work(ran, conf, famil
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("form", [Qwen3Config, MistralConfig])
-def test_another_family_is_another_environment(tmp_path, conf, form):
-    name, tokenizer = form.model_type, train_bpe(1500)
+@pytest.mark.parametrize(
+    ("form", "train_tokenizer"), [(Qwen3Config, train_bpe), (MistralConfig, train_sentencepiece)]
+)
+def test_another_family_is_another_environment(tmp_path, conf, form, train_tokenizer):
+    name, tokenizer = form.model_type, train_tokenizer(1500)
     shutil.copytree(conf / "llama3", conf / name)
     (conf / name / "globals.yml").write_text(
         (conf / "llama3" / "globals.yml").read_text().replace("family: llama3", f"family: {name}")
@@ -221,6 +232,37 @@ def test_an_unusable_model_stops_a_run_before_any_work(tmp_path, conf):
         run_llama3(conf, given)
     left = [path for path in tmp_path.rglob("*") if path.is_file() and ".runs" not in path.parts]
     assert not [path for path in left if "mlflow" not in path.name]
+
+
+def edit(path: Path, **values) -> str:
+    """Change a JSON file; the text it had."""
+    before = path.read_text()
+    path.write_text(json.dumps(json.loads(before) | values))
+    return before
+
+
+def test_what_a_configuration_rules_out_stops_a_run_before_any_work(tmp_path, conf, family):
+    models = dict(family["models"], small=shutil.copytree(family["models"]["small"], tmp_path / "small"))
+    edit(tmp_path / "small" / "config.json", attention_dropout=0.1)
+    with pytest.raises(UnusableModelError, match="family.models.small: the model has dropout") as caught:
+        run_llama3(conf, parameters(tmp_path, {"models": models}, "entity"))
+    assert "\n" not in str(caught.value) and not (tmp_path / "data" / "03_primary").exists()
+
+
+@needs_bfloat16_attention
+def test_another_configuration_of_a_base_model_is_seen_and_refused(tuned, conf, family):
+    stages = ["base_models", "data_generation", "teacher_tuning"]
+    given = parameters(tuned, family, "entity")
+    assert {verdict.state for verdict in planned("llama3", stages, given)[0].verdicts().values()} == {FRESH}
+    path = family["models"]["medium"] / "config.json"
+    before = edit(path, rms_norm_eps=0.5)
+    try:
+        shown = table(planned("llama3", stages, given)[0])
+        with pytest.raises(UnusableModelError, match="medium: the configuration and tokenizer in"):
+            run_llama3(conf, given | {"experiment": "other"}, only_missing=True)
+    finally:
+        path.write_text(before)
+    assert "load_base_models: family.models.medium has changed" in shown
 
 
 def test_the_plan_is_written_and_refuses_what_cannot_fit(tmp_path, conf, family):

@@ -162,6 +162,23 @@ def test_pairs_at_once_and_a_degenerate_pair_among_them():
         assert values[i].item() == pytest.approx(linear_cka(x[i].detach(), y[i]).item(), abs=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_rows_that_are_all_alike_but_one_are_degenerate_and_others_are_not(dtype):
+    """The unbiased self-HSIC of such rows is zero: rounding is left of it, with a huge gradient."""
+    generator = torch.Generator().manual_seed(0)
+    for m, p, offset in [(4, 64, 0), (8, 16, 1), (32, 4, 20), (64, 64, 5), (256, 2, 1), (256, 128, 20)]:
+        x = torch.randn(40, m, p, generator=generator) + offset
+        y = torch.randn(40, m, 8, generator=generator)
+        alike = x[:, :1].repeat(1, m, 1)
+        alike[:, m // 2] = x[:, 1]
+        alike = alike.to(dtype).requires_grad_()
+        values, degenerate = paired_linear_cka(alike, y, "unbiased")
+        values.sum().backward()
+        assert degenerate.all() and not alike.grad.any(), (m, p, offset)
+        assert not paired_linear_cka(alike, y, "biased")[1].any()
+        assert not paired_linear_cka(x, y, "unbiased")[1].any(), (m, p, offset)
+
+
 def test_degenerate_samples_raise():
     x, y = gaussians(10, 4, 4)
     for value, dtype in ((0.0, torch.float64), (0.1, torch.float32), (1e4, torch.bfloat16)):

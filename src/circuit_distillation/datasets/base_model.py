@@ -35,13 +35,13 @@ class BaseModelDataset(StoredDataset):
         return source.load()  # what is wrong with the model is no fault of the file
 
     def save(self, data) -> None:
-        """Write where the model is from and what its weights are, whole or not at all."""
+        """Write where the model is from and what it is, whole or not at all."""
         from circuit_distillation.models.loading import model_hash, save_checkpoint
         from circuit_distillation.models.source import PrunedModel
 
         pruned = data if isinstance(data, PrunedModel) else None
         source = pruned.source if pruned else data
-        content = {key: getattr(source, key) for key in WHERE} | {"weights": source.weights()}
+        content = {key: getattr(source, key) for key in WHERE} | source.identity()
         if pruned:
             save_checkpoint(pruned.checkpoint, self._folder)
             content["pruned"] = model_hash(pruned.checkpoint.model)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from circuit_distillation.fingerprints.artifacts import Artifact, artifact_of, content
 from circuit_distillation.fingerprints.code import code_version
+from circuit_distillation.fingerprints.model_folders import model_digest, models_read
 from circuit_distillation.fingerprints.record import Made, differences, read_record
 from circuit_distillation.fingerprints.relevant import other_tasks, parameters_read
 from circuit_distillation.fingerprints.twins import find_twins, folders_of
@@ -46,6 +47,7 @@ class Planner:
         self._parameters = catalog.load("parameters")
         self._folders = folders_of(self._parameters)
         self._artifact = cache(lambda name: artifact_of(catalog.get(name)))
+        self._model = cache(model_digest)
         self._makers = {name: node for node in self.nodes for name in node.outputs}
         self._verdicts: dict[str, Verdict] = {}
 
@@ -77,9 +79,11 @@ class Planner:
     def made(self, node: Any) -> Made:
         """What the outputs of a node would be made of now.
 
+        A folder with a model that the parameters name counts as an input.
         A cache counts by what its node would fill it with, or by its content if its node is not here.
         """
         inputs = {name: self._identity(name) for name in node.inputs if self._counts(name)}
+        inputs |= {name: self._model(path) for name, path in models_read(node.inputs, self._parameters)}
         others = set() if self._is_of_all_runs(node) else other_tasks(self._parameters["task"])
         return Made(parameters_read(node.inputs, self._parameters, others), inputs, code_version(node.func))
 

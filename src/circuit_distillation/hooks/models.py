@@ -9,12 +9,14 @@ from typing import Any
 
 from kedro.framework.cli.utils import KedroCliError
 
-from circuit_distillation.grid import INSTRUCT, ROLES
+from circuit_distillation import grid
+from circuit_distillation.grid import INSTRUCT, ROLES, STUDENTS, TEACHER
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters import plain
 from circuit_distillation.parameters.models import InstructModels, ModelFamily, Models
 
 SHARED_STAGES = ("", "circuit_discovery.", "distillation.", "finetuning.")
+PARTS = {"weights": "weights", "settings": "configuration and tokenizer"}  # of a model's identity
 PROCESSES = [f"params:{stage}processes" for stage in SHARED_STAGES]
 
 
@@ -38,6 +40,7 @@ def check_models(nodes: Iterable[Any], pipeline, catalog) -> None:
         folders = _check_family(family.models, instruct, family.loading, catalog)
         if "params:held_out" in pipeline.inputs():
             _check_held_out(plain(catalog.load("params:held_out")))
+        _check_training(folders, plain(catalog.load("parameters"))["arms"])
         if "params:finetuning" in pipeline.inputs():
             _check_adapters(folders, plain(catalog.load("params:finetuning")))
         if any("corpus.train" in node.outputs for node in nodes):
@@ -64,12 +67,13 @@ def _check_family(
         allow_tf32()
     check_processes(max(catalog.load(name) for name in PROCESSES if name in catalog))
     bases = family_sources(models, loading)
-    folders = check_family(bases)
+    folders, parameters = check_family(bases), plain(catalog.load("parameters"))
     check_pruned_sizes(models, folders["large"])
+    _check_windows("models", folders, parameters)
     _check_recorded("models", "base", bases, catalog)
     if instruct is not None:
         sources = instruct_sources(instruct, loading)
-        check_instruct(sources, folders)
+        _check_windows("instruct", check_instruct(sources, folders), parameters)
         _check_recorded("instruct", INSTRUCT, sources, catalog)
     return folders
 
@@ -88,11 +92,68 @@ def _check_recorded(block: str, kind: str, sources: dict, catalog) -> None:
                 f"{recorded['path'] or recorded['hub_id']}: use another data_root, or give this family "
                 "its own environment and name"
             )
-        weights = source.weights()
-        if recorded.get("weights", weights) != weights:
+        for part, digest in source.identity().items():
+            if recorded.get(part, digest) != digest:
+                raise ValueError(
+                    f"family.{block}.{role}: the {PARTS[part]} in {source.name} are not those that the "
+                    "artifacts of this run were made with: put those back, or choose another data_root to "
+                    "start again"
+                )
+
+
+def _check_windows(block: str, folders: dict[str, Path], parameters: dict) -> None:
+    """ValueError if the attention of a model does not reach over the prompts of the task."""
+    from transformers import AutoConfig
+
+    from circuit_distillation.models.architecture import check_window
+    from circuit_distillation.models.checkpoint_files import empty_model
+
+    for role, folder in folders.items():
+        config = AutoConfig.from_pretrained(folder, local_files_only=True)
+        if getattr(config, "sliding_window", None) is not None:
+            try:
+                check_window(empty_model(folder), _longest_prompt(folder, parameters))
+            except ValueError as error:
+                raise ValueError(f"family.{block}.{role}: {error}") from None
+
+
+def _longest_prompt(folder: Path, parameters: dict) -> int:
+    """Tokens of the prompts of the longest template. In a sample, since each template has one length: that of
+    its shortest prompt, for words that the tokenizer splits will be left out.
+    """
+    from transformers import AutoTokenizer
+
+    from circuit_distillation.tasks import get_task
+
+    tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    task, lengths = parameters["task"], dict[str, int]()
+    for example in get_task(task, **parameters["data_generation"]["task_options"][task]).generate(8, 0):
+        length = len(tokenizer(example.prompt).input_ids)
+        lengths[example.template] = min(length, lengths.get(example.template, length))
+    return max(lengths.values())
+
+
+def _check_training(folders: dict[str, Path], arms: dict[str, dict]) -> None:
+    """ValueError if no arm can train a student of these: it has dropout, or not the teacher's vocabulary."""
+    from transformers import AutoConfig
+
+    from circuit_distillation.models.architecture import check_dropout
+
+    configs = {
+        role: AutoConfig.from_pretrained(path, local_files_only=True) for role, path in folders.items()
+    }
+    soft = any(arms[name]["labels"] == "soft" for name in grid.arms())
+    wanted = configs[TEACHER].vocab_size
+    for role in STUDENTS:
+        try:
+            check_dropout(configs[role])
+        except ValueError as error:
+            raise ValueError(f"family.models.{role}: {error}") from None
+        if soft and configs[role].vocab_size != wanted:
             raise ValueError(
-                f"family.{block}.{role}: the weights in {source.name} are not those that the artifacts of "
-                "this run were made with: put those back, or choose another data_root to start again"
+                f"family.models.{role}: soft labels need the vocab_size of the teacher, {wanted}, not "
+                f"{configs[role].vocab_size}: set distillation.labels to hard, and leave full_kl out of "
+                "distillation.extra_arms"
             )
 
 

@@ -140,8 +140,20 @@ def check_window(model: CausalLM, n_tokens: int) -> None:
     shortest = min((window for window in windows if window is not None), default=n_tokens)
     if shortest < n_tokens:
         raise ValueError(
-            f"prompts of {n_tokens} tokens exceed the sliding window of {shortest}: shorten the prompts "
-            "or set config.sliding_window to None before loading"
+            f"prompts of {n_tokens} tokens exceed the sliding window of {shortest}: shorten the prompts, or "
+            f'write "sliding_window": {n_tokens} or more into the config.json of the base model, before any '
+            "model is tuned from it"
+        )
+
+
+def check_dropout(config: Any) -> None:
+    """ValueError if a configuration has dropout, which would set arms apart beside their losses."""
+    rates = {name: rate for name, rate in config.to_dict().items() if "dropout" in name and rate}
+    if rates:
+        name, rate = next(iter(rates.items()))
+        raise ValueError(
+            f'the model has dropout ({name} {rate}): write "{name}": 0.0 into the config.json of the base '
+            "model, arms must differ in their losses alone"
         )
 
 

@@ -9,6 +9,8 @@ from typing import Any
 
 from circuit_distillation.models.architecture import MODEL_TYPES, CausalLM
 
+HEAD, COMPUTED = "lm_head.weight", "rotary_emb.inv_freq"  # old files hold the latter, which is computed
+SETTINGS = ("config.json", "tokenizer*", "special_tokens_map.json", "added_tokens.json")
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 # Bytes that are read for a digest of weights, and at most how far apart: the rows of one head of a model of
 # 1B parameters take 2^18, those of larger ones more.
@@ -35,7 +37,7 @@ def check_config(folder: Path) -> dict[str, Any]:
 
 
 def check_weights(folder: Path) -> None:
-    """ValueError unless safetensors files hold every weight of the configured model, in full."""
+    """ValueError unless safetensors files hold the weights of the configured model, all and no others."""
     found: dict[str, list[int]] = {}
     for path in _weight_files(folder):
         found |= _tensors(path)
@@ -48,6 +50,45 @@ def check_weights(folder: Path) -> None:
         raise ValueError(
             f"{folder}: {wrong[0]} has shape {found[wrong[0]]}, its config.json says {expected[wrong[0]]}"
         )
+    _check_unused(folder, set(found) - set(expected))
+
+
+def _check_unused(folder: Path, names: set[str]) -> None:
+    """ValueError if weights are stored that the configured model would leave out."""
+    if HEAD in names:
+        _check_tied(folder)
+    unused = sorted(name for name in names - {HEAD} if not name.endswith(COMPUTED))
+    if unused:
+        raise ValueError(
+            f"{folder} holds {len(unused)} weights that its config.json has no place for, {unused[0]} first: "
+            "it is the config.json of another model; put the one of these weights there"
+        )
+
+
+def _check_tied(folder: Path) -> None:
+    """ValueError unless the stored unembedding is the embedding, to which the configuration ties it."""
+    import torch
+    from safetensors import safe_open
+
+    ends = []
+    for name in (HEAD, "model.embed_tokens.weight"):
+        for path in _weight_files(folder):
+            with safe_open(path, framework="pt") as file:
+                ends += [file.get_tensor(name)] if name in file.keys() else []
+    if not torch.equal(*ends):
+        raise ValueError(
+            f"{folder}/config.json ties {HEAD} to the embeddings, the file holds another one: write "
+            '"tie_word_embeddings": false there'
+        )
+
+
+def settings_digest(folder: Path) -> str:
+    """Digest of the configuration and the tokenizer, which make of the same weights another model."""
+    digest = hashlib.sha256()
+    for path in sorted(path for pattern in SETTINGS for path in folder.glob(pattern)):
+        digest.update(f"{path.name} {path.stat().st_size} ".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def sampled_digest(folder: Path) -> str:
@@ -70,7 +111,7 @@ def sampled_digest(folder: Path) -> str:
 def expected_shapes(folder: Path) -> dict[str, list[int]]:
     """Name -> shape of every weight that the configured model stores; tied weights are stored once."""
     model = empty_model(folder)
-    tied = {"lm_head.weight"} if model.config.tie_word_embeddings else set()
+    tied = {HEAD} if model.config.tie_word_embeddings else set()
     return {name: list(tensor.shape) for name, tensor in model.state_dict().items() if name not in tied}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from circuit_distillation.models.words import check_open_end
 from circuit_distillation.tasks.example import Example
 
 
@@ -38,12 +39,14 @@ def encode(tokenizer: Any, examples: Sequence[Example]) -> Encoded:
 
     "last" is the last unmasked token. ValueError if the tokenizer gives no offsets, if a word of a prompt is
     unknown to it, if an answer or candidate takes more than one token, if examples of one template differ in
-    length (a name or an object takes more than one token), or if numbers of candidates differ.
+    length (a name or an object takes more than one token), if numbers of candidates differ, or if the
+    tokenizer ends a text with a token of its own.
     """
     if not examples:
         raise ValueError("There are no examples to encode.")
     if not tokenizer.is_fast:
         raise ValueError("Roles are found by character offsets: load the fast version of this tokenizer.")
+    check_open_end(tokenizer)
     encodings = tokenizer([example.prompt for example in examples], return_attention_mask=False).encodings
     rows = [encoding.ids for encoding in encodings]
     _check_known(tokenizer, rows, examples)

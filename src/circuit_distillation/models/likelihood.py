@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from circuit_distillation.models.loading import Checkpoint
+from circuit_distillation.models.words import continuations
 from circuit_distillation.tasks.held_out import Choice
 
 if TYPE_CHECKING:
@@ -20,11 +21,11 @@ def option_scores(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-likelihoods of the options after prompt and space, and their numbers of tokens, each [option].
 
-    Prompt and option are tokenised apart; options are right padded and scored in one forward.
+    No token spans prompt and option; options are right padded and scored in one forward.
     """
     model, tokenizer = checkpoint.model, checkpoint.tokenizer
     start = tokenizer(prompt).input_ids
-    endings = tokenizer([f" {option}" for option in options], add_special_tokens=False).input_ids
+    endings = continuations(tokenizer, [f" {option}" for option in options])
     longest = max(map(len, endings))
     ids = torch.tensor([[*start, *ending, *[0] * (longest - len(ending))] for ending in endings])
     lengths = torch.tensor([len(ending) for ending in endings])

@@ -16,10 +16,16 @@ from circuit_distillation.models.pruned_size import PrunedSize
 from circuit_distillation.models.pruning_choice import check_size
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.models.source import ModelSource, check_loading
+from circuit_distillation.models.words import check_open_end
 from circuit_distillation.ranges import OfRoles
 from circuit_distillation.storage.sources import Files
 
-PROBE = "The apple is in Box Q, 1234 + 56 = 1290.\nAnswer: unknown"
+# Texts whose cut shows the rules of a tokenizer: words, letters, numbers, spaces, other scripts.
+PROBES = (
+    "The apple is in Box Q, 1234 + 56 = 1290.\nAnswer: unknown",
+    "650841823 * 0.07 = 45558927.61",
+    "It's  a   naïve café:\n\n\tdon't (E=mc^2) — 日本語 🙂",
+)
 
 
 def family_sources(models: OfRoles[FamilyModel], loading: Loading) -> dict[str, ModelSource]:
@@ -86,38 +92,68 @@ def check_family(sources: Mapping[str, ModelSource], block: str = "models") -> d
     return folders
 
 
-def check_instruct(sources: Mapping[str, ModelSource], bases: Mapping[str, Path]) -> None:
+def check_instruct(sources: Mapping[str, ModelSource], bases: Mapping[str, Path]) -> dict[str, Path]:
     """The same of instruction-tuned models, which get the prompts that were made for the bases."""
     folders = check_family(sources, "instruct")
     check_tokenizers({"small": bases["small"], "instruct.small": folders["small"]}, "models")
+    return folders
 
 
 def check_tokenizers(folders: Mapping[str, Path], block: str) -> None:
     """ValueError unless all roles have one vocabulary and cut text alike, within their embeddings."""
-    from transformers import AutoTokenizer
-
     tokenizers = {}
     for role, folder in folders.items():
         try:
-            tokenizers[role] = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        except (OSError, ValueError, KeyError) as error:
-            first = str(error).splitlines()[0]
-            raise ValueError(f"family.{block}.{role}: the tokenizer in {folder} is broken: {first}") from None
-        n_embeddings = empty_model(folder).get_input_embeddings().weight.shape[0]
-        if len(tokenizers[role]) > n_embeddings:
-            raise ValueError(
-                f"family.{block}.{role}: the tokenizer has {len(tokenizers[role])} tokens, the model "
-                f"{n_embeddings} embeddings: they do not belong together"
-            )
-        if tokenizers[role].eos_token_id is None:
-            raise ValueError(f"family.{block}.{role}: the tokenizer has no end-of-sequence token")
+            tokenizers[role] = _checked_tokenizer(folder)
+        except ValueError as error:
+            raise ValueError(f"family.{block}.{role}: {error}") from None
     (first, reference), *others = tokenizers.items()
     for role, tokenizer in others:
         same_words = tokenizer.get_vocab() == reference.get_vocab()
-        if not same_words or tokenizer(PROBE).input_ids != reference(PROBE).input_ids:
+        if not same_words or any(
+            tokenizer(probe).input_ids != reference(probe).input_ids for probe in PROBES
+        ):
             raise ValueError(
                 f"the tokenizers of {first} and {role} differ: teacher and students must share one, choose "
                 "models of one family"
+            )
+
+
+def _checked_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, KeyError) as error:
+        first = str(error).splitlines()[0]
+        raise ValueError(f"the tokenizer in {folder} is broken: {first}") from None
+    n_embeddings = empty_model(folder).get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > n_embeddings:
+        raise ValueError(
+            f"the tokenizer has {len(tokenizer)} tokens, the model {n_embeddings} embeddings: they do not "
+            "belong together"
+        )
+    if tokenizer.eos_token_id is None:
+        raise ValueError("the tokenizer has no end-of-sequence token")
+    check_open_end(tokenizer)
+    _check_cuts(tokenizer, folder)
+    return tokenizer
+
+
+def _check_cuts(tokenizer: Any, folder: Path) -> None:
+    """ValueError if the tokenizer's class has rules of its own beside those of tokenizer.json."""
+    from tokenizers import Tokenizer
+
+    plain = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    plain.no_truncation()
+    plain.no_padding()
+    for probe in PROBES:
+        ids = tokenizer(probe, add_special_tokens=False).input_ids
+        if ids != plain.encode(probe, add_special_tokens=False).ids:
+            raise ValueError(
+                f"{type(tokenizer).__name__} cuts text otherwise than {folder}/tokenizer.json: write "
+                '"tokenizer_class": "TokenizersBackend" into tokenizer_config.json if tokenizer.json is the '
+                "model's own, else put the model's own there"
             )
 
 

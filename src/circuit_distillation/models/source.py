@@ -8,7 +8,12 @@ from pathlib import Path
 import torch
 
 from circuit_distillation.models import hub
-from circuit_distillation.models.checkpoint_files import check_config, check_weights, sampled_digest
+from circuit_distillation.models.checkpoint_files import (
+    check_config,
+    check_weights,
+    sampled_digest,
+    settings_digest,
+)
 from circuit_distillation.models.loading import Checkpoint, load_checkpoint
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.storage.sources import Files
@@ -21,6 +26,7 @@ SMALL_FILES = (
     "*.index.json",
 )
 WEIGHTS = ("*.safetensors",)
+DIGESTS = {"weights": sampled_digest, "settings": settings_digest}
 
 
 class ModelSource(Files, Loading):
@@ -49,9 +55,13 @@ class ModelSource(Files, Loading):
             check_weights(folder)
         return folder
 
-    def weights(self) -> str | None:
-        """What tells the weights of a folder from others; None for those of a commit of the hub."""
-        return None if self.path is None else sampled_digest(Path(self.path).expanduser())
+    def identity(self) -> dict[str, str | None]:
+        """What tells weights and settings (configuration, tokenizer) of a folder from others; None for those
+        of a commit of the hub.
+        """
+        if self.path is None:
+            return dict.fromkeys(DIGESTS)
+        return {name: digest(Path(self.path).expanduser()) for name, digest in DIGESTS.items()}
 
     def load(self) -> Checkpoint:
         """The model with its tokenizer, in evaluation mode on its device."""

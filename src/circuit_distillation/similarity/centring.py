@@ -9,15 +9,20 @@ import torch
 from torch import Tensor
 
 
-def centred_unit(x: Tensor) -> tuple[Tensor, Tensor]:
-    """x [n, m, p] in at least float32, centred over its rows and scaled to unit Frobenius norm; and which of
-    the n
-    had no variance (those are left unscaled)."""
+def centred_unit(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """x [n, m, p] in at least float32, centred over its rows and scaled to unit Frobenius norm.
+
+    Returns:
+        (centred, flat, noise): `flat` [n] are those without variance, which are left unscaled; `noise` [n] is
+        the rounding error that centring may leave in what is of unit norm.
+    """
     x = x.to(torch.promote_types(x.dtype, torch.float32))
     centred = x - x.mean(1, keepdim=True)
     norm, size = (torch.linalg.vector_norm(a, dim=(1, 2)) for a in (centred, x.detach()))
     # Constant rows leave the rounding error of their mean behind, so zero is relative to the size of the
     # values.
-    flat = norm.detach() <= 8 * torch.finfo(x.dtype).eps * size
+    eps = torch.finfo(x.dtype).eps
+    flat = norm.detach() <= 8 * eps * size
     # The square root of the squares has no gradient at zero, and 0 * inf would be a NaN: divide by 1 there.
-    return centred / torch.where(flat, torch.ones_like(norm), norm)[:, None, None], flat
+    scale = torch.where(flat, torch.ones_like(norm), norm)
+    return centred / scale[:, None, None], flat, eps * (1 + size / scale.detach())

@@ -25,8 +25,8 @@ def paired_procrustes(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
             f"got {tuple(x.shape)} and {tuple(y.shape)}"
         )
     with torch.autocast(x.device.type, enabled=False):
-        x, flat_x = centred_unit(x)
-        y, flat_y = centred_unit(y)
+        x, flat_x, _ = centred_unit(x)
+        y, flat_y, _ = centred_unit(y)
         dtype = torch.promote_types(x.dtype, y.dtype)
         degenerate = flat_x | flat_y
         value = torch.linalg.matrix_norm(x.to(dtype).mT @ y.to(dtype), ord="nuc")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from circuit_distillation.circuits.prompts import equal_rows
 from circuit_distillation.heads import Head, Pair
-from circuit_distillation.models.architecture import CausalLM, architecture
+from circuit_distillation.models.architecture import CausalLM, architecture, check_dropout
 from circuit_distillation.models.encoding import Encoded
 from circuit_distillation.models.loading import model_hash
 from circuit_distillation.similarity.measures import MEASURES
@@ -79,7 +79,7 @@ def distill(
     import pandas as pd
 
     accelerator = _accelerator(settings)
-    _check_student(student)
+    check_dropout(student.config)
     shape = architecture(student)
     sites = compared_sites(settings, heads, pairs, shape)
     labels, teacher = _targets(settings, train, signals, [site for _, site in sites], shape.vocab_size)
@@ -129,14 +129,6 @@ def _accelerator(settings: DistillationSettings) -> Accelerator:
             f"{accelerator.num_processes}"
         )
     return accelerator
-
-
-def _check_student(student: CausalLM) -> None:
-    rates = {name: rate for name, rate in student.config.to_dict().items() if "dropout" in name and rate}
-    if rates:
-        raise ValueError(
-            f"the student has dropout ({rates}): set it to 0, arms must differ in their losses alone"
-        )
 
 
 def _targets(

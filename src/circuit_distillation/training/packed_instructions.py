@@ -1,9 +1,9 @@
 """Instructions as packed batches: the loss is on the response and its end of sequence only, never on the
 prompt.
 
-Serves both tuning corpora (arithmetic and Alpaca-style instructions). Prompt and response are tokenised apart
-and joined as ids, so that no token spans the boundary and what is trained is what a user's prompt gives at
-inference.
+Serves both tuning corpora (arithmetic and Alpaca-style instructions). The response is tokenised as it follows
+a prompt, and the two are joined as ids, so that no token spans the boundary and what is trained is what a
+user's prompt gives at inference.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from circuit_distillation.models.architecture import CausalLM
+from circuit_distillation.models.words import continuations
 from circuit_distillation.training.packing import PADDING_BLOCK, PackedBatch, Target, target_results
 
 
@@ -50,7 +51,7 @@ def instruction_ids(
     if not instructions:
         raise ValueError("no instructions to encode: generate at least one")
     prompts = tokenizer([x.prompt for x in instructions])["input_ids"]
-    responses = tokenizer([x.response for x in instructions], add_special_tokens=False)["input_ids"]
+    responses = continuations(tokenizer, [x.response for x in instructions])
     unknown = tokenizer.unk_token_id
     if unknown in (tokenizer.bos_token_id, tokenizer.eos_token_id):
         unknown = None  # one id for all special tokens, as byte-level vocabularies have: they know all words
