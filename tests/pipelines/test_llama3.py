@@ -155,7 +155,7 @@ def test_tables_come_out_with_the_names_of_the_paper(ran):
 def test_bases_stay_where_they_are_and_words_that_split_are_left_out(tuned):
     models = tuned / "data/06_models/llama3/seed0/entity"
     names = [path.name for path in sorted((models / "base").iterdir()) if not path.name.startswith(".")]
-    assert names == ["large.json", "medium.json", "record.json", "small.json"]
+    assert names == ["ancestry.json", "large.json", "medium.json", "record.json", "small.json"]
     record = json.loads((models / "base" / "record.json").read_text())
     assert sorted(record["words_left_out"]) == ["guitar", "umbrella"]
     prompts = pd.read_parquet(tuned / "data/03_primary/llama3/seed0/entity/test.parquet")["prompt"]

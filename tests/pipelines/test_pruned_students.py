@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import torch
 from configuration import shipped_parameters
 from kedro.io.core import DatasetError
 from standins import train_bpe, write_checkpoint
-from transformers import LlamaConfig, MistralConfig, Qwen2Config, Qwen3Config
+from transformers import LlamaConfig, MistralConfig, Qwen3Config
 
 from circuit_distillation.datasets.base_model import BaseModelDataset
 from circuit_distillation.models.architecture import architecture
@@ -27,7 +28,7 @@ FORMS = {
     "llama": (LlamaConfig, "large"),  # embeddings apart
     "tied": (LlamaConfig, "medium"),
     "mistral": (MistralConfig, "medium"),
-    "biases": (Qwen2Config, "medium"),
+    "biases": (partial(LlamaConfig, attention_bias=True), "medium"),
     "head norms": (Qwen3Config, "medium"),
 }
 CPU = Loading(device_map="cpu")

@@ -116,6 +116,7 @@ def test_what_changes_an_artifact_is_in_its_path(context):
 def test_default_pipeline_holds_all_but_the_study(tmp_path):
     bootstrap_project(ROOT)
     beside = ("__default__", "study_run", "study", "transfer", "search", "sweeps", "compare")
+    beside += ("regime_search", "regimes", "regime_tables")
     stages = [pipeline for name, pipeline in pipelines.items() if name not in beside]
     nodes = {node.name for pipeline in stages for node in pipeline.nodes}
     assert nodes == {node.name for node in pipelines["__default__"].nodes}

@@ -51,7 +51,7 @@ class TrainingSettings(Strict):
     labels: Literal["hard", "soft", "gold"] = "hard"  # teacher's argmax, its distribution, the true answer
     precision: Literal["fp32", "bf16"] = "fp32"  # bf16: autocast; weights, similarity and losses stay
     gradient_checkpointing: Flag = False
-    evaluate_every: Count = 12  # steps between validations; the last step is always validated
+    evaluate_every: Count = 48  # steps between validations; the last step is always validated
     patience: Count | None = None  # validations without a better accuracy until the run stops; None: never
     checkpoint_every: Count = 10  # steps between checkpoints, where a folder for them is given
 
