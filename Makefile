@@ -54,7 +54,7 @@ site: setup     ## what Kedro-Viz shows, as a static site in build/
 
 test:           ## environment and tests (at most 10 minutes on 2 cores)
 	@scripts/setup.sh test
-	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 -m "not slow"
+	@OMP_NUM_THREADS=1 .venv/bin/python -m pytest -n 2 --dist loadfile -m "not slow"
 
 test-processors: ## the tests with the instructions of other processors (three times as long)
 	@scripts/setup.sh test

@@ -11,13 +11,6 @@ from configuration import shipped_parameters
 torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With several processes a file stays in one, and all that use the finished small run in the same."""
-    for item in items:
-        shared = "data_root" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("data_root" if shared else str(item.path)))
-
-
 @pytest.fixture
 def shipped() -> dict:
     """The parameters of conf/base, with the defaults of globals.yml filled in; a test may change them."""

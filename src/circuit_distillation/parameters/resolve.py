@@ -18,6 +18,7 @@ from circuit_distillation.study.names import REGIMES
 from circuit_distillation.training.arm_settings import arm_settings
 from circuit_distillation.training.distillation_settings import DistillationSettings
 from circuit_distillation.training.draws import order_seed
+from circuit_distillation.training.rows import ACTING
 
 RESOLVED = ("arms", "mapping", "function_mapping", "names")
 
@@ -49,6 +50,8 @@ def settings_of_arm(
     chosen = given(choice.shared) | (given(own) if own else {})
     values = parameters.distillation.model_dump() | dict(arm.own) | chosen | _by_hand(command, "distillation")
     settings = arm_settings(arm, values, order_seed(parameters.seed, parameters.training_seed))
+    if settings.rows == ACTING and (arm.data == "corpus" or arm.sites == "layers"):
+        settings = _at_last_token(settings)
     settings.steps(parameters.distillation.n_train)  # refuses a batch that the search chose for more prompts
     n_processes = parameters.distillation.processes
     if settings.batch_size % n_processes:
@@ -57,6 +60,13 @@ def settings_of_arm(
             f"{name} evenly: set `distillation.batch_size` to a multiple"
         )
     return settings
+
+
+def _at_last_token(settings: DistillationSettings) -> DistillationSettings:
+    """For arms without tokens where a head acts: of examples of a corpus, and of whole layers."""
+    assert settings.alignment is not None, "only arms that align have rows"
+    values = settings.alignment.model_dump() | {"rows": "last"}
+    return DistillationSettings(**settings.model_dump() | {"alignment": values})
 
 
 def settings_of_mapping(parameters: Parameters, command: Mapping[str, Any], rule: str) -> MappingSettings:

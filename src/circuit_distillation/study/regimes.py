@@ -88,14 +88,19 @@ def run_regime(
     outcomes = [_tested(case, "base", case.student), _tested(case, "teacher", case.teacher)]
     training = []
     for arm, own in settings.items():
-        if own.alignment and not case.pairs.get(ARMS[arm].pairs):
-            continue  # the mapping refused every head
+        if not can_align(case, arm):
+            continue
         model, history = train_arm(case, arm, own)
         outcomes.append(_tested(case, arm, Checkpoint(model, case.student.tokenizer)))
         last = history.tail(max(1, len(history) // 10))
         ends = {name: float(last[name].mean()) for name in ("ce", "similarity")}
         training.append({"arm": arm, "steps": len(history), "seconds": history["seconds"].iloc[-1]} | ends)
     return pd.concat(outcomes, ignore_index=True), pd.DataFrame(training)
+
+
+def can_align(case: RegimeCase, arm: str) -> bool:
+    """Whether there are pairs for an arm that aligns: a mapping by function may refuse every head."""
+    return ARMS[arm].pairs == "none" or bool(case.pairs.get(ARMS[arm].pairs))
 
 
 def train_arm(case: RegimeCase, arm: str, settings: DistillationSettings) -> tuple[CausalLM, pd.DataFrame]:
@@ -133,7 +138,7 @@ def lesioned(student: Checkpoint, heads: Sequence[Head], acting: pd.DataFrame, s
     generator = torch.Generator().manual_seed(seed)
     for name, index in (("q_proj", head), ("k_proj", head // shape.group_size)):
         weight = getattr(attention, name).weight.data[index * shape.d_head :][: shape.d_head]
-        weight.copy_(torch.randn(weight.shape, generator=generator) * weight.std())
+        weight.copy_(torch.randn(weight.shape, generator=generator).to(weight) * weight.std())
     return Checkpoint(model, student.tokenizer)
 
 
@@ -162,6 +167,9 @@ def _tested(case: RegimeCase, arm: str, checkpoint: Checkpoint) -> pd.DataFrame:
 @torch.no_grad()
 def _top_tokens(model: CausalLM, encoded: Encoded) -> Iterator[Tensor]:
     for index in torch.arange(len(encoded.input_ids)).split(BATCH):
-        ids, mask = encoded.input_ids[index], encoded.attention_mask[index]
+        ids, mask, last = (
+            part[index].to(model.device)
+            for part in (encoded.input_ids, encoded.attention_mask, encoded.positions["last"])
+        )
         hidden = model.model(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
-        yield model.lm_head(hidden[torch.arange(len(index)), encoded.positions["last"][index]]).argmax(-1)
+        yield model.lm_head(hidden[torch.arange(len(index)), last]).argmax(-1).cpu()

@@ -41,7 +41,7 @@ def search_size(role: str, size: str, regimes: Regimes, distillation: Distillati
     from tqdm.auto import tqdm
 
     from circuit_distillation.parameters.study import given
-    from circuit_distillation.study.regimes import validation_accuracy
+    from circuit_distillation.study.regimes import can_align, validation_accuracy
 
     draw = regimes.search_training_seed
     case = _case(size, regimes, stored, draw, {})
@@ -49,11 +49,11 @@ def search_size(role: str, size: str, regimes: Regimes, distillation: Distillati
     rows = []
     for arm, trial in tqdm(trials, desc=f"{role} {size} trials"):
         settings = _settings(arm, trial, size, regimes, distillation, stored, draw)
-        accuracy = validation_accuracy(case, arm, settings)
+        accuracy = validation_accuracy(case, arm, settings) if can_align(case, arm) else float("nan")
         rows.append({"arm": arm, "changes": json.dumps(trial, sort_keys=True), "accuracy": accuracy})
     key = {name: stored[name] for name in ("task", "seed")} | {"role": role, "size": size}
     frame = pd.DataFrame(rows).assign(**key)
-    best = frame.groupby("arm", sort=False)["accuracy"].idxmax()
+    best = frame.dropna(subset="accuracy").groupby("arm", sort=False)["accuracy"].idxmax()
     return frame.assign(chosen=frame.index.isin(best))
 
 
@@ -80,10 +80,12 @@ def _case(size: str, regimes: Regimes, stored: dict[str, Any], draw: int, tests:
         name: [(tuple(pair["student"]), tuple(pair["teacher"])) for pair in stored[name]["pairs"]]
         for name in ("mapped", "random", "function", "other_role")
     }
+    # Blocks of the largest size, so that no draw of one size meets another draw of another size.
+    largest = max(regime.n_train for regime in regimes.sizes.values())
     case = RegimeCase(
         student=stored["student"],
         teacher=stored["teacher"],
-        train=training_block(stored["train"], regimes.sizes[size].n_train, draw),
+        train=training_block(stored["train"], largest, draw)[: regimes.sizes[size].n_train],
         validation=stored["validation"][: regimes.n_validation],
         tests=tests,
         heads=heads,
@@ -124,7 +126,8 @@ def _tests(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> di
 
     task = stored["task"]
     usual = getattr(options, task).model_dump()
-    tests = {"test": stored["test"][: regimes.n_test]}
+    whole = regimes.n_test - regimes.n_test % get_task(task, **usual).prompts_a_group
+    tests = {"test": stored["test"][:whole]}
     for name, changes in regimes.tests.get(task, {}).items():
         source = get_task(task, **usual | changes)
         groups = regimes.n_test // source.prompts_a_group
