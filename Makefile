@@ -10,7 +10,7 @@ PARAMS ?=
 comma := ,
 SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
-REGIME_SEEDS ?= 0 1 2 3 4
+REGIME_SEEDS ?= 0 1 2 3 5
 
 .PHONY: help setup run study regimes search sweeps transfer replication picture site test test-processors test-slow faults coverage audit lint clean-data
 

@@ -3,7 +3,7 @@
 A claim compares two arms at one size on one test set. Its value in a family is the mean difference of their
 accuracies over students and draws of prompts. The test is that of a mixed model with a random intercept for
 each family, which for balanced data is the t-test of the families' means. Holm corrects over all claims of a
-group and task.
+task.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UNIT = ["seed", "role", "training_seed"]
 
 @dataclass(frozen=True)
 class RegimeClaim:
-    """That `arm` is more accurate than `versus`; the primary claims are corrected by themselves."""
+    """That `arm` is more accurate than `versus`."""
 
     group: str  # "primary", "controls", "printed", "pairs" or "beyond"
     size: str
@@ -95,9 +95,9 @@ def judge(table: pd.DataFrame, task: str) -> pd.DataFrame:
     found = pd.DataFrame(rows)
     if found.empty:
         return found
+    tested = found["p"].notna()
     found["p_holm"] = np.nan
-    for _, part in found.dropna(subset="p").groupby("group"):
-        found.loc[part.index, "p_holm"] = holm(part["p"].to_numpy())
+    found.loc[tested, "p_holm"] = holm(found.loc[tested, "p"].to_numpy())
     found["verdict"] = [_verdict(value, p) for value, p in zip(found["value"], found["p_holm"], strict=True)]
     return found
 
