@@ -117,3 +117,13 @@ def test_every_setting_is_declared_once():
     assert issubclass(DistillationSettings, Strict)
     own = [name for kind in DistillationSettings.__mro__ for name in vars(kind).get("__annotations__", {})]
     assert len(own) == len(set(own))
+
+
+def test_arms_without_tokens_where_a_head_acts_compare_the_last_one(shipped):
+    shipped["distillation"]["rows"] = "acting"
+    arms = resolved(shipped)["arms"]
+    rows = {arm: arms[arm]["alignment"]["rows"] for arm in ("circuit_ce_align_cka", "goat_circuit_align_cka")}
+    assert rows == {"circuit_ce_align_cka": "acting", "goat_circuit_align_cka": "last"}
+    shipped["distillation"]["extra_arms"] = ["layer_cka"]
+    with pytest.raises(ValueError, match="leave layer_cka out"):
+        resolved(shipped)

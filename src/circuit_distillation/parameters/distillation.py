@@ -12,7 +12,7 @@ from circuit_distillation.mapping.settings import MappingChoices
 from circuit_distillation.parameters.tasks import by_task
 from circuit_distillation.ranges import Count, Flag, Fraction, FromFiles, OneOf, Processes, Rate, Strict
 from circuit_distillation.training.distillation_settings import AlignmentSettings, TrainingSettings
-from circuit_distillation.training.rows import ROWS
+from circuit_distillation.training.rows import ACTING, ROWS
 
 
 @by_task(others=Fraction)
@@ -55,6 +55,10 @@ class Distillation(FromFiles, TrainingSettings, AlignmentSettings):
         if self.estimator == "unbiased" and self.rows != "all" and a_step < 4:
             raise ValueError(
                 f"the unbiased HSIC needs 4 rows, `batch_size` x `bank_batches` = {a_step}: raise one of them"
+            )
+        if self.rows == ACTING and "layer_cka" in self.extra_arms:
+            raise ValueError(
+                "`rows` = acting is for heads: leave layer_cka out of `extra_arms`, or set `rows` to last"
             )
         if self.batch_size % self.processes:
             raise ValueError(

@@ -42,7 +42,8 @@ def cache_corpus_teacher(
     """The same on the examples of the tuning corpus."""
     drawn = order_seed(seed, training_seed)
     encoded = _corpus_examples(teacher.tokenizer, corpus, n_train, drawn)
-    return _activations(teacher, encoded, rows, observable)
+    at = "last" if rows == ACTING else rows  # as `parameters.resolve` has it: no head's tokens are known here
+    return _activations(teacher, encoded, at, observable)
 
 
 def cache_observable(
