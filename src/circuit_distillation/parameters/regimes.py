@@ -17,7 +17,7 @@ Size = Annotated[str, OneOf(REGIMES)]
 
 
 @with_fields({"steps": (Count | None, None)})
-@changes_of(Distillation, only=("learning_rate_heads", "learning_rate_full", "cka_weight"))
+@changes_of(Distillation, only=("learning_rate_heads", "learning_rate_full", "cka_weight", "rows"))
 class RegimeTrial(Strict):
     """What a trial changes."""
 
@@ -50,17 +50,12 @@ class Regimes(Strict):
         if len({len(trials) for trials in self.trials.values()}) > 1:
             counted = ", ".join(f"{arm} {len(trials)}" for arm, trials in self.trials.items())
             raise ValueError(f"every arm needs as many trials as any other: {counted}")
-        lacking = [arm for arm in self.arms["all"] if searched_as(arm) not in self.trials]
+        lacking = [arm for arm in self.arms["all"] if arm not in self.trials]
         if lacking:
-            raise ValueError(f"`trials` lacks {searched_as(lacking[0])}, whose settings {lacking[0]} takes")
+            raise ValueError(f"`trials` lacks {lacking[0]}: give it as many trials as the others")
         return self
 
     def choice(self, family: str, task: str, size: str, arm: str) -> dict[str, object]:
         """What the search chose for an arm; its first trial where nothing was searched."""
         own = self.chosen.get(family, {}).get(task, {}).get(self.sizes[size].settings, {})
-        return given(own.get(searched_as(arm), self.trials[searched_as(arm)][0]))
-
-
-def searched_as(arm: str) -> str:
-    """The arm whose settings an arm takes. The paper's control takes those of the arm it controls."""
-    return "circuit_ce_align_cka" if arm == "circuit_ce_rand_cka" else ARMS[arm].settings_of or arm
+        return given(own.get(arm, self.trials[arm][0]))

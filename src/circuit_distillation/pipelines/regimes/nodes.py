@@ -26,6 +26,7 @@ def run_size(
     from circuit_distillation.study.regimes import run_regime
 
     arms = regimes.arms[regimes.sizes[size].arms]
+    stored["validation"] = stored["validation"][: regimes.batch_size]  # `distill` asks for some; none is used
     case = _case(size, regimes, stored, stored["training_seed"], _tests(regimes, options, stored))
     settings = {}
     for arm in arms:
@@ -35,7 +36,9 @@ def run_size(
     return tuple(frame.assign(**key) for frame in run_regime(case, settings))
 
 
-def search_size(role: str, size: str, regimes: Regimes, distillation: Distillation, **stored):
+def search_size(
+    role: str, size: str, regimes: Regimes, distillation: Distillation, options: TaskOptions, **stored
+):
     """A row for every trial of every arm of a size: its accuracy on validation prompts, the best `chosen`."""
     import pandas as pd
     from tqdm.auto import tqdm
@@ -44,6 +47,7 @@ def search_size(role: str, size: str, regimes: Regimes, distillation: Distillati
     from circuit_distillation.study.regimes import can_align, validation_accuracy
 
     draw = regimes.search_training_seed
+    stored |= {"validation": _validation(regimes, options, stored)}
     case = _case(size, regimes, stored, draw, {})
     trials = [(arm, given(trial)) for arm, trials in regimes.trials.items() for trial in trials]
     rows = []
@@ -86,7 +90,7 @@ def _case(size: str, regimes: Regimes, stored: dict[str, Any], draw: int, tests:
         student=stored["student"],
         teacher=stored["teacher"],
         train=training_block(stored["train"], largest, draw)[: regimes.sizes[size].n_train],
-        validation=stored["validation"][: regimes.n_validation],
+        validation=stored["validation"],
         tests=tests,
         heads=heads,
         pairs=pairs,
@@ -118,6 +122,14 @@ def _settings(
     whole["evaluate_every"] = steps  # the last step alone is validated
     values = distillation.model_dump() | dict(ARMS[arm].own) | choice | whole
     return arm_settings(ARMS[arm], values, order_seed(stored["seed"], draw))
+
+
+def _validation(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> list[Any]:
+    """Prompts of the search alone, more than the validation split has: trials differ by little."""
+    from circuit_distillation.tasks import get_task
+
+    source = get_task(stored["task"], **getattr(options, stored["task"]).model_dump())
+    return source.generate(regimes.n_validation // source.prompts_a_group, f"validation {stored['seed']}")
 
 
 def _tests(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> dict[str, Any]:

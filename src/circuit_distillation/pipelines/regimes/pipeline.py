@@ -17,7 +17,6 @@ def create_runs(upstream: Pipeline) -> Pipeline:
         for size in REGIMES:
             inputs = _stored(role, size) | {
                 "test": "examples.test",
-                "options": "params:data_generation.task_options",
                 "family": "params:family.name",
                 "training_seed": "params:training_seed",
             }
@@ -52,6 +51,7 @@ def _stored(role: str, size: str) -> dict[str, str]:
         "size": f"params:names.{size}",
         "regimes": "params:regimes",
         "distillation": "params:distillation",
+        "options": "params:data_generation.task_options",
         "student": f"base.{role}",
         "teacher": f"tuned.{TEACHER}",
         "train": "examples.train",
