@@ -9,6 +9,8 @@ from scipy import stats
 
 from circuit_distillation.arms import ARMS
 from circuit_distillation.reporting.gains import corners_svg
+from circuit_distillation.statistics.holm import holm
+from circuit_distillation.study.recall import recall
 from circuit_distillation.study.regime_claims import (
     RegimeClaim,
     accuracies,
@@ -18,6 +20,7 @@ from circuit_distillation.study.regime_claims import (
     judge,
 )
 from circuit_distillation.study.regime_tables import corners, document
+from tests.study.test_recall import rule_scores
 
 GAINS = (0.02, 0.04, 0.05, 0.03, 0.06)  # of attention over CE, by family
 
@@ -37,6 +40,7 @@ def outcomes() -> pd.DataFrame:
                         "size": "n64",
                         "arm": arm,
                         "set": "test",
+                        "cell": "seen" if i < 60 else "own",
                         "seen_answer": i % 2 == 0,
                         "candidate": i < 80,
                         "correct": i < round(right),
@@ -64,7 +68,23 @@ def test_a_claim_is_judged_over_families() -> None:
     assert (row["verdict"], row["families"], row["runs_above"]) == ("holds", 5, 5)
     error = np.std(GAINS, ddof=1) / 5**0.5
     assert row["high"] - row["low"] == pytest.approx(2 * stats.t.ppf(0.975, 4) * error)
-    assert "of 5" in document(table, found) and "<svg" in corners_svg(corners(table))
+    assert "of 5" in document(table, found, recall(rule_scores())) and "<svg" in corners_svg(corners(table))
+
+
+def test_primary_claims_are_corrected_among_themselves() -> None:
+    found = judge(accuracies(outcomes()), "entity")
+    primary, other = (found[(found["group"] == "primary") == is_it] for is_it in (True, False))
+    assert primary["p_holm"].tolist() == pytest.approx(holm(primary["p"]).tolist())
+    assert other["p_holm"].isna().all() or other["p_holm"].tolist() == pytest.approx(
+        holm(other["p"]).tolist()
+    )
+
+
+def test_the_weak_cell_is_a_set_of_its_own() -> None:
+    """60 of 100 prompts, of which CE is right on 50."""
+    table = accuracies(outcomes())
+    row = table[(table["arm"] == "circuit_ce") & (table["seed"] == 0) & (table["set"] == "seen")].iloc[0]
+    assert row["accuracy"] == pytest.approx(50 / 60)
 
 
 def test_students_and_draws_of_a_family_are_one_unit() -> None:

@@ -2,8 +2,8 @@
 
 A claim compares two arms at one size on one test set. Its value in a family is the mean difference of their
 accuracies over students and draws of prompts. The test is that of a mixed model with a random intercept for
-each family, which for balanced data is the t-test of the families' means. Holm corrects over all claims of a
-task.
+each family, which for balanced data is the t-test of the families' means. The primary claims of a task are
+corrected by Holm among themselves, all its other claims by Holm among those.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from circuit_distillation.statistics.holm import holm
 
 ALPHA = 0.05
-FORMS = ("circuit_ce_attention", "circuit_ce_function_cka")  # what goes beyond the printed method
+FORM = "circuit_ce_attention"  # the best form: what goes beyond the printed method
+WEAK_CELL = "seen"  # of theory of mind: students lack it; its prompts of the test split are a set, too
 OTHER_TESTS = {"entity": "boxes_10", "tom": "unseen_templates"}
 UNIT = ["seed", "role", "training_seed"]
 
@@ -41,25 +42,23 @@ class RegimeClaim:
 def declared(task: str) -> Iterator[RegimeClaim]:
     """All claims of a task, in the order of the table."""
     for size in ("n64", "n256"):
-        for form in FORMS:
-            yield RegimeClaim("primary", size, form, "circuit_ce")
-            yield RegimeClaim("primary", size, form, f"{form}_permuted")
-            yield RegimeClaim("controls", size, form, f"{form}_other_role")
-            yield RegimeClaim("controls", size, "base", f"{form}_other_role")
-            yield RegimeClaim("controls", size, form, "full_ce")
-            yield RegimeClaim("beyond", size, form, "circuit_ce", OTHER_TESTS[task])
+        yield RegimeClaim("primary", size, FORM, "circuit_ce")
+        yield RegimeClaim("primary", size, FORM, f"{FORM}_permuted")
+        yield RegimeClaim("controls", size, FORM, f"{FORM}_other_role")
+        yield RegimeClaim("controls", size, "base", f"{FORM}_other_role")
+        yield RegimeClaim("controls", size, FORM, "full_ce")
+        yield RegimeClaim("beyond", size, FORM, "circuit_ce", OTHER_TESTS[task])
+        yield RegimeClaim("beyond", size, "circuit_attention", "base")
         yield RegimeClaim("printed", size, "circuit_ce_align_cka", "circuit_ce")
         yield RegimeClaim("printed", size, "circuit_ce_align_cka", "circuit_ce_rand_cka")
         yield RegimeClaim("printed", size, "base", "circuit_ce_rand_cka")
         yield RegimeClaim("printed", size, "circuit_ce_align_cka", "full_ce")
-        yield RegimeClaim("pairs", size, "circuit_ce_attention", "circuit_ce_attention_eq5")
+        yield RegimeClaim("pairs", size, FORM, f"{FORM}_eq5")
         yield RegimeClaim("pairs", size, "circuit_ce_function_cka", "circuit_ce_align_cka")
-        yield RegimeClaim("beyond", size, "circuit_ce_output", "circuit_ce")
-        yield RegimeClaim("beyond", size, "circuit_attention", "base")
-        yield RegimeClaim("beyond", size, "circuit_function_cka", "base")
+        if task == "tom":
+            yield RegimeClaim("beyond", size, FORM, "circuit_ce", WEAK_CELL)
     for size in ("n16", "n32", "n128", "lesion"):
-        for form in FORMS:
-            yield RegimeClaim("beyond", size, form, "circuit_ce")
+        yield RegimeClaim("beyond", size, FORM, "circuit_ce")
 
 
 def accuracies(outcomes: pd.DataFrame) -> pd.DataFrame:
@@ -67,8 +66,11 @@ def accuracies(outcomes: pd.DataFrame) -> pd.DataFrame:
 
     `outcomes` has the rows of `regimes.run_regime` with task, seed, training_seed, role and size. Columns:
     accuracy; candidate, the share of answers that are a candidate; right_if_candidate; unseen_answer, the
-    accuracy where no training prompt has the answer (NaN where all are seen).
+    accuracy where no training prompt has the answer (NaN where all are seen). The set WEAK_CELL is a part of
+    the set "test".
     """
+    weak = outcomes[(outcomes["set"] == "test") & (outcomes["cell"] == WEAK_CELL)]
+    outcomes = pd.concat([outcomes, weak.assign(set=WEAK_CELL)], ignore_index=True)
     key = ["task", *UNIT, "size", "arm", "set"]
     table = outcomes.groupby(key, sort=False)[["correct", "candidate"]].mean()
     unseen = outcomes[~outcomes["seen_answer"]].groupby(key, sort=False)["correct"].mean()
@@ -80,7 +82,7 @@ def accuracies(outcomes: pd.DataFrame) -> pd.DataFrame:
 def differences(table: pd.DataFrame, claim: RegimeClaim, task: str) -> pd.Series:
     """The value of a claim in every run that has both arms, by seed, role and training seed."""
     own = table[(table["task"] == task) & (table["size"] == claim.size) & (table["set"] == claim.test)]
-    values = own.pivot_table(index=UNIT, columns="arm", values="accuracy")
+    values = own.pivot(index=UNIT, columns="arm", values="accuracy")
     if not {claim.arm, claim.versus} <= set(values):
         return pd.Series(dtype=float)
     return (values[claim.arm] - values[claim.versus]).dropna()
@@ -95,9 +97,10 @@ def judge(table: pd.DataFrame, task: str) -> pd.DataFrame:
     found = pd.DataFrame(rows)
     if found.empty:
         return found
-    tested = found["p"].notna()
     found["p_holm"] = np.nan
-    found.loc[tested, "p_holm"] = holm(found.loc[tested, "p"].to_numpy())
+    primary = found["group"] == "primary"
+    for own in (primary & found["p"].notna(), ~primary & found["p"].notna()):
+        found.loc[own, "p_holm"] = holm(found.loc[own, "p"].to_numpy())
     found["verdict"] = [_verdict(value, p) for value, p in zip(found["value"], found["p_holm"], strict=True)]
     return found
 

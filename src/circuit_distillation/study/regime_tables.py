@@ -64,9 +64,27 @@ def claims_table(claims: pd.DataFrame) -> str:
     return _markdown(headings, (_claim_row(row) for row in claims.to_dict("records")))
 
 
-def document(table: pd.DataFrame, claims: pd.DataFrame) -> str:
-    """All tables of all tasks."""
-    parts = ["# Regimes"]
+def recall_table(found: pd.DataFrame) -> str:
+    """Markdown: the columns of `recall.recall`."""
+    headings = ["task", "rule", "recall", "95 %", "chance", "families", "p against eq. 5"]
+    rows = (
+        (
+            TASK_NAMES.get(row["task"], row["task"]),
+            row["label"],
+            f"{row['recall']:.2f}",
+            "" if np.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}",
+            f"{row['chance']:.2f}",
+            str(row["families"]),
+            "" if np.isnan(row["p"]) else f"{row['p']:.3f}",
+        )
+        for row in found.to_dict("records")
+    )
+    return _markdown(headings, rows)
+
+
+def document(table: pd.DataFrame, claims: pd.DataFrame, found: pd.DataFrame) -> str:
+    """All tables of all tasks; `found` is of `recall.recall`."""
+    parts = ["# Regimes", "## Matching rules against the truth", recall_table(found)]
     for task in dict.fromkeys(table["task"]):
         own = table[table["task"] == task]
         parts += [f"## {TASK_NAMES.get(task, task)}", f"Families: {own['seed'].nunique()}."]

@@ -147,11 +147,12 @@ def _tests(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> di
     return tests
 
 
-def summarise(stored: dict[str, Any]) -> tuple:
-    """Accuracies of every run, the claims judged, both as tables in Markdown, the 2 x 2 and its figure."""
+def summarise(stored: dict[str, Any], scores: dict[str, Any]) -> tuple:
+    """Accuracies of every run, claims judged, recall of matching rules, all in Markdown, the 2 x 2, its figure."""
     import pandas as pd
 
     from circuit_distillation.reporting.gains import corners_svg
+    from circuit_distillation.study.recall import gather, recall
     from circuit_distillation.study.regime_claims import accuracies, judge
     from circuit_distillation.study.regime_tables import corners, document
 
@@ -159,5 +160,6 @@ def summarise(stored: dict[str, Any]) -> tuple:
         raise ValueError("there are no runs of regimes: make them with `make regimes`")
     table = pd.concat([accuracies(load()) for _, load in sorted(stored.items())], ignore_index=True)
     claims = pd.concat([judge(table, task) for task in dict.fromkeys(table["task"])], ignore_index=True)
+    found = recall(gather(scores))
     square = corners(table)
-    return table, claims, document(table, claims), square, corners_svg(square)
+    return table, claims, found, document(table, claims, found), square, corners_svg(square)

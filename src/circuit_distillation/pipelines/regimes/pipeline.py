@@ -23,7 +23,8 @@ def create_runs(upstream: Pipeline) -> Pipeline:
             made = [f"{role}.{size}.regime", f"{role}.{size}.regime_training"]
             nodes.append(Node(run_size, inputs, made, name="run_size", namespace=f"regimes.{role}.{size}"))
     runs = Pipeline(nodes, tags="regimes")
-    return (upstream + runs).to_outputs(*runs.all_outputs())
+    scores = [f"{role}.rule_scores" for role in STUDENTS]
+    return (upstream + runs).to_outputs(*runs.all_outputs(), *scores)
 
 
 def create_search(upstream: Pipeline) -> Pipeline:
@@ -65,5 +66,8 @@ def _stored(role: str, size: str) -> dict[str, str]:
 
 def create_tables() -> Pipeline:
     """The claims and tables over all stored runs."""
-    made = [f"regimes.{name}" for name in ("accuracies", "claims", "document", "corners", "corners_svg")]
-    return Pipeline([Node(summarise, "regimes.outcomes", made, name="summarise_regimes")])
+    made = [
+        f"regimes.{name}" for name in ("accuracies", "claims", "recall", "document", "corners", "corners_svg")
+    ]
+    inputs = {"stored": "regimes.outcomes", "scores": "regimes.rule_scores"}
+    return Pipeline([Node(summarise, inputs, made, name="summarise_regimes")])
