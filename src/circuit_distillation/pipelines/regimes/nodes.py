@@ -148,7 +148,7 @@ def _tests(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> di
 
 
 def summarise(stored: dict[str, Any], scores: dict[str, Any]) -> tuple:
-    """Accuracies of every run, claims judged, recall of matching rules, Markdown of all, the 2 x 2, its figure."""
+    """Accuracies, claims judged, recall of matching rules, Markdown of all, the 2 x 2 and its figure."""
     import pandas as pd
 
     from circuit_distillation.reporting.gains import corners_svg
