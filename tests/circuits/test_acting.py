@@ -78,3 +78,10 @@ def test_a_head_acts_where_its_effect_is_a_share_of_its_largest() -> None:
         acting_masks(effects, [first], n_tokens=3)
     with pytest.raises(ValueError, match="of another model"):
         acting_tokens(effects, (4, 0))
+
+
+def test_a_template_without_prompts_for_its_means_is_refused(checkpoint: Checkpoint) -> None:
+    examples = get_task("entity").generate(1, 0)
+    others = [replace(example, template="other") for example in examples]
+    with pytest.raises(ValueError, match="no prompt of template"):
+        acting_effects(checkpoint, examples, others)

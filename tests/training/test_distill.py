@@ -305,6 +305,12 @@ def test_permuted_prompts_are_others_of_the_same_layout():
     assert not torch.equal(index, permuted_prompts(encoded, seed=1))
 
 
+def test_prompts_that_are_alone_in_their_layout_cannot_be_permuted():
+    encoded = prompts(1, seed=3)
+    with pytest.raises(ValueError, match="no other prompt of their layout"):
+        permuted_prompts(encoded, seed=0)
+
+
 def test_rows_where_heads_act_need_to_be_given():
     data = case_of("circuit_ce_attention")
     with pytest.raises(ValueError, match=r"needs the tokens where the student heads \[\(2, 1\)\] act"):

@@ -87,6 +87,10 @@ def _by_template(
         own, reference = (
             [example for example in split if example.template == template] for split in (examples, means)
         )
+        if not reference:
+            raise ValueError(
+                f"no prompt of template {template!r} is among those for the means: give more of them"
+            )
         yield template, own[:share], reference
 
 

@@ -180,12 +180,18 @@ def permuted_prompts(encoded: Encoded, seed: int) -> Tensor:
     """For each example another one of the same layout, [n]: the control that keeps all but the content.
 
     Examples of a layout have the same length and the same places of roles. Each takes the place of the next
-    in a random order, so that only an example alone in its layout stays itself.
+    in a random order, so that only an example alone in its layout stays itself; ValueError if half of them do.
     """
     generator, index = torch.Generator().manual_seed(seed), torch.arange(len(encoded.input_ids))
     for _, own in equal_rows(*encoded.positions.values()):
         order = own[torch.randperm(len(own), generator=generator)]
         index[order] = order.roll(1)
+    alone = int((index == torch.arange(len(index))).sum())
+    if 2 * alone >= len(index):
+        raise ValueError(
+            f"{alone} of {len(index)} prompts have no other prompt of their layout, which the control with "
+            "other prompts needs: give more prompts"
+        )
     return index
 
 
