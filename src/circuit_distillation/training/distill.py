@@ -180,7 +180,7 @@ def permuted_prompts(encoded: Encoded, seed: int) -> Tensor:
     """For each example another one of the same layout, [n]: the control that keeps all but the content.
 
     Examples of a layout have the same length and the same places of roles. Each takes the place of the next
-    in a random order, so that only an example alone in its layout stays itself; ValueError if half of them do.
+    in a random order, so that only one alone in its layout stays itself; ValueError if half of them do.
     """
     generator, index = torch.Generator().manual_seed(seed), torch.arange(len(encoded.input_ids))
     for _, own in equal_rows(*encoded.positions.values()):
