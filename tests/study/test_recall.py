@@ -10,7 +10,7 @@ from scipy import stats
 from circuit_distillation.study.recall import gather, recall
 
 
-def rule_scores() -> pd.DataFrame:
+def stored_scores() -> dict:
     """Three families of one student: equation 5 finds .2, .3 and .4, profiles .8, .8 and none."""
     stored = {}
     for seed, (paper, ours) in enumerate([(0.2, 0.8), (0.3, 0.8), (0.4, np.nan)]):
@@ -23,7 +23,11 @@ def rule_scores() -> pd.DataFrame:
             }
         )
         stored[f"seed{seed}/entity/paper/small"] = lambda rules=rules: rules
-    return gather(stored)
+    return stored
+
+
+def rule_scores() -> pd.DataFrame:
+    return gather(stored_scores())
 
 
 def test_a_rule_that_does_not_apply_finds_no_head() -> None:

@@ -36,6 +36,7 @@ class Regimes(Strict):
 
     n_test: Count
     n_validation: Count
+    search_seed: CountOrZero
     search_training_seed: CountOrZero
     batch_size: Annotated[int, Field(strict=True, ge=2)]
     steps: Count

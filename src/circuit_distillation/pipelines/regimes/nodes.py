@@ -147,7 +147,7 @@ def _tests(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> di
     return tests
 
 
-def summarise(stored: dict[str, Any], scores: dict[str, Any]) -> tuple:
+def summarise(stored: dict[str, Any], scores: dict[str, Any], regimes: Regimes) -> tuple:
     """Accuracies, claims judged, recall of matching rules, Markdown of all, the 2 x 2 and its figure."""
     import pandas as pd
 
@@ -156,9 +156,11 @@ def summarise(stored: dict[str, Any], scores: dict[str, Any]) -> tuple:
     from circuit_distillation.study.regime_claims import accuracies, judge
     from circuit_distillation.study.regime_tables import corners, document
 
-    if not stored:
+    runs = (load() for _, load in sorted(stored.items()))
+    judged = [accuracies(run) for run in runs if regimes.search_seed not in run["seed"].unique()]
+    if not judged:
         raise ValueError("there are no runs of regimes: make them with `make regimes`")
-    table = pd.concat([accuracies(load()) for _, load in sorted(stored.items())], ignore_index=True)
+    table = pd.concat(judged, ignore_index=True)
     claims = pd.concat([judge(table, task) for task in dict.fromkeys(table["task"])], ignore_index=True)
     found = recall(gather(scores))
     square = corners(table)

@@ -69,5 +69,5 @@ def create_tables() -> Pipeline:
     made = [
         f"regimes.{name}" for name in ("accuracies", "claims", "recall", "document", "corners", "corners_svg")
     ]
-    inputs = {"stored": "regimes.outcomes", "scores": "regimes.rule_scores"}
+    inputs = {"stored": "regimes.outcomes", "scores": "regimes.rule_scores", "regimes": "params:regimes"}
     return Pipeline([Node(summarise, inputs, made, name="summarise_regimes")])
