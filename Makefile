@@ -12,7 +12,7 @@ SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 REGIME_SEEDS ?= 0 1 2 3 5
 
-.PHONY: help setup run study regimes search sweeps transfer replication picture site test test-processors test-slow faults coverage audit lint clean-data
+.PHONY: help setup run study regimes search sweeps transfer replication findings picture site test test-processors test-slow faults coverage audit lint clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -44,6 +44,13 @@ replication: setup  ## the tables of docs/replication.md from the stored results
 	@cp data/08_reporting/mini/study/*.csv data/08_reporting/mini/study/*.parquet docs/replication/mini/
 	@.venv/bin/python -m circuit_distillation.study.document data/08_reporting/mini/study/replication.md docs/replication.md
 	@echo "now read docs/replication.md: tests/study/test_published.py names figures of its text that no table has"
+
+findings: setup ## the tables of docs/findings.md from the stored runs of regimes
+	@$(KEDRO) run --pipelines regime_tables
+	@mkdir -p docs/regimes/mini
+	@cp data/08_reporting/mini/regimes/{accuracies,claims,recall,corners}.csv docs/regimes/mini/
+	@cp data/08_reporting/mini/regimes/corners.svg docs/images/
+	@.venv/bin/python -m circuit_distillation.study.document data/08_reporting/mini/regimes/regimes.md docs/findings.md
 
 picture: setup  ## docs/images/claims.svg, the picture of the README, from the claims of docs/replication
 	@mkdir -p docs/images

@@ -1,4 +1,4 @@
-"""Update the tables of docs/replication.md, which stand between markers in hand-written text.
+"""Update the tables of docs/replication.md and docs/findings.md, which stand between markers in written text.
 
 python -m circuit_distillation.study.document TABLES.md DOCUMENT.md
 """

@@ -83,17 +83,27 @@ def recall_table(found: pd.DataFrame) -> str:
 
 
 def document(table: pd.DataFrame, claims: pd.DataFrame, found: pd.DataFrame) -> str:
-    """All tables of all tasks; `found` is of `recall.recall`."""
-    parts = ["# Regimes", "## Matching rules against the truth", recall_table(found)]
+    """All tables of all tasks, each between its markers for docs/findings.md.
+
+    `found` is of `recall.recall`.
+    """
+    parts = ["# Regimes", "## Matching rules against the truth", _block("recall", recall_table(found))]
     for task in dict.fromkeys(table["task"]):
         own = table[table["task"] == task]
         parts += [f"## {TASK_NAMES.get(task, task)}", f"Families: {own['seed'].nunique()}."]
-        parts += ["### Claims", claims_table(claims[claims["task"] == task])]
+        parts += ["### Claims", _block(f"{task}_claims", claims_table(claims[claims["task"] == task]))]
         for test in dict.fromkeys(own["set"]):
-            parts += [f"### Accuracy, {test}", accuracy_table(table, task, test)]
+            text = accuracy_table(table, task, test)
+            parts += [f"### Accuracy, {test}", _block(f"{task}_{test}", text)]
         for size in SIZES:
-            parts += [f"### Answers, {size}", answers_table(table, task, size)]
+            text = answers_table(table, task, size)
+            parts += [f"### Answers, {size}", _block(f"{task}_answers_{size}", text)]
     return "\n\n".join(parts) + "\n"
+
+
+def _block(name: str, text: str) -> str:
+    """A table between the markers that `study.document.refresh` looks for."""
+    return f"<!-- table: {name} -->\n\n{text}\n\n<!-- end -->"
 
 
 def _claim_row(row: Mapping[str, Any]) -> tuple[str, ...]:
