@@ -52,6 +52,32 @@ def train_bpe(vocab_size: int = 2400, unseen: tuple[str, ...] = UNSEEN) -> PreTr
     )
 
 
+def train_open_bpe(vocab_size: int = 1500, *, one_special: bool = False) -> PreTrainedTokenizerFast:
+    """A byte-level BPE that puts nothing before a text and cuts digit by digit, as Qwen's.
+
+    one_special: as SmolLM's, where one token is the unknown one, the first and the last.
+    """
+    end = "<|endoftext|>"
+    tokenizer = Tokenizer(models.BPE(unk_token=end if one_special else None))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size, special_tokens=[end], initial_alphabet=alphabet, show_progress=False
+    )
+    tokenizer.train_from_iterator(_texts(UNSEEN), trainer)
+    special = {"unk_token": end, "bos_token": end} if one_special else {"pad_token": end}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        eos_token=end,
+        **special,
+        model_max_length=4096,
+        clean_up_tokenization_spaces=False,
+    )
+
+
 def train_sentencepiece(vocab_size: int = 1500) -> PreTrainedTokenizerFast:
     """A BPE of SentencePiece's form, as Mistral-7B and Llama-2 have it: a space is U+2581."""
     special = ["<unk>", "<s>", "</s>"]

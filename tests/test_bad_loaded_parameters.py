@@ -46,6 +46,12 @@ PARAMETERS: list[tuple[str, Any, str]] = [
         GOAT,
         "with `n_heldout` = 1000 held out the data set has 1745300 items left at most; lower it",
     ),
+    ("family.roles.medium", None, "`models.medium` has no role: add it to `roles`, or set it to null"),
+    ("family.models.medium", None, "`models.medium` is missing: `roles` has it; name a model or set both"),
+    ("family.roles.huge", {"name": "huge", "label": "H"}, "unknown parameter `family.roles.huge`: "),
+    ("family.roles.large", None, "`family.roles.large` = None: must be"),
+    ("family.roles", {"large": {"name": "large", "label": "L"}}, "the family has no student: give a label"),
+    ("finetuning.method.medium", None, "`finetuning.method.medium` is missing: the family has the role"),
     ("held_out.bigtom", 3, "`held_out.bigtom` = 3: must be"),
 ]
 

@@ -7,15 +7,22 @@ Kedro builds its pipelines from code, so the grid is code; `select` narrows it t
 from __future__ import annotations
 
 from circuit_distillation.arms import ARMS, Arm
+from circuit_distillation.ranges import OfRoles
 from circuit_distillation.training.rows import ACTING
 
-ROLES = ("small", "medium", "large")
-STUDENTS = ("small", "medium")
+ROLES = tuple(OfRoles.model_fields)  # all that a family can have, in the order of tables
 TEACHER = "large"
 KINDS = ("base", "tuned")
 INSTRUCT = "instruct"
 
-_selected: dict = {"task": "entity", "extra": (), "loaded": False, "instruct": False, "acting": False}
+_selected: dict = {
+    "task": "entity",
+    "students": ("small", "medium"),
+    "extra": (),
+    "loaded": False,
+    "instruct": False,
+    "acting": False,
+}
 
 
 def select(
@@ -24,18 +31,29 @@ def select(
     loaded: bool = False,
     instruct: bool = False,
     acting: bool = False,
+    students: tuple[str, ...] = ("small", "medium"),
 ) -> bool:
-    """Choose the task, the arms beyond the paper, and the family: whether its base models are loaded rather
-    than trained here, and whether it has instruction-tuned ones; and whether every arm that aligns does so
-    where heads act.
+    """Choose the task, the arms beyond the paper, and the family: its students, whether its base models are
+    loaded rather than trained here, and whether it has instruction-tuned ones; and whether every arm that
+    aligns does so where heads act.
 
     Returns whether that changed the grid.
     """
     wanted = {"task": task, "extra": tuple(extra_arms), "loaded": loaded, "instruct": instruct}
-    wanted["acting"] = acting
+    wanted |= {"acting": acting, "students": students}
     changed = wanted != _selected
     _selected.update(wanted)
     return changed
+
+
+def students() -> tuple[str, ...]:
+    """Roles of the family's students."""
+    return _selected["students"]
+
+
+def roles() -> tuple[str, ...]:
+    """All roles of the family; the teacher is the last."""
+    return (*students(), TEACHER)
 
 
 def loaded() -> bool:
@@ -67,7 +85,7 @@ def acting_arms() -> tuple[str, ...]:
 
 def cells() -> list[tuple[str, str]]:
     """Every trained (student, arm)."""
-    return [(role, arm) for role in STUDENTS for arm in arms()]
+    return [(role, arm) for role in students() for arm in arms()]
 
 
 def references() -> list[tuple[str, str]]:
@@ -77,13 +95,13 @@ def references() -> list[tuple[str, str]]:
     Loaded models are tuned on the corpus alone anyway, as in the paper.
     """
     kinds = (*KINDS, INSTRUCT) if instruct() else KINDS
-    of_all = [(role, kind) for role in ROLES for kind in kinds]
+    of_all = [(role, kind) for role in roles() for kind in kinds]
     return of_all if loaded() else [*of_all, (TEACHER, "tuned_corpus")]
 
 
 def searched() -> list[tuple[str, str]]:
     """Every (role, kind) whose circuit is discovered."""
-    found = [(role, kind) for role in ROLES for kind in KINDS]
+    found = [(role, kind) for role in roles() for kind in KINDS]
     return [*found, (TEACHER, INSTRUCT)] if instruct() else found
 
 

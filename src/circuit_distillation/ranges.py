@@ -6,10 +6,17 @@ other modules may import this one, and modules of settings must be fast to impor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import Annotated, Any, Generic, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    create_model,
+    model_serializer,
+)
 from pydantic_core import PydanticUndefined, core_schema
 
 
@@ -69,15 +76,25 @@ Setting = TypeVar("Setting")
 
 
 class OfRoles(Strict, Generic[Setting]):
-    """One setting for each role of a family."""
+    """One setting for each role that a family has: `large`, the teacher, and students in this order."""
 
-    small: Setting
-    medium: Setting
+    tiny: Setting | None = None
+    small: Setting | None = None
+    medium: Setting | None = None
+    big: Setting | None = None
     large: Setting
 
     def of(self, role: str) -> Setting:
         """The setting of a role."""
         return getattr(self, role)
+
+    def __iter__(self) -> Generator[tuple[str, Setting]]:
+        """Roles and settings, without roles that are null."""
+        yield from ((role, setting) for role, setting in super().__iter__() if setting is not None)
+
+    @model_serializer(mode="wrap")
+    def _without_nulls(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        return {role: setting for role, setting in dump(self).items() if setting is not None}
 
 
 # Strict numbers: `"3"`, `true` and `2.0` are no whole numbers.

@@ -6,6 +6,7 @@ from urllib.parse import quote
 
 from kedro.utils import find_kedro_project
 
+from circuit_distillation.hooks.environments import LayeredConfigLoader
 from circuit_distillation.hooks.parameters import ParameterHooks
 from circuit_distillation.hooks.runs import RunHooks
 from circuit_distillation.hooks.tracking import TrackingHooks
@@ -27,6 +28,7 @@ def project_path() -> str:
 HOOKS = (TrackingHooks(), RunHooks(), ParameterHooks())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro-mlflow", "kedro_mlflow")  # TrackingHooks calls them
 
+CONFIG_LOADER_CLASS = LayeredConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
     "default_run_env": "local",

@@ -102,7 +102,7 @@ def test_a_parameter_of_evaluation_trains_nothing(project):
 def test_what_was_chosen_for_an_arm_is_of_that_arm_alone(project):
     chosen = {"chosen": {"mini": {"tom": {"arms": {"circuit_ce": {"learning_rate_heads": 0.5}}}}}}
     changed = project(**chosen)
-    of_arm = [f"{role}.circuit_ce.train_student" for role in grid.STUDENTS]
+    of_arm = [f"{role}.circuit_ce.train_student" for role in grid.students()]
     assert changed.running() == changed.below(*of_arm, FACTS)
 
 
@@ -125,7 +125,7 @@ def test_a_label_concerns_tables_alone(project):
 
 def test_an_added_arm_is_trained_and_no_other(project):
     changed = project(distillation={"extra_arms": ["layer_cka", "full_kl"]})
-    added = [f"{role}.{arm}.train_student" for role in grid.STUDENTS for arm in ("layer_cka", "full_kl")]
+    added = [f"{role}.{arm}.train_student" for role in grid.students() for arm in ("layer_cka", "full_kl")]
     assert set(trained(changed)) & changed.running() == set(added)
     assert "label_prompts_with_logits" in changed.running() and "label_prompts" not in changed.running()
 

@@ -115,12 +115,12 @@ def test_a_window_below_the_prompts_is_refused_before_any_work_with_a_remedy_tha
 def test_students_that_no_arm_can_train_are_refused_before_any_work(tmp_path) -> None:
     grid.select("entity", ("full_kl",))
     arms = {name: {"labels": "soft" if name == "full_kl" else "hard"} for name in grid.arms()}
-    folders = {role: tmp_path / role for role in grid.ROLES}
+    folders = {role: tmp_path / role for role in grid.roles()}
 
     def configure(role: str, **values) -> None:
         LlamaConfig(**{"vocab_size": 512} | values).save_pretrained(folders[role])
 
-    for role in grid.ROLES:
+    for role in grid.roles():
         configure(role)
     configure("large", attention_dropout=0.1)  # no arm trains it
     _check_training(folders, arms)

@@ -174,7 +174,7 @@ def test_a_spoiled_checkpoint_is_named_with_its_fault(folders, name):
 def test_an_instruct_model_of_another_tokenizer_is_refused(folders, whole):
     other_vocabulary(folders["small"])
     other_vocabulary(folders["large"])
-    with pytest.raises(ValueError, match="the tokenizers of small and instruct.small differ"):
+    with pytest.raises(ValueError, match="the tokenizers of large and instruct.large differ"):
         check_instruct(sources(folders), check_family(sources(whole)))
     shutil.rmtree(folders["large"])
     with pytest.raises(ValueError, match="family.instruct.large: there is no folder"):

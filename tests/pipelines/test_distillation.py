@@ -139,7 +139,7 @@ def test_arms_beyond_the_paper_are_trained_and_stand_in_the_table(root, run_kedr
     run_kedro(root, ["reporting"], **chosen)
     table = pd.read_csv(root / "08_reporting/mini/table4.csv", keep_default_na=False)
     rows = table[table.block == "Beyond the paper"]
-    for role in grid.STUDENTS:
+    for role in grid.students():
         label = role[0].upper()
         expected = {ARMS[arm].row.loss for arm in EXTRA_ARMS}
         assert set(rows[rows.model.str.startswith(f"Base-{label}")].loss) == expected

@@ -227,7 +227,7 @@ def test_another_family_is_another_environment(tmp_path, conf, form, train_token
 
 
 def test_an_unusable_model_stops_a_run_before_any_work(tmp_path, conf):
-    given = parameters(tmp_path, {"models": {role: tmp_path / role for role in grid.ROLES}}, "entity")
+    given = parameters(tmp_path, {"models": {role: tmp_path / role for role in grid.roles()}}, "entity")
     with pytest.raises(UnusableModelError, match="family.models.small: there is no folder"):
         run_llama3(conf, given)
     left = [path for path in tmp_path.rglob("*") if path.is_file() and ".runs" not in path.parts]
@@ -281,6 +281,6 @@ def test_two_processes_tune_like_one(tmp_path, conf, family, tuned):
     run_llama3(conf, parameters(tmp_path, family, "entity") | {"processes": 2}, stages)
     name = "data/06_models/llama3/seed0/entity/tuned/record.json"
     alone, shared = (json.loads((folder / name).read_text())["models"] for folder in (tuned, tmp_path))
-    for role in grid.ROLES:
+    for role in grid.roles():
         assert shared[role]["items"] == alone[role]["items"]
         assert shared[role]["last_loss"] == pytest.approx(alone[role]["last_loss"], rel=1e-3)

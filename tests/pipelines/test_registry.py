@@ -42,13 +42,13 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     entity = context.params["task"] == "entity"
     prompts = [f"examples.{split}" for split in (*SPLITS, "discovery_corrupt")]
     prompts += ["corpus.train", "corpus.heldout"]
-    models = [f"{kind}.{role}" for kind in grid.KINDS for role in grid.ROLES] + ["tuned_corpus.large"]
+    models = [f"{kind}.{role}" for kind in grid.KINDS for role in grid.roles()] + ["tuned_corpus.large"]
     found = ("head_scores", "circuit", "circuit_predictions")
-    circuits = [f"{role}.{kind}.{name}" for role in grid.ROLES for kind in grid.KINDS for name in found]
+    circuits = [f"{role}.{kind}.{name}" for role in grid.roles() for kind in grid.KINDS for name in found]
     measured = ("ablation_effects", "head_features", "attention_profiles")
     effects = [f"{of}.{name}" for of in ("small.base", "medium.base", "large.tuned") for name in measured]
     parts = ("heads", "control_pairs", "mapping", "function_mapping", "other_role_pairs", "rule_scores")
-    mappings = [f"{role}.{name}" for role in grid.STUDENTS for name in parts]
+    mappings = [f"{role}.{name}" for role in grid.students() for name in parts]
     kinds = ("teacher_labels", "teacher_signals")
     signals = [f"{kind}.{name}" for kind in kinds for name in ("task", "tuning")[: 1 + entity]]
     made_by_arm = ("student", "history", "settings")
@@ -97,7 +97,7 @@ def _layer(catalog, name: str) -> str | None:
 @pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
 def test_every_arm_is_a_namespace(context):
     names = {node.namespace for node in pipelines["distillation"].nodes}
-    assert {f"{role}.{arm}" for role in grid.STUDENTS for arm in PAPER_ARMS} <= names
+    assert {f"{role}.{arm}" for role in grid.students() for arm in PAPER_ARMS} <= names
     goat = any("goat" in str(name) for name in names)
     assert goat == (context.params["task"] == "entity")
 

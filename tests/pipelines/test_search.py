@@ -9,9 +9,9 @@ import pytest
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
+from circuit_distillation import grid
 from circuit_distillation.arms import PAPER_ARMS
 from circuit_distillation.datasets.rows import RowsDataset
-from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters.study import Search
 from circuit_distillation.pipelines.search import nodes
 from circuit_distillation.pipelines.search.pipeline import create_search, create_sweeps
@@ -42,7 +42,7 @@ def tables(monkeypatch, tmp_path) -> dict[str, pd.DataFrame]:
         "params:task": "tom", "params:seed": 0, "params:experiment": "NA",
         **{f"params:names.{arm}": arm for arm in PAPER_ARMS},
         **{f"params:search.trials.{arm}": SEARCH.trials[arm] for arm in PAPER_ARMS},
-        **{f"params:family.roles.{role}.name": role for role in STUDENTS},
+        **{f"params:family.roles.{role}.name": role for role in grid.students()},
     }  # fmt: skip
     names = ("search_summary", "search_shared")
     kept = {name: RowsDataset(str(tmp_path / f"{name}.csv"), "tom_seed0_NA", own_rows=True) for name in names}
@@ -63,7 +63,7 @@ def test_what_all_share_is_tried_beside_it(tables):
         {"{}": 0.6, '{"epochs": 6}': 0.8, '{"fraction": 0.1}': 0.6}
     )
     assert shared.index[shared["chosen"]].tolist() == ['{"epochs": 6}']
-    assert set(shared["trainings"]) == {len(PAPER_ARMS) * len(STUDENTS)}
+    assert set(shared["trainings"]) == {len(PAPER_ARMS) * len(grid.students())}
 
 
 def test_a_trial_more_concerns_its_arm_alone():

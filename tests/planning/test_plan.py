@@ -18,7 +18,7 @@ from circuit_distillation.planning.plan import Row, faults, n_items, plan, to_te
 from circuit_distillation.planning.shapes import KNOWN
 from circuit_distillation.planning.work import ablation_flops, forward_flops
 
-SHAPES = dict(zip(grid.ROLES, KNOWN.values(), strict=True))
+SHAPES = dict(zip(grid.roles(), KNOWN.values(), strict=True))
 MEDIUM = SHAPES["medium"].parameters
 T = 5 + 7 * 7  # tokens of a prompt about seven boxes
 N_TEST, N_MAPPING, N_VALIDATION = (7 * n for n in (430, 72, 72))
@@ -68,7 +68,7 @@ def test_students_and_tables_by_hand():
 
 
 def test_the_8b_model_cannot_be_tuned_in_full_on_one_gpu_and_the_remedy_is_named():
-    full = {"method": dict.fromkeys(grid.ROLES, "full")}
+    full = {"method": dict.fromkeys(grid.roles(), "full")}
     (line,) = faults_of(rows_of(finetuning=full))
     assert line.startswith("tune large (full) needs 1") and "finetuning.method.large=lora" in line
     assert faults_of(rows_of(finetuning=full | {"processes": 4, "sharded": True})) == []

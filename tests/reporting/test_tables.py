@@ -169,3 +169,18 @@ def test_tasks_beyond_the_paper_stand_in_a_table_of_their_own() -> None:
     ]
     assert table["model"].tolist() == ["Base-Tiny-S", "Tuned-Tiny-L", "Base-Tiny-S", "Base-Tiny-S"]
     assert build_table(pd.concat(results_for("entity", {("small", "base"): 0.5})), 5, LABELS).empty
+
+
+@pytest.mark.parametrize("number", TABLES)
+def test_a_family_has_rows_for_its_own_students_alone(number: int) -> None:
+    labels = {"tiny": "T", "small": "S", "large": "L"}
+    arms = {(role, "circuit_ce"): 0.5 for role in ("tiny", "small", "medium")}
+    task = "entity" if number in (1, 3) else "tom"
+    runs = results_for(task, arms) + results_for(task, {("tiny", "circuit_ce"): 0.9}, experiment="other")
+    table = build_table(pd.concat(runs), number, labels)
+    printed = paper_rows().query("table == @number and role != 'medium'")
+    assert table["paper_full_model"].tolist()[: len(printed)] == printed["full_model"].tolist()
+    beyond = table[len(printed) :]
+    assert beyond["model"].tolist() == ["Base-T", "Base-T"] and beyond["loss"].tolist() == ["CE", "CE"]
+    assert beyond["block"].str.endswith("(other)").tolist() == [False, True]
+    assert beyond["paper_full_model"].isna().all()

@@ -99,7 +99,7 @@ def test_the_error_of_a_process_is_passed_on():
 
 
 def test_a_family_is_three_bases_and_four_tuned_models():
-    *bases, record = pretrain_family("entity", 0, PRETRAINING, 2)
+    *bases, record = pretrain_family("entity", 0, PRETRAINING, ROLES, 2)
     assert [b.model.config.num_hidden_layers for b in bases] == [4, 6, 8]
     assert set(record["roles"]) == set(ROLES)
     direct, _ = pretrain("entity", "small", 0, PRETRAINING)  # processes change nothing

@@ -7,7 +7,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 from training.pruned_students import SMALL
-from training.test_family import PRETRAINING
+from training.test_family import PRETRAINING, ROLES
 
 from circuit_distillation.training.family import pretrain, prune_family, recipe_of
 from circuit_distillation.training.packing import target_results
@@ -72,7 +72,7 @@ def test_healing_must_reach_the_mark(large, recipe) -> None:
 
 @pytest.fixture(scope="module")
 def family() -> tuple:
-    return prune_family("entity", 0, PRETRAINING)
+    return prune_family("entity", 0, PRETRAINING, ROLES)
 
 
 def test_a_pruned_family_has_an_ancestor_for_every_head(family) -> None:
@@ -88,7 +88,7 @@ def test_a_pruned_family_has_an_ancestor_for_every_head(family) -> None:
 
 @pytest.mark.slow
 def test_the_same_seed_prunes_the_same_family(family) -> None:
-    for one, other in zip(family[:3], prune_family("entity", 0, PRETRAINING)[:3], strict=True):
+    for one, other in zip(family[:3], prune_family("entity", 0, PRETRAINING, ROLES)[:3], strict=True):
         assert torch.equal(one.model.lm_head.weight, other.model.lm_head.weight)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from kedro.framework.cli.utils import KedroCliError
 
 from circuit_distillation import grid
-from circuit_distillation.grid import INSTRUCT, ROLES, STUDENTS, TEACHER
+from circuit_distillation.grid import INSTRUCT, TEACHER
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters import plain
 from circuit_distillation.parameters.models import InstructModels, ModelFamily, Models
@@ -30,7 +30,7 @@ def check_models(nodes: Iterable[Any], pipeline, catalog) -> None:
     `nodes` are those that will run.
     """
     read = set(pipeline.datasets())
-    if not {f"{kind}.{role}" for kind in ("base", INSTRUCT) for role in ROLES} & read:
+    if not {f"{kind}.{role}" for kind in ("base", INSTRUCT) for role in grid.roles()} & read:
         return
     family = ModelFamily.model_validate(plain(catalog.load("params:family")))
     if family.models is None or family.loading is None:
@@ -144,7 +144,7 @@ def _check_training(folders: dict[str, Path], arms: dict[str, dict]) -> None:
     }
     soft = any(arms[name]["labels"] == "soft" for name in grid.arms())
     wanted = configs[TEACHER].vocab_size
-    for role in STUDENTS:
+    for role in grid.students():
         try:
             check_dropout(configs[role])
         except ValueError as error:

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from circuit_distillation import grid
 from circuit_distillation.parameters import ParameterError, Parameters, validate
-from circuit_distillation.parameters.resolve import resolve
+from circuit_distillation.parameters.resolve import present_roles, resolve
 from circuit_distillation.training.rows import ACTING
 
 OF_AN_EXPERIMENT = ("head_mapping", "distillation")  # what comes after circuit discovery
@@ -40,7 +40,8 @@ class ParameterHooks:
         family = parameters.family
         models = {"loaded": family.models is not None, "instruct": family.instruct is not None}
         models["acting"] = parameters.distillation.rows == ACTING
-        if grid.select(parameters.task, parameters.distillation.extra_arms, **models):
+        students, extra = family.roles.students(), parameters.distillation.extra_arms
+        if grid.select(parameters.task, extra, **models, students=students):
             pipelines.configure(f"{PACKAGE_NAME or 'circuit_distillation'}.pipeline_registry")
 
     @hook_impl(tryfirst=True)
@@ -76,7 +77,8 @@ def _checked(loader) -> Parameters:
             "globals.yml; choose a family by its environment (--env)"
         )
     try:
-        loader["parameters"] = raw | resolve(parameters, given)
+        present = {"family": present_roles(raw["family"])}
+        loader["parameters"] = raw | present | resolve(parameters, given)
     except ValueError as error:
         raise ParameterError(f"parameter `distillation`: {error}") from None
     return parameters

@@ -95,7 +95,7 @@ def check_family(sources: Mapping[str, ModelSource], block: str = "models") -> d
 def check_instruct(sources: Mapping[str, ModelSource], bases: Mapping[str, Path]) -> dict[str, Path]:
     """The same of instruction-tuned models, which get the prompts that were made for the bases."""
     folders = check_family(sources, "instruct")
-    check_tokenizers({"small": bases["small"], "instruct.small": folders["small"]}, "models")
+    check_tokenizers({"large": bases["large"], "instruct.large": folders["large"]}, "models")
     return folders
 
 

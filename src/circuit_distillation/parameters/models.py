@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from circuit_distillation.models.family_model import FamilyModel
+from circuit_distillation.models.mini_sizes import MINI_SIZES
 from circuit_distillation.models.settings import Loading
 from circuit_distillation.parameters.tasks import by_task
 from circuit_distillation.ranges import (
@@ -53,12 +54,12 @@ InstructModels = OfRoles[Files]
 class Role(Strict):
     """A model of the family: its role and its name in tables."""
 
-    name: Literal["small", "medium", "large"]
+    name: Literal["tiny", "small", "medium", "big", "large"]
     label: Label
 
 
 class Roles(OfRoles[Role]):
-    """The three models of a family; `large` is the teacher."""
+    """The models of a family: one to four students, and `large`, the teacher. Null: no such model."""
 
     @model_validator(mode="after")
     def _named_as_their_keys(self) -> Roles:
@@ -68,7 +69,13 @@ class Roles(OfRoles[Role]):
         labels = [role.label for _, role in self]
         if len(set(labels)) < len(labels):
             raise ValueError(f"the labels {', '.join(labels)} must differ, to tell the roles apart")
+        if not self.students():
+            raise ValueError("the family has no student: give a label to `small`, or to another role")
         return self
+
+    def students(self) -> tuple[str, ...]:
+        """Roles of the students."""
+        return tuple(role for role, _ in self if role != "large")
 
 
 class ModelFamily(Strict):
@@ -87,6 +94,23 @@ class ModelFamily(Strict):
             raise ValueError("a loaded family has both `models` and `loading`, the mini family neither")
         if self.models is None and self.instruct is not None:
             raise ValueError("`instruct` names models to load: only a loaded family has them")
+        return self
+
+    @model_validator(mode="after")
+    def _a_model_for_each_role(self) -> ModelFamily:
+        roles = {role for role, _ in self.roles}
+        if self.models is None and (unknown := roles - set(MINI_SIZES)):
+            raise ValueError(
+                f"the mini family has no recipe for `roles.{min(unknown)}`: its students are small and medium"
+            )
+        for block in ("models", "instruct"):
+            given = {role for role, _ in getattr(self, block) or ()}
+            if given and (missing := roles - given):
+                raise ValueError(
+                    f"`{block}.{min(missing)}` is missing: `roles` has it; name a model or set both to null"
+                )
+            if idle := given - roles:
+                raise ValueError(f"`{block}.{min(idle)}` has no role: add it to `roles`, or set it to null")
         return self
 
 

@@ -83,6 +83,16 @@ def settings_of_mapping(parameters: Parameters, command: Mapping[str, Any], rule
     return MappingSettings(**values | {"fraction": share, "seed": parameters.seed})
 
 
+def present_roles(family: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain block of a family without roles that are null."""
+    of_roles = {name: family.get(name) or {} for name in ("roles", "models", "instruct")}
+    named = {
+        name: {role: setting for role, setting in block.items() if setting is not None}
+        for name, block in of_roles.items()
+    }
+    return {name: named.get(name) or value for name, value in family.items()}
+
+
 def unresolved(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters as they were before."""
     return {name: value for name, value in parameters.items() if name not in RESOLVED}

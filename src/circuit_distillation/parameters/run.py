@@ -82,6 +82,11 @@ class Parameters(Strict):
         for name, block in wanted.items():
             if block is None:
                 raise ValueError(f"`{name}` is missing: the family {self.family.name} needs it")
+        roles = [role for role, _ in self.family.roles]
+        if self.finetuning and (missing := [role for role in roles if not self.finetuning.method.of(role)]):
+            raise ValueError(
+                f"`finetuning.method.{missing[0]}` is missing: the family has the role {missing[0]}"
+            )
         for name, block in idle.items():
             if block is not None:
                 raise ValueError(f"`{name}` has no use for the family {self.family.name}: leave it out")

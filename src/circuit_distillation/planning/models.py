@@ -18,7 +18,7 @@ def shapes_of(run: Parameters) -> dict[str, Shape]:
     models = run.family.models
     assert models is not None, "shapes are those of loaded models"
     shapes = {}
-    for role in grid.ROLES:
+    for role in grid.roles():
         files = files_of(models, role)
         if files.path is None and files.hub_id in KNOWN:
             shapes[role] = KNOWN[files.hub_id]
@@ -31,7 +31,9 @@ def shapes_of(run: Parameters) -> dict[str, Shape]:
 def downloads_of(run: Parameters) -> list[str]:
     """Models whose weights are neither in a folder of the user's nor in the hub's cache."""
     blocks = {"": run.family.models} | ({"instruct ": run.family.instruct} if grid.instruct() else {})
-    wanted = {f"{kind}{role}": getattr(block, role) for kind, block in blocks.items() for role in grid.ROLES}
+    wanted = {
+        f"{kind}{role}": getattr(block, role) for kind, block in blocks.items() for role in grid.roles()
+    }
     wanted = {name: files for name, files in wanted.items() if not getattr(files, "pruned_from", None)}
     return [name for name, files in wanted.items() if files.path is None and not _is_cached(files)]
 

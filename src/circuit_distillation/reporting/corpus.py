@@ -8,17 +8,14 @@ from typing import Any
 import pandas as pd
 
 from circuit_distillation.arms import row_name
+from circuit_distillation.grid import ROLES, TEACHER
 from circuit_distillation.tasks.task import TASKS
 
 TUNED_MODELS = "Tuned models"  # the group of facts that holds the record of the tuning
 HELD_OUT = {"unseen_prompts": "known problem, new wording", "unseen_problems": "new problem"}
 # Name in the record -> (role, arm); the teacher first.
-_MODELS = {
-    "large": ("large", "tuned"),
-    "corpus_only": ("large", "tuned_corpus"),
-    "medium": ("medium", "tuned"),
-    "small": ("small", "tuned"),
-}
+_MODELS = {TEACHER: (TEACHER, "tuned"), "corpus_only": (TEACHER, "tuned_corpus")}
+_MODELS |= {role: (role, "tuned") for role in reversed(ROLES) if role != TEACHER}
 _METRICS = {
     "exact": "corpus_exact",
     "guess": "corpus_guess",

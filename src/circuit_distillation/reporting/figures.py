@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from circuit_distillation.arms import REFERENCES, row_name
-from circuit_distillation.grid import STUDENTS
+from circuit_distillation.grid import students
 from circuit_distillation.reporting.curves import STYLES, ce_figure, similarity_figure
 from circuit_distillation.reporting.head_figures import (
     circuit_roles,
@@ -78,7 +78,7 @@ def _model_name(task: str, key: str, labels: Mapping[str, str]) -> str:
 
 
 def _ce(histories: Mapping[str, pd.DataFrame], models: Mapping[str, str]) -> Iterator[Picture]:
-    for student in STUDENTS:
+    for student in students():
         arms = {arm: histories[f"{student}.{arm}"] for arm in STYLES if f"{student}.{arm}" in histories}
         if arms:
             last = ", ".join(f"{STYLES[arm][0]} {_late_ce(history):.3f}" for arm, history in arms.items())

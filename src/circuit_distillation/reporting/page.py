@@ -12,6 +12,7 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from circuit_distillation.arms import ARMS, PROPOSED
+from circuit_distillation.grid import TEACHER
 from circuit_distillation.reporting.answer import RIVAL_NAMES, TASK_NAMES, answer_rows, headline
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
 from circuit_distillation.reporting.corpus import corpus_rows
@@ -74,6 +75,8 @@ def render_page(
         lstrip_blocks=True,
     )
     environment.filters |= {"signed": _signed, "number": _number, "p_value": _p_value}
+    results = results[results["model"].isin(labels)]  # not of roles that the family had before
+    significance = significance[significance["student"].isin(labels)]
     answers = answer_rows(significance, labels, experiment)
     pictures, elsewhere = _pictures(figures, experiment)
     return environment.get_template("page.html.j2").render(
@@ -99,6 +102,7 @@ def render_page(
         scaffolded=scaffolded,
         shares=in_domain_shares or {},
         collapsed=collapsed_mappings(facts),
+        students=[label for role, label in labels.items() if role != TEACHER],
         labels=labels,
         task_names=TASK_NAMES,
         proposed=PROPOSED,

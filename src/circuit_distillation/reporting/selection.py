@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from circuit_distillation.arms import REFERENCES
-from circuit_distillation.grid import ROLES, STUDENTS
+from circuit_distillation.grid import ROLES, TEACHER
 
 # Arms that discovery or mapping does not touch, but whose "Circuit" is the students' mapped heads.
 _MAPPED_CIRCUIT = ("base", "tuned", "instruct")
@@ -22,7 +22,7 @@ def rows_of(results: pd.DataFrame, role: str, arm: str, experiment: str) -> pd.D
     own = rows[rows["experiment"] == experiment]
     if not own.empty or arm not in REFERENCES:
         return own
-    if role in STUDENTS and arm in _MAPPED_CIRCUIT:
+    if role != TEACHER and arm in _MAPPED_CIRCUIT:
         rows = rows[~rows["metric"].str.contains(_OF_THE_CIRCUIT)]
     return rows.drop_duplicates(["seed", "metric"])
 

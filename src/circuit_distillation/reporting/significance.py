@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
+from circuit_distillation import grid
 from circuit_distillation.arms import PROPOSED
-from circuit_distillation.grid import STUDENTS
 from circuit_distillation.statistics.holm import holm
 from circuit_distillation.statistics.intervals import difference_interval, odds_ratio_interval
 from circuit_distillation.statistics.mcnemar import mcnemar_test
@@ -51,7 +51,7 @@ def significance_table(
         _compare(
             predictions[f"{student}.{rival}"], predictions[f"{student}.{PROPOSED}"], student, rival, scope
         )
-        for student in STUDENTS
+        for student in grid.students()
         if f"{student}.{PROPOSED}" in predictions
         for rival in RIVALS
         if f"{student}.{rival}" in predictions

@@ -55,15 +55,17 @@ def build_table(
     """Table `number`, columns `COLUMNS`: accuracies in [0, 1], means over seeds; `n_test` is per seed.
 
     The rows of the paper come first, empty where nothing was measured ("n/a" for instruction-tuned models
-    the family does not have). Below them stand rows the paper does not have: in Tables 3 and 4 other arms
-    and, in every table, the arms of other experiments, with the experiment in the block's name. Table 5 holds
-    all arms of the tasks that the paper does not have.
+    the family does not have). Below them stand rows the paper does not have: in every table the same arms of
+    students of other roles, in Tables 3 and 4 other arms and, in every table, the arms of other experiments,
+    with the experiment in the block's name. Table 5 holds all arms of the tasks that the paper does not have.
+    `labels` has the roles of the family: only these have rows.
     """
+    results = results[results["model"].isin(labels)]
     if number == OTHER_TASKS:
         return _frame(_rows_of_other_tasks(results, labels, experiment))
     if number not in TABLES:
         raise ValueError(f"there is no Table {number}; the paper has Tables 1 to 4")
-    paper = paper_rows().query("table == @number")
+    paper = paper_rows().query("table == @number and role in @labels")
     task = str(paper["task"].iloc[0])
     measured = results[results["task"] == task]
     rows = [_paper_row(measured, row, labels, experiment) for row in paper.to_dict("records")]
@@ -110,14 +112,16 @@ def _rows_beyond(
     measured: pd.DataFrame, paper: pd.DataFrame, task: str, labels: Mapping[str, str], experiment: str
 ) -> list[dict[str, object]]:
     in_paper = list(zip(paper["role"], paper["arm"], strict=True))
+    others = sorted(
+        set(models_of(measured)) - set(in_paper), key=lambda pair: (ROLES.index(pair[0]), pair[1])
+    )
+    alike = [(role, arm) for role, arm in others if role not in PAPER_LABELS and arm in set(paper["arm"])]
     rows = []
-    if paper["table"].iloc[0] in (3, 4):
-        others = set(models_of(measured)) - set(in_paper)
-        for role, arm in sorted(others, key=lambda pair: (ROLES.index(pair[0]), pair[1])):
-            if values := _measure(measured, role, arm, experiment):
-                rows.append({**row_name(task, role, arm, labels)._asdict(), **values})
+    for role, arm in others if paper["table"].iloc[0] in (3, 4) else alike:
+        if values := _measure(measured, role, arm, experiment):
+            rows.append({**row_name(task, role, arm, labels)._asdict(), **values})
     for other in sorted(set(measured["experiment"]) - {experiment}):
-        for role, arm in in_paper:
+        for role, arm in (*in_paper, *alike):
             values = _measure(measured, role, arm, other) if arm not in REFERENCES else {}
             if values:
                 name = row_name(task, role, arm, labels)

@@ -32,7 +32,10 @@ class Place(Strict):
         if self.path is None and self.hub_id is None:
             raise ValueError("give a `path`, or a `hub_id` with its `revision`")
         if self.path is None and self.revision is None:
-            raise ValueError(f"`revision` of {self.hub_id} is missing: pin a commit of 40 hexadecimal digits")
+            raise ValueError(
+                f"`revision` of {self.hub_id} is missing: pin a commit of 40 hexadecimal digits, "
+                "or give a folder as `path`"
+            )
 
 
 class Files(Place):

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from circuit_distillation import grid
 from circuit_distillation.arms import PROPOSED
-from circuit_distillation.grid import STUDENTS
-from circuit_distillation.reporting.tables import paper_rows
+from circuit_distillation.reporting.tables import PAPER_LABELS, paper_rows
 
 ALPHA = 0.05
 POWER = 0.8  # of the tests, for the least value that a study could see
@@ -188,11 +188,13 @@ RECORD_CLAIMS = (
 
 
 def paper_value(claim: RunClaim | FamilyClaim, task: str) -> float | None:
-    """The same value in the paper's tables (mean over students for claims about runs); None if not there."""
+    """The same value in the paper's tables (mean over its students that the
+    family has, for claims about runs); None if not there."""
     if isinstance(claim, RunClaim) and claim.history:
         return None
     rows = paper_rows().query("task == @task").drop_duplicates(["role", "arm"]).set_index(["role", "arm"])
-    roles = STUDENTS if isinstance(claim, RunClaim) else (claim.role,)
+    printed = [role for role in grid.students() if role in PAPER_LABELS]
+    roles = printed if isinstance(claim, RunClaim) else [claim.role]
     column = {"full": "full_model", "circuit": "circuit"}
     values = []
     for role in roles:
@@ -204,4 +206,4 @@ def paper_value(claim: RunClaim | FamilyClaim, task: str) -> float | None:
             figures.append(term.factor * float(rows.loc[key, column[term.scope]]))
         ratio = isinstance(claim, FamilyClaim) and claim.is_ratio
         values.append(figures[0] / figures[1] if ratio else sum(figures))
-    return round(sum(values) / len(values), 3)
+    return round(sum(values) / len(values), 3) if values else None

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from circuit_distillation import grid
 from circuit_distillation.arms import CIRCUIT_ARMS
-from circuit_distillation.grid import STUDENTS
 from circuit_distillation.statistics.mcnemar import mcnemar_test
 from circuit_distillation.statistics.nested_bootstrap import Family
 from circuit_distillation.study.claims import ALPHA, FamilyClaim, RecordClaim, RunClaim, Term
@@ -28,14 +28,15 @@ class Measured:
 def measure_run_claim(claim: RunClaim, task: str, outcomes: Outcomes, histories: pd.DataFrame) -> Measured:
     """The claim in every run of a task; the families hold the mean over students."""
     families: list[Family] = []
-    by_student: dict[str, list[float]] = {student: [] for student in STUDENTS}
+    by_student: dict[str, list[float]] = {student: [] for student in grid.students()}
     for seed in outcomes.seeds(task):
         draws = outcomes.training_seeds(task, seed)
         parts = [
-            _student_family(claim, task, seed, draws, student, outcomes, histories) for student in STUDENTS
+            _student_family(claim, task, seed, draws, student, outcomes, histories)
+            for student in grid.students()
         ]
         families.append(Family(np.mean([part.sums for part in parts], axis=0), parts[0].sizes))
-        for student, part in zip(STUDENTS, parts, strict=True):
+        for student, part in zip(grid.students(), parts, strict=True):
             by_student[student] += part.values(lambda means: means[0]).tolist()
     return Measured(families, {student: np.array(values) for student, values in by_student.items()})
 
@@ -87,7 +88,7 @@ def mcnemar_counts(claim: RunClaim, task: str, outcomes: Outcomes) -> dict[str, 
         mcnemar_test(*(_right(outcomes, task, seed, draw, student, term) for term in (minus, plus)))
         for seed in outcomes.seeds(task)
         for draw in outcomes.training_seeds(task, seed)
-        for student in STUDENTS
+        for student in grid.students()
     ]
     found = [test for test in tests if test.p_value < ALPHA]
     better = sum(test.n01 > test.n10 for test in found)

@@ -20,7 +20,7 @@ ARMS = {
     "tuned": "Tuned (the teacher, if L)",
     "random_heads_ce_align_cka": "CE + Align CKA, random heads trained",
 }
-ROLES = {"small": "S", "medium": "M", "large": "L"}
+ROLES = {"tiny": "XS", "small": "S", "medium": "M", "big": "B", "large": "L"}
 _NAMES = {"task": TASK_NAMES, "model": ROLES, "role": ROLES, "student": ROLES, "arm": ARMS}
 _SCORES = {
     "full_accuracy": "full model",
@@ -174,8 +174,7 @@ def _run_claims(claims: pd.DataFrame) -> pd.DataFrame:
             "here": _signed(claims["value"]),
             "95 %": _interval(claims["low"], claims["high"]),
             "scenes alone": _interval(claims["scene_low"], claims["scene_high"]),
-            "S": _signed(claims["small"]),
-            "M": _signed(claims["medium"]),
+            **{name: _signed(claims[role]) for role, name in ROLES.items() if role in claims},
             "p, Holm": claims["p_holm"].map("{:.4f}".format),
             "could see": claims["detectable"],
             "McNemar better / worse / of": counts.astype(str).agg(" / ".join, axis=1),

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from circuit_distillation import grid
 from circuit_distillation.statistics.holm import holm
 from circuit_distillation.statistics.nested_bootstrap import Family, first, nested_interval, ratio
 from circuit_distillation.statistics.sign_flip import detectable_effect, sign_flip_test
@@ -16,7 +17,6 @@ from circuit_distillation.study.claims import (
     POWER,
     RECORD_CLAIMS,
     RUN_CLAIMS,
-    STUDENTS,
     FamilyClaim,
     RecordClaim,
     RunClaim,
@@ -31,10 +31,12 @@ from circuit_distillation.study.measure import (
 from circuit_distillation.study.outcomes import Outcomes
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "undecided"
-COLUMNS = (
+BEFORE = (
     "task", "claim", "statement", "unit", "n", "paper", "value", "low", "high", "scene_low", "scene_high",
-    *STUDENTS, "threshold", "smallest", "p", "p_holm", "p_smaller_holm", "detectable", "mcnemar_better",
-    "mcnemar_worse", "mcnemar_tests", "verdict",
+)  # fmt: skip
+AFTER = (
+    "threshold", "smallest", "p", "p_holm", "p_smaller_holm", "detectable", "mcnemar_better", "mcnemar_worse",
+    "mcnemar_tests", "verdict",
 )  # fmt: skip
 
 
@@ -57,7 +59,7 @@ def claims_table(
                  for claim in FAMILY_CLAIMS if task in claim.tasks]  # fmt: skip
         rows += [_family_row(claim, task, measure_record_claim(claim, task, histories, circuits), n_resamples)
                  for claim in RECORD_CLAIMS]  # fmt: skip
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(
+    return pd.DataFrame(rows, columns=[*BEFORE, *grid.students(), *AFTER]).astype(
         {"mcnemar_better": "Int64", "mcnemar_worse": "Int64", "mcnemar_tests": "Int64"}
     )
 

@@ -81,28 +81,31 @@ def role_seed(role: str, seed: int) -> int:
     return 1000 * seed + list(MINI_SIZES).index(role)
 
 
-def pretrain_family(task: str, seed: int, settings: RecipeSettings, max_workers: int) -> tuple:
-    """Base models small, medium and large from scratch, and the record of all three, one process a role."""
-    jobs = {role: partial(pretrain, task, role, seed, settings) for role in reversed(MINI_SIZES)}
+def pretrain_family(
+    task: str, seed: int, settings: RecipeSettings, roles: Sequence[str], max_workers: int
+) -> tuple:
+    """The base model of each role from scratch, and the record of all, one process a role."""
+    jobs = {role: partial(pretrain, task, role, seed, settings) for role in reversed(roles)}
     results = side_by_side(jobs, max_workers)
-    record = {"task": task, "seed": seed, "roles": {role: results[role][1] for role in MINI_SIZES}}
-    return *(results[role][0] for role in MINI_SIZES), record
+    record = {"task": task, "seed": seed, "roles": {role: results[role][1] for role in roles}}
+    return *(results[role][0] for role in roles), record
 
 
-def prune_family(task: str, seed: int, settings: Pretrainings) -> tuple:
-    """Base models small and medium, pruned from the large one and healed, and the large one from scratch; the
-    record of all three; and the ancestry: role -> [head, the head of the large base that it was] of each.
+def prune_family(task: str, seed: int, settings: Pretrainings, roles: Sequence[str]) -> tuple:
+    """The base model of each role: the large one from scratch, students pruned from it and healed; the record
+    of all; and the ancestry: role -> [head, the head of the large base that it was] of each.
     """
     recipe = recipe_of(task, settings)
     with _one_thread():
         large, record = pretrain(task, "large", seed, settings)
         bases, records, ancestry = {"large": large}, {"large": record}, {}
-        for role, student in settings.pruned:
+        for role in (role for role in roles if role != "large"):
+            student = getattr(settings.pruned, role)
             made = pruned_student(large, recipe, role, role_seed(role, seed), student)
             bases[role], ancestors, records[role] = made
             ancestry[role] = [[list(head), list(ancestor)] for head, ancestor in ancestors.items()]
-    record = {"task": task, "seed": seed, "roles": {role: records[role] for role in MINI_SIZES}}
-    return *(bases[role] for role in MINI_SIZES), record, ancestry
+    record = {"task": task, "seed": seed, "roles": {role: records[role] for role in roles}}
+    return *(bases[role] for role in roles), record, ancestry
 
 
 def tune_family(
@@ -114,17 +117,19 @@ def tune_family(
     seed: int,
     max_workers: int,
 ) -> tuple:
-    """Tuned small, medium and large, the large one tuned on the corpus alone, and the record of all four."""
+    """The tuned model of each role, the large one tuned on the corpus alone, and the record of all."""
+    names = [name for name, (role, _) in TUNED.items() if role in bases]
     with tempfile.TemporaryDirectory() as folder:
         jobs = {}
-        for name, (role, corpus_only) in TUNED.items():
+        for name in names:
+            role, corpus_only = TUNED[name]
             path = Path(folder) / name
             save_checkpoint(bases[role], path)
             common = (task, role, seed, settings, corpus, held_out)
             jobs[name] = partial(_tune_stored, path, *common, corpus_only)
         results = side_by_side(jobs, max_workers)
-    record = {"task": task, "seed": seed, "models": {name: results[name][1] for name in TUNED}}
-    return *(results[name][0] for name in (*MINI_SIZES, "corpus_only")), record
+    record = {"task": task, "seed": seed, "models": {name: results[name][1] for name in names}}
+    return *(results[name][0] for name in (*bases, "corpus_only")), record
 
 
 def _tune_stored(path: Path, *arguments: Any) -> tuple[Checkpoint, Record]:

@@ -18,7 +18,6 @@ from circuit_distillation.ranges import (
     CountOrZero,
     DomainShare,
     Flag,
-    OfRoles,
     OneOf,
     Rate,
     Strict,
@@ -42,10 +41,17 @@ def _some_drawn(shares: dict[str, float]) -> dict[str, float]:
 TemplateShares = Annotated[dict[Annotated[str, OneOf(TEMPLATES)], Weight], AfterValidator(_some_drawn)]
 
 
-class RecipeSettings(OfRoles[Own], Generic[Common, Own]):
+class RecipeSettings(Strict, Generic[Common, Own]):
     """What the three models of a recipe share, and each one's own settings."""
 
     common: Common
+    small: Own
+    medium: Own
+    large: Own
+
+    def of(self, role: str) -> Own:
+        """The settings of a role."""
+        return getattr(self, role)
 
 
 class Marked(Strict):

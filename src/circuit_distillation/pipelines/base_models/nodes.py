@@ -13,7 +13,7 @@ PRUNING_GROUPS = 16  # scenes or stories on which it is chosen what a pruned stu
 def load_base_models(
     models: Models, loading: Loading, task_options: TaskOptions, task: str, seed: int
 ) -> tuple:
-    """Where small, medium and large are, downloaded and checked; the record of what they are; the ancestry of
+    """Where the models of all roles are, downloaded and checked; the record of what they are; the ancestry of
     students that are pruned from the large one, which are made here.
     """
     from circuit_distillation.models import loaded_family
@@ -42,7 +42,7 @@ def load_base_models(
 
 
 def load_instruct_models(models: InstructModels, loading: Loading) -> tuple:
-    """Where the instruction-tuned small, medium and large are, downloaded and checked."""
+    """Where the instruction-tuned models of all roles are, downloaded and checked."""
     from circuit_distillation.models.loaded_family import instruct_sources
 
     sources = instruct_sources(models, loading)

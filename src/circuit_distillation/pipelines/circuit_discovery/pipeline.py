@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation import grid
-from circuit_distillation.grid import STUDENTS, TEACHER
+from circuit_distillation.grid import TEACHER
 from circuit_distillation.pipelines.circuit_discovery.nodes import (
     discover_circuit,
     evaluate_circuit,
@@ -16,7 +16,7 @@ def create_pipeline() -> Pipeline:
     """Circuits of all base and tuned models; ablation effects and attention profiles of the base students and
     the tuned teacher."""
     nodes = [node for role, kind in grid.searched() for node in _circuit_nodes(role, kind)]
-    mapped = [*((role, "base") for role in STUDENTS), (TEACHER, "tuned")]
+    mapped = [*((role, "base") for role in grid.students()), (TEACHER, "tuned")]
     nodes += [make(role, kind) for role, kind in mapped for make in (_effects_node, _profiles_node)]
     return Pipeline(nodes, tags="circuit_discovery")
 

@@ -4,7 +4,7 @@ from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation import grid
 from circuit_distillation.arms import ARMS
-from circuit_distillation.grid import STUDENTS, TEACHER
+from circuit_distillation.grid import TEACHER
 from circuit_distillation.pipelines.distillation.nodes import (
     cache_corpus_teacher,
     cache_observable,
@@ -31,7 +31,7 @@ SIGNALS = {"task": "task", "corpus": "tuning"}
 
 
 def create_pipeline() -> Pipeline:
-    """Teacher signals once, then every arm of both students; predictions and MLflow run of every model."""
+    """Teacher signals once, then every arm of every student; predictions and MLflow run of every model."""
     nodes = [*_teacher_nodes(), *_observable_nodes()]
     nodes += acting_nodes() if grid.acting_arms() else []
     for role, arm in grid.cells():
@@ -78,7 +78,7 @@ def _observable_nodes() -> list[Node]:
 
 def _observable_node(observable: str, arms: list[str]) -> Node:
     kinds = dict.fromkeys(PAIRS[ARMS[name].pairs] for name in arms)
-    records = {f"{role}_{kind}": f"{role}.{kind}" for role in STUDENTS for kind in kinds}
+    records = {f"{role}_{kind}": f"{role}.{kind}" for role in grid.students() for kind in kinds}
     inputs = {"teacher": f"tuned.{TEACHER}", "train": DATA["task"], "settings": f"params:arms.{arms[0]}"}
     inputs |= {"n_train": "params:distillation.n_train", "training_seed": "params:training_seed"}
     made, name = f"teacher_signals.{observable}", f"cache_{observable}"
@@ -97,7 +97,7 @@ def acting_nodes() -> list[Node]:
             namespace=f"{role}.acting",
             tags=grid.acting_arms(),
         )
-        for role in STUDENTS
+        for role in grid.students()
     ]
 
 
@@ -146,7 +146,7 @@ def _measure_nodes(role: str, arm: str, model: str) -> list[Node]:
     """
     cell = f"{role}.{arm}"
     kind = arm if (role, arm) in grid.searched() else "base"
-    heads = f"{role}.heads" if role in STUDENTS else f"{role}.{kind}.circuit"
+    heads = f"{role}.heads" if role in grid.students() else f"{role}.{kind}.circuit"
     run = ("task", "seed", "training_seed", "experiment")
     tracked = {"role": f"params:family.roles.{role}.name", "arm": f"params:names.{arm}"}
     tracked |= {"predictions": f"{cell}.predictions"} | {name: f"params:{name}" for name in run}

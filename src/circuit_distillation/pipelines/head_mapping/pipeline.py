@@ -2,7 +2,8 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation.grid import STUDENTS, TEACHER
+from circuit_distillation import grid
+from circuit_distillation.grid import TEACHER
 from circuit_distillation.pipelines.head_mapping.nodes import (
     choose_heads,
     draw_controls,
@@ -19,7 +20,7 @@ OF_CONTROLS = ("student_form", "baseline", "performance", "random_from", "fracti
 def create_pipeline() -> Pipeline:
     """For each student its relevant heads, the mapping onto the tuned teacher, another one by function,
     control pairs of both, and how all rules compare with the truth."""
-    return Pipeline([node for role in STUDENTS for node in _cell(role)], tags="head_mapping")
+    return Pipeline([node for role in grid.students() for node in _cell(role)], tags="head_mapping")
 
 
 def _cell(role: str) -> list[Node]:

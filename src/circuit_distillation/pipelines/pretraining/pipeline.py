@@ -2,18 +2,18 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation.grid import ROLES
+from circuit_distillation import grid
 from circuit_distillation.pipelines.pretraining.nodes import pretrain_bases
 
 
 def create_pipeline() -> Pipeline:
-    """All three roles in one node: the students may come from the large one."""
+    """All roles in one node: the students may come from the large one."""
     return Pipeline(
         [
             Node(
                 pretrain_bases,
                 ["params:pretraining", "params:task", "params:seed"],
-                [*(f"base.{role}" for role in ROLES), "pretraining_record", "base.ancestry"],
+                [*(f"base.{role}" for role in grid.roles()), "pretraining_record", "base.ancestry"],
                 name="pretrain_bases",
             )
         ],

@@ -2,18 +2,17 @@
 
 from kedro.pipeline import Node, Pipeline
 
-from circuit_distillation.grid import STUDENTS, TEACHER
+from circuit_distillation import grid
+from circuit_distillation.grid import TEACHER
 from circuit_distillation.pipelines.distillation.pipeline import PAIRS, acting_nodes
 from circuit_distillation.pipelines.regimes.nodes import choose_settings, run_size, search_size, summarise
 from circuit_distillation.study.names import REGIMES, SEARCHED
 
-SEARCHED_ROLE = "small"  # settings that the search chooses with the small student hold for both
-
 
 def create_runs(upstream: Pipeline) -> Pipeline:
-    """Every size for both students, and of `upstream`, the family, what they need."""
+    """Every size for every student, and of `upstream`, the family, what they need."""
     nodes = acting_nodes()
-    for role in STUDENTS:
+    for role in grid.students():
         for size in REGIMES:
             inputs = _stored(role, size) | {
                 "test": "examples.test",
@@ -29,7 +28,7 @@ def create_runs(upstream: Pipeline) -> Pipeline:
 
 def create_search(upstream: Pipeline) -> Pipeline:
     """The trials of every size whose settings are searched."""
-    role = SEARCHED_ROLE
+    role = grid.students()[0]  # what the search chooses with the smallest student holds for all
     nodes = [
         Node(
             search_size,

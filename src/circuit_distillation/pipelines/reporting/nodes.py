@@ -6,7 +6,6 @@ from importlib.metadata import version
 from typing import Any
 
 from circuit_distillation import grid
-from circuit_distillation.grid import STUDENTS
 from circuit_distillation.parameters import plain
 from circuit_distillation.pipelines.tracking import going_on
 from circuit_distillation.tasks.example import to_frame
@@ -113,7 +112,7 @@ def draw_figures(
         histories=_by_model(stored, "history"),
         scores=_by_model(stored, "head_scores"),
         circuits=_by_model(stored, "circuit"),
-        mappings={role: stored[f"mapping__{role}__base"] for role in STUDENTS},
+        mappings={role: stored[f"mapping__{role}__base"] for role in grid.students()},
     )
 
 
@@ -127,7 +126,7 @@ def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, *
         task=parameters["task"],
         seed=parameters["seed"],
         experiment=draw_name(parameters["experiment"], parameters["training_seed"]),
-        mappings={role: stored[f"mapping__{role}__base"] for role in STUDENTS},
+        mappings={role: stored[f"mapping__{role}__base"] for role in grid.students()},
         groups={
             "Settings of arms": {arm: parameters["arms"][arm] for arm in grid.arms()},
             "Parameters before the search": {key: plain(parameters[key]) for key in SHOWN_PARAMETERS},
@@ -200,7 +199,8 @@ def _named(stored: dict[str, Any], kind: str):
 
 
 def _labels(family: dict[str, Any]) -> dict[str, str]:
-    return {name: role["label"] for name, role in plain(family)["roles"].items()}
+    roles = plain(family)["roles"]
+    return {name: roles[name]["label"] for name in grid.roles()}
 
 
 def _trained_shares(history) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation import grid
-from circuit_distillation.grid import STUDENTS
 from circuit_distillation.pipelines.reporting.nodes import (
     TABLES,
     build_tables,
@@ -23,7 +22,7 @@ def create_pipeline() -> Pipeline:
     predictions, histories = _inputs("predictions", grid.measured()), _inputs("history", grid.cells())
     circuits = _inputs("circuit", discovered)
     alone = _inputs("circuit_predictions", discovered)
-    mappings = {f"mapping__{role}__base": f"{role}.mapping" for role in STUDENTS}
+    mappings = {f"mapping__{role}__base": f"{role}.mapping" for role in grid.students()}
     named = {name: f"params:{name}" for name in ("experiment", "training_seed")}
     run = named | {name: f"params:{name}" for name in ("task", "seed")}
     family = {"family": "params:family"}
@@ -34,7 +33,7 @@ def create_pipeline() -> Pipeline:
     table_outputs = [f"{table}.{form}" for form in ("table_csv", "table_md", "table_tex") for table in TABLES]
     shown = ("results", "significance", "figures", "facts", "rule_scores")
     page = {name: name for name in shown} | named | family
-    scores = {f"rule_scores__{role}__base": f"{role}.rule_scores" for role in STUDENTS}
+    scores = {f"rule_scores__{role}__base": f"{role}.rule_scores" for role in grid.students()}
     matching = {"rule_scores": "rule_scores"} | named | family
     page |= {"study": "study.published", "corners": "regimes.published"}
     page |= {"teacher_tuning": "params:teacher_tuning"}

@@ -2,8 +2,9 @@
 
 from kedro.pipeline import Node, Pipeline
 
+from circuit_distillation import grid
 from circuit_distillation.arms import PAPER_ARMS
-from circuit_distillation.grid import STUDENTS, TEACHER
+from circuit_distillation.grid import TEACHER
 from circuit_distillation.pipelines.search.nodes import (
     choose,
     choose_shared,
@@ -13,8 +14,6 @@ from circuit_distillation.pipelines.search.nodes import (
     run_trials,
 )
 from circuit_distillation.study.names import SWEEPS
-
-CELLS = [(role, arm) for role in STUDENTS for arm in PAPER_ARMS]
 
 
 def create_search() -> Pipeline:
@@ -29,6 +28,10 @@ def create_search() -> Pipeline:
     return Pipeline(nodes, tags="search")
 
 
+def _cells() -> list[tuple[str, str]]:
+    return [(role, arm) for role in grid.students() for arm in PAPER_ARMS]
+
+
 def _round(function, rows: str, **more: str) -> list[Node]:
     return [
         Node(
@@ -41,18 +44,18 @@ def _round(function, rows: str, **more: str) -> list[Node]:
             name=function.__name__,
             namespace=f"{rows}.{role}.{arm}",
         )
-        for role, arm in CELLS
+        for role, arm in _cells()
     ]
 
 
 def _trials(rows: str) -> dict[str, str]:
-    cells = {f"{role}__{arm}": f"{role}.{arm}.{rows}" for role, arm in CELLS}
+    cells = {f"{role}__{arm}": f"{role}.{arm}.{rows}" for role, arm in _cells()}
     return cells | {"experiment": "params:experiment"}
 
 
 def create_sweeps() -> Pipeline:
     """Every sweep, from the settings that the search chose."""
-    cells = [(role, sweep) for role in STUDENTS for sweep in SWEEPS]
+    cells = [(role, sweep) for role in grid.students() for sweep in SWEEPS]
     nodes = [
         Node(
             run_sweep,

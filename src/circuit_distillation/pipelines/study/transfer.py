@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from kedro.pipeline import Node, Pipeline
 
+from circuit_distillation import grid
 from circuit_distillation.arms import PAPER_ARMS
-from circuit_distillation.grid import STUDENTS, TEACHER
+from circuit_distillation.grid import TEACHER
 from circuit_distillation.parameters import CircuitDiscovery, DataGeneration
 
 RUN = ("task", "seed", "training_seed")
@@ -13,8 +14,8 @@ RUN = ("task", "seed", "training_seed")
 
 def create_transfer() -> Pipeline:
     """A node for each student: its base, and every arm of the paper."""
-    nodes = [_node(role, "base", f"base.{role}") for role in STUDENTS]
-    nodes += [_node(role, arm, f"{role}.{arm}.student") for role in STUDENTS for arm in PAPER_ARMS]
+    nodes = [_node(role, "base", f"base.{role}") for role in grid.students()]
+    nodes += [_node(role, arm, f"{role}.{arm}.student") for role in grid.students() for arm in PAPER_ARMS]
     return Pipeline(nodes, tags="transfer")
 
 

@@ -10,12 +10,13 @@ from circuit_distillation.tasks.corpus import Instruction
 
 
 def tune_models(
-    small, medium, large, corpus_train, corpus_heldout, parameters: TeacherTuning, task: str, seed: int
+    corpus_train, corpus_heldout, parameters: TeacherTuning, task: str, seed: int, **bases
 ) -> tuple:
-    """Tuned small, medium, large; the large one tuned on the corpus alone; the record of their tuning."""
+    """The tuned models in the order of `bases`, a model a role; the large one tuned on the corpus alone; the
+    record of their tuning.
+    """
     from circuit_distillation.training.family import tune_family
 
-    bases = {"small": small, "medium": medium, "large": large}
     held_out = {
         kind: _items(rows.drop(columns="held_out")) for kind, rows in corpus_heldout.groupby("held_out")
     }
@@ -56,9 +57,9 @@ def tune_loaded_model(
     return base, record
 
 
-def join_records(task: str, seed: int, small: dict, medium: dict, large: dict) -> dict:
+def join_records(task: str, seed: int, **records: dict) -> dict:
     """One record of how all roles were tuned."""
-    return {"task": task, "seed": seed, "models": {"small": small, "medium": medium, "large": large}}
+    return {"task": task, "seed": seed, "models": records}
 
 
 def _held_out_scores(checkpoint, corpus_heldout, max_tokens: int) -> dict[str, Any]:

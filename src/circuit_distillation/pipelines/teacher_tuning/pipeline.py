@@ -3,7 +3,7 @@
 from kedro.pipeline import Node, Pipeline
 
 from circuit_distillation import grid
-from circuit_distillation.grid import ROLES, TEACHER
+from circuit_distillation.grid import TEACHER
 from circuit_distillation.pipelines.teacher_tuning.nodes import join_records, tune_loaded_model, tune_models
 
 
@@ -16,9 +16,10 @@ def create_pipeline() -> Pipeline:
 def _mini_node() -> Node:
     return Node(
         tune_models,
-        [*(f"base.{role}" for role in ROLES), "corpus.train", "corpus.heldout"]
-        + ["params:teacher_tuning", "params:task", "params:seed"],
-        [*(f"tuned.{role}" for role in ROLES), f"tuned_corpus.{TEACHER}", "tuning_record"],
+        {role: f"base.{role}" for role in grid.roles()}
+        | {"corpus_train": "corpus.train", "corpus_heldout": "corpus.heldout"}
+        | {"parameters": "params:teacher_tuning", "task": "params:task", "seed": "params:seed"},
+        [*(f"tuned.{role}" for role in grid.roles()), f"tuned_corpus.{TEACHER}", "tuning_record"],
         name="tune_models",
     )
 
@@ -33,13 +34,13 @@ def _loaded_nodes() -> list[Node]:
             [f"tuned.{role}", f"{role}.tuned.tuning"],
             name=f"tune_{role}",
         )
-        for role in ROLES
+        for role in grid.roles()
     ]
-    records = [f"{role}.tuned.tuning" for role in ROLES]
+    records = {role: f"{role}.tuned.tuning" for role in grid.roles()}
     nodes.append(
         Node(
             join_records,
-            ["params:task", "params:seed", *records],
+            {"task": "params:task", "seed": "params:seed"} | records,
             "tuning_record",
             name="join_tuning_records",
         )
