@@ -43,7 +43,7 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     prompts = [f"examples.{split}" for split in (*SPLITS, "discovery_corrupt")]
     prompts += ["corpus.train", "corpus.heldout"]
     models = [f"{kind}.{role}" for kind in grid.KINDS for role in grid.ROLES] + ["tuned_corpus.large"]
-    found = ("head_scores", "circuit", "circuit_predictions")
+    found = ("head_scores", "circuit", "prompt_scores", "stability", "overlap", "circuit_predictions")
     circuits = [f"{role}.{kind}.{name}" for role in grid.ROLES for kind in grid.KINDS for name in found]
     measured = ("ablation_effects", "head_features", "attention_profiles")
     effects = [f"{of}.{name}" for of in ("small.base", "medium.base", "large.tuned") for name in measured]

@@ -15,7 +15,14 @@ from circuit_distillation.arms import ARMS, PROPOSED
 from circuit_distillation.reporting.answer import RIVAL_NAMES, TASK_NAMES, answer_rows, headline
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
 from circuit_distillation.reporting.corpus import corpus_rows
-from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings, stage_seconds
+from circuit_distillation.reporting.facts import (
+    MAPPING,
+    RUN,
+    STABILITY,
+    collapsed_mappings,
+    stabilities,
+    stage_seconds,
+)
 from circuit_distillation.reporting.gains import corners_svg, gains_svg, study_svg
 from circuit_distillation.reporting.matching import matching_table
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
@@ -96,6 +103,7 @@ def render_page(
         trivial=trivial_baselines(results),
         runs=_runs(facts),
         seconds=stage_seconds(facts),
+        stabilities=[row | {"run": _run_title(row["run"])} for row in stabilities(facts, labels)],
         scaffolded=scaffolded,
         shares=in_domain_shares or {},
         collapsed=collapsed_mappings(facts),
@@ -232,8 +240,8 @@ def _check_passive(svg: str) -> None:
 
 
 def _runs(facts: pd.DataFrame) -> list[dict[str, Any]]:
-    """How each run was made, group by group; the mapping's figures stand elsewhere."""
-    shown = facts[facts["group"] != MAPPING]
+    """How each run was made, group by group; figures of mapping and stability stand elsewhere."""
+    shown = facts[~facts["group"].isin([MAPPING, STABILITY])]
     return [
         {
             "title": _run_title(run),

@@ -27,9 +27,11 @@ def create_pipeline() -> Pipeline:
     named = {name: f"params:{name}" for name in ("experiment", "training_seed")}
     run = named | {name: f"params:{name}" for name in ("task", "seed")}
     family = {"family": "params:family"}
-    measured = predictions | histories | alone | run | {"test": "examples.test"}
+    overlaps = _inputs("overlap", discovered)
+    measured = predictions | histories | alone | overlaps | run | {"test": "examples.test"}
     figures = histories | circuits | mappings | _inputs("head_scores", discovered) | run | family
-    facts = histories | circuits | mappings
+    figures |= _inputs("stability", discovered)
+    facts = histories | circuits | mappings | overlaps
     facts |= {"parameters": "parameters", "pretraining": "pretraining_record", "tuning": "tuning_record"}
     table_outputs = [f"{table}.{form}" for form in ("table_csv", "table_md", "table_tex") for table in TABLES]
     shown = ("results", "significance", "figures", "facts", "rule_scores")
