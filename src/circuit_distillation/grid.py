@@ -16,6 +16,7 @@ KINDS = ("base", "tuned")
 INSTRUCT = "instruct"
 
 _selected: dict = {"task": "entity", "extra": (), "loaded": False, "instruct": False, "acting": False}
+_selected["student"] = ""
 
 
 def select(
@@ -24,15 +25,16 @@ def select(
     loaded: bool = False,
     instruct: bool = False,
     acting: bool = False,
+    student: str = "",
 ) -> bool:
     """Choose the task, the arms beyond the paper, and the family: whether its base models are loaded rather
-    than trained here, and whether it has instruction-tuned ones; and whether every arm that aligns does so
-    where heads act.
+    than trained here, and whether it has instruction-tuned ones; whether every arm that aligns does so where
+    heads act; and the `student` that the pipelines of one student are about, such as small.circuit_ce.
 
     Returns whether that changed the grid.
     """
     wanted = {"task": task, "extra": tuple(extra_arms), "loaded": loaded, "instruct": instruct}
-    wanted["acting"] = acting
+    wanted |= {"acting": acting, "student": student}
     changed = wanted != _selected
     _selected.update(wanted)
     return changed
@@ -46,6 +48,12 @@ def loaded() -> bool:
 def instruct() -> bool:
     """Whether instruction-tuned models are measured: Table 4 has them, Table 3 does not."""
     return _selected["instruct"] and _selected["task"] == "tom"
+
+
+def student() -> tuple[str, str]:
+    """The student that was asked for, or the first one, and its arm; empty if none was named."""
+    role, _, arm = _selected["student"].partition(".")
+    return role or STUDENTS[0], arm
 
 
 def arms() -> tuple[str, ...]:

@@ -177,6 +177,12 @@ def test_the_stability_of_circuits_stands_beside_the_heat_maps(page: str) -> Non
     assert "Stability of the circuit of" in heads and "large.tuned.redraws_low" not in page
 
 
+def test_pages_of_heads_are_linked_once_they_are_there(inputs, page: str) -> None:
+    assert "kedro run --pipelines heads --params task=entity,student=small" in page
+    linked = render_page(**inputs, viewers=["heads/entity_seed0_paper_small/heads.html"])
+    assert '<a href="heads/entity_seed0_paper_small/heads.html">entity_seed0_paper_small</a>.' in linked
+
+
 def test_rows_of_the_cells_stand_in_blocks(page: str) -> None:
     cells = page[page.index('id="cells"') : page.index('id="corpus"')]
     blocks = re.findall(r'scope="rowgroup"[^>]*>([^<]*)<', cells)

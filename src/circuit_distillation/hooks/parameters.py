@@ -40,6 +40,7 @@ class ParameterHooks:
         family = parameters.family
         models = {"loaded": family.models is not None, "instruct": family.instruct is not None}
         models["acting"] = parameters.distillation.rows == ACTING
+        models["student"] = parameters.student or ""
         if grid.select(parameters.task, parameters.distillation.extra_arms, **models):
             pipelines.configure(f"{PACKAGE_NAME or 'circuit_distillation'}.pipeline_registry")
 

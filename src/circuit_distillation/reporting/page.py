@@ -60,6 +60,7 @@ def render_page(
     study: pd.DataFrame | None = None,
     rule_scores: pd.DataFrame | None = None,
     corners: pd.DataFrame | None = None,
+    viewers: Sequence[str] = (),
 ) -> str:
     """The page as HTML text, with everything inside it.
 
@@ -69,7 +70,8 @@ def render_page(
     that the models are the mini family, whose training builds sparse circuits in, and `in_domain_shares` is
     the share of the task's own data in the tuning mixture of each task, in [0, 1]: both are said on the
     page. `study` is the claims table of the study over seeds, if the family has one, `rule_scores` the rows
-    of `mapping.score` of every run, and `corners` the published rows of `study.regime_tables.corners`.
+    of `mapping.score` of every run, `corners` the published rows of `study.regime_tables.corners`, and
+    `viewers` the pages of heads beside this one, as paths.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -94,6 +96,7 @@ def render_page(
         study=[] if study is None else study.to_dict("records"),
         tables=_tables(results, labels, experiment),
         tests=significance.to_dict("records"),
+        viewers=viewers,
         sections=_sections(pictures),
         elsewhere=elsewhere,
         matching=_matching(rule_scores, labels, experiment),

@@ -153,6 +153,7 @@ def write_page(
     rule_scores,
     study,
     corners,
+    viewers,
     family: dict[str, Any],
     teacher_tuning: dict[str, Any] | None,
     experiment: str,
@@ -174,6 +175,7 @@ def write_page(
         experiment=draw_name(experiment, training_seed),
         study=study,
         corners=corners,
+        viewers=[f"heads/{folder}heads.html" for folder in sorted(viewers)],
         scaffolded=family["scaffolded"],
         in_domain_shares={
             task: tuning[task]["common"]["in_domain_share"] for task in TASKS if tuning.get(task)

@@ -39,6 +39,7 @@ def create_pipeline() -> Pipeline:
     scores = {f"rule_scores__{role}__base": f"{role}.rule_scores" for role in STUDENTS}
     matching = {"rule_scores": "rule_scores"} | named | family
     page |= {"study": "study.published", "corners": "regimes.published"}
+    page |= {"viewers": "heads.written"}
     page |= {"teacher_tuning": "params:teacher_tuning"}
     tables = {"results": "results"} | named | family
     return Pipeline(
