@@ -6,6 +6,7 @@ from kedro.pipeline import Pipeline
 
 from circuit_distillation import grid
 from circuit_distillation.pipelines.base_models.pipeline import create_pipeline as base_models
+from circuit_distillation.pipelines.bundle.pipeline import create_pipeline as bundle
 from circuit_distillation.pipelines.circuit_discovery.pipeline import create_pipeline as circuit_discovery
 from circuit_distillation.pipelines.compare.pipeline import create_pipeline as compare
 from circuit_distillation.pipelines.data_generation.pipeline import create_pipeline as data_generation
@@ -53,6 +54,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "regime_tables": regime_tables(),
         "compare": compare(),
         "heads": heads(),
+        "bundle": bundle(),
     }
     of_loaded = {"plan": plan(), "held_out": held_out()} if loaded else {}
     return {**pipelines, **of_the_study, **of_loaded, "__default__": whole_paper}

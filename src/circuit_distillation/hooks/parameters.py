@@ -51,6 +51,7 @@ class ParameterHooks:
         checks = {
             "params:search.training_seed": asked.check_search,
             "params:experiments": asked.check_experiments,
+            "params:bundle": asked.check_arm,
         }
         try:
             for name in pipeline.inputs() & set(checks):
@@ -77,7 +78,8 @@ def _checked(loader) -> Parameters:
             "globals.yml; choose a family by its environment (--env)"
         )
     try:
-        loader["parameters"] = raw | resolve(parameters, given)
+        resolved = resolve(parameters, given)
+        loader["parameters"] = raw | resolved | {"given": {"env": loader.env, "params": dict(given)}}
     except ValueError as error:
         raise ParameterError(f"parameter `distillation`: {error}") from None
     return parameters

@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from circuit_distillation.arms import ARMS
 from circuit_distillation.heads import Head
-from circuit_distillation.ranges import Count, OneOf, Strict
+from circuit_distillation.ranges import Count, Flag, OneOf, Strict
 
 HEAD = re.compile(r"L(\d+)\.H(\d+)")
 
@@ -21,6 +21,9 @@ StudentName = Annotated[
     ),
 ]
 HeadName = Annotated[str, Field(pattern=f"^{HEAD.pattern}$", description="a head such as L1.H3")]
+RepoName = Annotated[
+    str, Field(pattern=r"^[\w.-]{1,96}/[\w.-]{1,96}$", description="owner/name of a repository of the hub")
+]
 
 
 def head_of(name: str) -> Head:
@@ -33,6 +36,20 @@ def head_of(name: str) -> Head:
 def joined_by_plus(names: Any) -> Any:
     """`L1.H3+L2.H7`: on a command line a comma would end the parameter."""
     return names.split("+") if isinstance(names, str) else names
+
+
+class Publishing(Strict):
+    """Whether, and where, the pipeline `bundle` pushes to the hub."""
+
+    push: Flag
+    repo: RepoName | None
+    private: Flag
+
+    @model_validator(mode="after")
+    def _where(self) -> Publishing:
+        if self.push and self.repo is None:
+            raise ValueError("`push` needs `repo`, where to: --params bundle.repo=owner/name")
+        return self
 
 
 class HeadViewer(Strict):

@@ -13,7 +13,7 @@ from circuit_distillation.grid import TEACHER
 from circuit_distillation.parameters.circuits import CircuitDiscovery
 from circuit_distillation.parameters.data import DataGeneration
 from circuit_distillation.parameters.distillation import Distillation, HeadMapping
-from circuit_distillation.parameters.looks import HeadViewer, StudentName
+from circuit_distillation.parameters.looks import HeadViewer, Publishing, StudentName
 from circuit_distillation.parameters.models import (
     FineTuning,
     HeldOut,
@@ -53,6 +53,7 @@ class Parameters(Strict):
     experiments: TwoNames | None
     student: StudentName | None
     heads: HeadViewer
+    bundle: Publishing
     data_root: DataRoot
     processes: Processes
     family: ModelFamily
