@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from types import SimpleNamespace
 
 import huggingface_hub
@@ -59,19 +60,16 @@ def test_the_student_is_read_by_transformers_alone(folder) -> None:
     path, checkpoint, _ = folder
     model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
     ids = tokenizer("The key is in Box A", return_tensors="pt").input_ids
-    torch.testing.assert_close(
-        model(ids).logits, checkpoint.model(ids).logits, check_dtype=False, rtol=0, atol=1e-5
-    )
+    expected = checkpoint.model(ids).logits
+    torch.testing.assert_close(model(ids).logits, expected, check_dtype=False, rtol=0, atol=1e-5)
 
 
 def test_the_card_has_results_with_intervals_and_the_command(folder) -> None:
     path, _, _ = folder
     card = (path / "README.md").read_text()
     assert card.startswith("---\nlicense: apache-2.0\n") and "value: 0.7500" in card
-    assert (
-        "| this student | full model | 0.750 | 0.4" in card
-        and "| the teacher | circuit alone | 1.000 |" in card
-    )
+    assert re.search(r"\| this student \| full model \| 0\.750 \| 0\.\d{3} to \d\.\d{3} \|", card)
+    assert "| the teacher | circuit alone | 1.000 |" in card
     assert "Gain over the base student, full models: +0.250 (+0." in card
     assert (
         "1 of 8 heads were trained; all other" in card
