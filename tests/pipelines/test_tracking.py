@@ -50,8 +50,9 @@ def test_arms_and_experiments_share_a_tag_each(runs) -> None:
 
 def test_the_description_links_to_both_groups(runs) -> None:
     note = unquote(runs["ce"].data.tags["mlflow.note.content"])
-    assert "runs?searchFilter=tags.compare_arms = 'entity/seed1/paper/small')" in note
-    assert "runs?searchFilter=tags.compare_experiments = 'entity/seed1/small.circuit_ce')" in note
+    assert "#/experiments/1/runs?compareRunsMode=CHART" in note
+    assert "&searchFilter=tags.compare_arms = 'entity/seed1/paper/small')" in note
+    assert "&searchFilter=tags.compare_experiments = 'entity/seed1/small.circuit_ce')" in note
 
 
 def test_prompts_are_logged_by_name(runs) -> None:

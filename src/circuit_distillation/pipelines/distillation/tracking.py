@@ -12,6 +12,8 @@ from circuit_distillation.training.draws import draw_name
 
 CURVES = ("loss", "ce", "similarity", "noise_floor", "lr", "validation_accuracy", "validation_ce")
 LINKS = {"compare_arms": "arms of this student", "compare_experiments": "this arm in other experiments"}
+# Charts side by side. Any order but that of time makes MLflow show nested runs beside one another.
+VIEW = "compareRunsMode=CHART&orderByKey=metrics.%60full_accuracy%60&orderByAsc=false"
 ACCURACIES = ("full_correct", "full_candidate_correct", "circuit_correct", "circuit_candidate_correct")
 
 
@@ -64,8 +66,9 @@ def comparisons(tags: dict[str, Any], experiment_id: str) -> dict[str, str]:
         "compare_arms": f"{run}/{own}/{tags['student']}",
         "compare_experiments": f"{run}/{tags['student']}.{tags['arm']}",
     }
+    filters = {tag: quote(f"tags.{tag} = {group!r}") for tag, group in groups.items()}
     links = [
-        f"[{words}](#/experiments/{experiment_id}/runs?searchFilter={quote(f'tags.{tag} = {groups[tag]!r}')})"
+        f"[{words}](#/experiments/{experiment_id}/runs?{VIEW}&searchFilter={filters[tag]})"
         for tag, words in LINKS.items()
     ]
     return groups | {"mlflow.note.content": "Compare: " + ", ".join(links)}
