@@ -38,7 +38,8 @@ class ParameterHooks:
             raise InvalidParameterError(str(error)) from None
         self._parameters = parameters
         family = parameters.family
-        models: dict[str, Any] = {"loaded": family.models is not None, "instruct": family.instruct is not None}
+        models: dict[str, Any] = {"loaded": family.models is not None}
+        models["instruct"] = family.instruct is not None
         models["acting"] = parameters.distillation.rows == ACTING
         models["student"] = parameters.student or ""
         if grid.select(parameters.task, parameters.distillation.extra_arms, **models):
