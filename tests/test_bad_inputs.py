@@ -138,9 +138,13 @@ EXAMPLES = [
 CORPUS = pd.DataFrame({"kind": ["add"], "prompt": ["1 + 1"], "response": [" 2"], "content": ["1 + 1"]})
 GRID = pd.DataFrame([(layer, head) for layer in range(2) for head in range(2)], columns=["layer", "head"])
 SCORES = GRID.assign(stage="value_fetcher", score=-0.1, stderr=0.01)
+STEADY = GRID.assign(
+    stage="any", chosen=True, in_circuit=True, redraws=1.0, limits=0.5, templates=float("nan")
+)
 EFFECTS = pd.concat([GRID[:1].assign(layer=-1, head=-1), GRID], ignore_index=True).assign(
     example_id="e1", group_id="g", log_prob=-1.0, correct=True
 )
+BY_PROMPT = SCORES.assign(example_id="e1", group_id="g", template="t")
 FEATURES = GRID.assign(example_id="e1", z=[np.ones(3)] * 4)
 CIRCUIT = {
     "heads": [[0, 1], [1, 0]], "stages": {"a": [[0, 1]]}, "n_heads_total": 4, "model_hash": "h", "role": "s",
@@ -217,6 +221,8 @@ ARTIFACTS: list[tuple[Any, Any, str]] = [
     (validators.mapping, MAPPING | {"pairs": [PAIR | {"teacher": [0.5, 1]}]}, "hold [0.5, 1], which is no ("),
     (validators.rule_scores, SCORED.assign(rule="cka"), "row 1 repeats rule"),
     (validators.rule_scores, SCORED.assign(stage_share=1.5), "stage_share holds values that are no shares"),
+    (validators.stability, STEADY.assign(limits=1.5), "limits holds values that are no shares"),
+    (validators.prompt_scores, BY_PROMPT[1:], "there are 3 rows, 2 layers of 2 heads need 4"),
     (validators.history, HISTORY[::-1], "the steps of the history do not increase"),
     (validators.history, put(HISTORY, "loss", 1, float("inf")), "loss of row 1 is not finite"),
     (validators.predictions, PREDICTIONS.drop(columns="answer"), "column answer is missing"),
@@ -229,6 +235,7 @@ SOUND = [
     (validators.attention_profiles, {"a": torch.eye(3)[None, None]}),
     (validators.circuit, CIRCUIT), (validators.mapping, MAPPING),
     (validators.heads, HEADS), (validators.pairs, CONTROLS),
+    (validators.stability, STEADY), (validators.prompt_scores, BY_PROMPT),
     (validators.rule_scores, SCORED), (validators.history, HISTORY), (validators.predictions, PREDICTIONS),
 ]  # fmt: skip
 

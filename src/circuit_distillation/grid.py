@@ -22,6 +22,7 @@ _selected: dict = {
     "loaded": False,
     "instruct": False,
     "acting": False,
+    "student": "",
 }
 
 
@@ -32,15 +33,17 @@ def select(
     instruct: bool = False,
     acting: bool = False,
     students: tuple[str, ...] = ("small", "medium"),
+    student: str = "",
 ) -> bool:
     """Choose the task, the arms beyond the paper, and the family: its students, whether its base models are
-    loaded rather than trained here, and whether it has instruction-tuned ones; and whether every arm that
-    aligns does so where heads act.
+    loaded rather than trained here, and whether it has instruction-tuned ones; whether every arm that aligns
+    does so where heads act; and the `student` that the pipelines of one student are about, such as
+    small.circuit_ce.
 
     Returns whether that changed the grid.
     """
     wanted = {"task": task, "extra": tuple(extra_arms), "loaded": loaded, "instruct": instruct}
-    wanted |= {"acting": acting, "students": students}
+    wanted |= {"acting": acting, "students": students, "student": student}
     changed = wanted != _selected
     _selected.update(wanted)
     return changed
@@ -64,6 +67,12 @@ def loaded() -> bool:
 def instruct() -> bool:
     """Whether instruction-tuned models are measured: Table 4 has them, Table 3 does not."""
     return _selected["instruct"] and _selected["task"] == "tom"
+
+
+def student() -> tuple[str, str]:
+    """The student that was asked for, or the first one, and its arm; empty if none was named."""
+    role, _, arm = _selected["student"].partition(".")
+    return role or students()[0], arm
 
 
 def arms() -> tuple[str, ...]:

@@ -6,11 +6,13 @@ from kedro.pipeline import Pipeline
 
 from circuit_distillation import grid
 from circuit_distillation.pipelines.base_models.pipeline import create_pipeline as base_models
+from circuit_distillation.pipelines.bundle.pipeline import create_pipeline as bundle
 from circuit_distillation.pipelines.circuit_discovery.pipeline import create_pipeline as circuit_discovery
 from circuit_distillation.pipelines.compare.pipeline import create_pipeline as compare
 from circuit_distillation.pipelines.data_generation.pipeline import create_pipeline as data_generation
 from circuit_distillation.pipelines.distillation.pipeline import create_pipeline as distillation
 from circuit_distillation.pipelines.head_mapping.pipeline import create_pipeline as head_mapping
+from circuit_distillation.pipelines.heads.pipeline import create_pipeline as heads
 from circuit_distillation.pipelines.held_out.pipeline import create_pipeline as held_out
 from circuit_distillation.pipelines.plan.pipeline import create_pipeline as plan
 from circuit_distillation.pipelines.pretraining.pipeline import create_pipeline as pretraining
@@ -51,6 +53,8 @@ def register_pipelines() -> dict[str, Pipeline]:
         "regimes": regimes(family),
         "regime_tables": regime_tables(),
         "compare": compare(),
+        "heads": heads(),
+        "bundle": bundle(),
     }
     of_loaded = {"plan": plan(), "held_out": held_out()} if loaded else {}
     return {**pipelines, **of_the_study, **of_loaded, "__default__": whole_paper}

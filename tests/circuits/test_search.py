@@ -65,7 +65,7 @@ def said(checkpoint, examples, means) -> list:
 
 @pytest.fixture(scope="module")
 def patched():
-    """(checkpoint, examples, corrupted, means, scores, circuit) on entity tracking."""
+    """(checkpoint, examples, corrupted, means, scores, circuit, scores by prompt) on entity tracking."""
     task = get_task("entity", n_boxes=2)
     checkpoint, means = tiny_checkpoint(task, seed=2), task.generate(4, 1)  # heads in every stage
     questions = task.generate(7, 2)  # more than n_examples
@@ -133,12 +133,16 @@ def accuracy(case, groups: dict[str, list]) -> float:
 
 
 def test_path_patching_equals_the_hooked_search_and_pruning(patched) -> None:
-    *_, scores, circuit = patched
+    *_, scores, circuit, by_prompt = patched
     found = searched(patched)
     for name, (expected, _) in found.items():
         torch.testing.assert_close(grid(scores, name, "score"), expected.mean(-1), rtol=0, atol=1e-9)
         stderr = expected.std(-1) / N_EXAMPLES**0.5
         torch.testing.assert_close(grid(scores, name, "stderr"), stderr, rtol=0, atol=1e-9)
+        own = by_prompt[by_prompt["stage"] == name]
+        torch.testing.assert_close(torch.tensor(own["score"].to_numpy()).view(expected.shape), expected)
+        assert own["example_id"].tolist()[:N_EXAMPLES] == [one.example_id for one in patched[1][:N_EXAMPLES]]
+        assert own["head"].tolist()[:: 4 * N_EXAMPLES] == [0, 0] and own["layer"].max() == 1
     groups = {name: heads for name, (_, heads) in found.items()}
     kept = prune(
         groups,
@@ -152,7 +156,7 @@ def test_path_patching_equals_the_hooked_search_and_pruning(patched) -> None:
 
 
 def test_the_circuit_says_how_it_was_found(patched) -> None:
-    *_, circuit = patched
+    *_, circuit, _ = patched
     assert set(circuit) == FIELDS and json.loads(json.dumps(circuit)) == circuit
     assert (circuit["method"], circuit["n_examples"], circuit["n_heads_total"]) == ("path_patching", 10, 8)
     assert circuit["fraction"] == len(circuit["heads"]) / 8
@@ -161,7 +165,7 @@ def test_the_circuit_says_how_it_was_found(patched) -> None:
 
 
 def test_an_interrupted_search_goes_on_and_leaves_nothing(patched, tmp_path, monkeypatch, capsys) -> None:
-    checkpoint, examples, corrupted, means, scores, circuit = patched
+    checkpoint, examples, corrupted, means, scores, circuit, _ = patched
     search, folder = (
         [checkpoint, examples, corrupted, means, SEARCH],
         tmp_path / "unfinished",
@@ -180,7 +184,7 @@ def test_an_interrupted_search_goes_on_and_leaves_nothing(patched, tmp_path, mon
     assert (folder / "value_fetcher.safetensors").exists()
 
     monkeypatch.setattr(path_patching._Chunk, "direct", None)  # the first stage needs no forward any more
-    again, resumed = find_circuit(*search, work_folder=folder, progress=True)
+    again, resumed, _ = find_circuit(*search, work_folder=folder, progress=True)
     pd.testing.assert_frame_equal(again, scores)
     assert {**resumed, "cost": None} == {**circuit, "cost": None}
     assert not folder.exists()
@@ -191,7 +195,7 @@ def test_an_interrupted_search_goes_on_and_leaves_nothing(patched, tmp_path, mon
 def test_heads_that_all_fall_short_leave_an_empty_circuit(patched) -> None:
     checkpoint, examples, corrupted, means, *_ = patched
     hard = PATCHING | {"stages": [stage | {"min_drop": 1e9} for stage in PATCHING["stages"]]}
-    scores, circuit = find_circuit(checkpoint, examples, corrupted, means, PathPatching(**hard))
+    scores, circuit, _ = find_circuit(checkpoint, examples, corrupted, means, PathPatching(**hard))
     assert circuit["heads"] == [] and circuit["fraction"] == 0.0
     assert scores["stage"].unique().tolist() == [stage["name"] for stage in PATCHING["stages"]]
 
@@ -208,7 +212,7 @@ def test_path_patching_of_two_layouts_at_once_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def ablated():
-    """(checkpoint, examples, means, scores, circuit) on belief stories of two layouts."""
+    """(checkpoint, examples, means, scores, circuit, scores by prompt) on belief stories of two layouts."""
     task = get_task("tom", instruction="none", templates=("no_visibility", "both_see"))
     checkpoint, means = tiny_checkpoint(task), task.generate(4, 1)
     examples = shuffled(task.generate(4, 2))
@@ -237,7 +241,7 @@ def changes(checkpoint, examples, means) -> Tensor:
 
 
 def test_ablation_ranks_heads_by_the_size_of_their_effect(ablated) -> None:
-    checkpoint, examples, means, scores, circuit = ablated
+    checkpoint, examples, means, scores, circuit, _ = ablated
     change = changes(checkpoint, examples[: ABLATION["n_examples"]], means)
     assert (change > 0).any() and (change < 0).any()
     score, stderr = -change.abs().mean(-1), change.abs().std(-1) / 12**0.5
@@ -249,7 +253,7 @@ def test_ablation_ranks_heads_by_the_size_of_their_effect(ablated) -> None:
 
 
 def test_an_ablation_circuit_says_how_it_was_found(ablated) -> None:
-    *_, circuit = ablated
+    *_, circuit, _ = ablated
     assert set(circuit) == FIELDS and json.loads(json.dumps(circuit)) == circuit
     assert circuit["parameters"] == ABLATION | {"stages": []}
     assert circuit["fraction"] == 3 / 8 and circuit["n_examples"] == 12

@@ -58,7 +58,7 @@ def test_a_killed_search_goes_on(prompts, logged, tmp_path, monkeypatch) -> None
         discover_circuit(*prompts, unfinished, PARAMETERS, "entity", ROLE, "base")
     assert [path.name for path in unfinished.glob("*.safetensors")] == ["value_fetcher.safetensors"]
     assert not logged
-    scores, circuit = discover_circuit(*prompts, unfinished, PARAMETERS, "entity", ROLE, "base")
+    scores, circuit, _ = discover_circuit(*prompts, unfinished, PARAMETERS, "entity", ROLE, "base")
     assert not unfinished.exists()
     assert set(scores["stage"]) == {"value_fetcher", "structure_reader"} and circuit["role"] == "small"
     names = ("forward_equivalents", "naive_forward_equivalents", "seconds")

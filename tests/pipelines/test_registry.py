@@ -43,7 +43,7 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     prompts = [f"examples.{split}" for split in (*SPLITS, "discovery_corrupt")]
     prompts += ["corpus.train", "corpus.heldout"]
     models = [f"{kind}.{role}" for kind in grid.KINDS for role in grid.roles()] + ["tuned_corpus.large"]
-    found = ("head_scores", "circuit", "circuit_predictions")
+    found = ("head_scores", "circuit", "prompt_scores", "stability", "overlap", "circuit_predictions")
     circuits = [f"{role}.{kind}.{name}" for role in grid.roles() for kind in grid.KINDS for name in found]
     measured = ("ablation_effects", "head_features", "attention_profiles")
     effects = [f"{of}.{name}" for of in ("small.base", "medium.base", "large.tuned") for name in measured]
@@ -62,8 +62,8 @@ def test_the_paper_makes_these_datasets_and_reads_no_others(context):
     made = pipelines["__default__"].all_outputs()
     assert made == wanted
     free = {name.rpartition(".")[2] for name in pipelines["__default__"].inputs() if "param" not in name}
-    # folders of killed work, and the claims of the shipped study
-    assert free == {"unfinished", "unfinished_search", "published"}
+    # folders of killed work, the claims of the shipped study, and pages of heads
+    assert free == {"unfinished", "unfinished_search", "published", "written"}
 
 
 @pytest.mark.parametrize("context", ["entity", "tom"], indirect=True)
@@ -116,7 +116,7 @@ def test_what_changes_an_artifact_is_in_its_path(context):
 def test_default_pipeline_holds_all_but_the_study(tmp_path):
     bootstrap_project(ROOT)
     beside = ("__default__", "study_run", "study", "transfer", "search", "sweeps", "compare")
-    beside += ("regime_search", "regimes", "regime_tables")
+    beside += ("regime_search", "regimes", "regime_tables", "heads", "bundle")
     stages = [pipeline for name, pipeline in pipelines.items() if name not in beside]
     nodes = {node.name for pipeline in stages for node in pipeline.nodes}
     assert nodes == {node.name for node in pipelines["__default__"].nodes}

@@ -11,7 +11,9 @@ from circuit_distillation.reporting.results import result_rows
 from circuit_distillation.reporting.significance import significance_table
 
 ACCURACY = {"base": 0.5, "circuit_ce": 0.6, "full_ce": 0.7, "circuit_ce_align_cka": 0.9}
+OVERLAP = {"redraws": 0.948, "redraws_low": 0.882, "redraws_high": 1.0, "limits": 0.667}
 GROUPS = {
+    "Stability of circuits": {"large.tuned": OVERLAP, "small.base": OVERLAP | {"between_templates": 0.834}},
     "Parameters": {"name": "<b>bold</b> & more"},
     "Base models": {"roles": {"small": {"seconds": 60.0}, "medium": {"seconds": 40.5}}},
     "Training seconds": {"small.circuit_ce": 12.5},

@@ -59,6 +59,14 @@ def scores(n_layers: int, n_heads: int, stages: tuple[str, ...], seed: int = 0) 
     return pd.DataFrame(rows, columns=["layer", "head", "stage", "score", "stderr"])
 
 
+def stability() -> pd.DataFrame:
+    """Of a teacher with one head that enters with some prompts only."""
+    frame = scores(3, 4, ("any",)).assign(redraws=0.0, limits=0.0, templates=0.5)
+    frame.loc[frame["layer"] == 2, "redraws"] = 1.0
+    frame.loc[3, "redraws"] = 0.4
+    return frame
+
+
 def run_inputs() -> dict[str, dict]:
     """What `run_figures` draws: two students with a mapping each, a teacher, four histories."""
     stages = ("value_fetcher", "structure_reader")
@@ -76,5 +84,6 @@ def run_inputs() -> dict[str, dict]:
         "histories": {f"small.{arm}": history(arm, k) for k, arm in enumerate(arms)},
         "scores": {"small.base": scores(2, 4, stages), "large.tuned": scores(3, 4, stages, 1)},
         "circuits": {"large.tuned": circuit, "small.base": {"heads": [[0, 0]], "stages": {}}},
+        "stabilities": {"large.tuned": stability()},
         "mappings": {"small": mapping, "medium": mapping},
     }

@@ -70,7 +70,7 @@ def page(inputs) -> str:
 
 def test_the_page_is_one_sound_self_contained_document(page: str) -> None:
     checker = checked(page)
-    assert checker.counts["svg"] == checker.counts["figure"] == 3 * 7 + 1  # and the answer
+    assert checker.counts["svg"] == checker.counts["figure"] == 3 * 8 + 1  # and the answer
     assert checker.counts["table"] >= 9
     assert checker.counts["caption"] == checker.counts["table"]
     assert "default-src 'none'" in page
@@ -167,6 +167,20 @@ def test_times_and_costs_are_summed_over_the_models(page: str) -> None:
     table = page[page.index("Seconds of work in each stage") :].split("</table>")[0]
     row = table.split("Entity tracking, seed 0, paper")[1].split("</tr>")[0]
     assert re.findall(r"<td>(.*?)</td>", row) == ["100", "0", "4", "12", "30", "900"]
+
+
+def test_the_stability_of_circuits_stands_beside_the_heat_maps(page: str) -> None:
+    heads = page[page.index('<section id="heads"') : page.index('<section id="mapping"')]
+    rows = re.sub(r"\s*<[^>]*>\s*", "|", heads[heads.index("Overlap of circuits") :])
+    assert "|Tiny-L, tuned||0.948||0.882 to 1.000||0.667||||||" in rows
+    assert "|Tiny-S, base||0.948||0.882 to 1.000||0.667||0.834||" in rows
+    assert "Stability of the circuit of" in heads and "large.tuned.redraws_low" not in page
+
+
+def test_pages_of_heads_are_linked_once_they_are_there(inputs, page: str) -> None:
+    assert "kedro run --pipelines heads --params task=entity,student=small" in page
+    linked = render_page(**inputs, viewers=["heads/entity_seed0_paper_small/heads.html"])
+    assert '<a href="heads/entity_seed0_paper_small/heads.html">entity_seed0_paper_small</a>.' in linked
 
 
 def test_rows_of_the_cells_stand_in_blocks(page: str) -> None:

@@ -39,10 +39,16 @@ def test_runs_trained_at_different_rates_are_refused():
 
 def test_heads_of_circuits_and_names_of_discovered_ones():
     circuit = {"heads": [[0, 1], [2, 3]], "n_heads_total": 32}
-    table = head_table({"seed1/entity/large_tuned": lambda: circuit})
-    assert table[["role", "kind", "layer", "head"]].to_numpy().tolist() == [
+    shares = pd.DataFrame(
+        [("any", 0, 1, 0.9), ("any", 2, 3, 0.4), ("reader", 0, 1, 0.1)],
+        columns=["stage", "layer", "head", "redraws"],
+    )
+    circuits = {f"seed{seed}/entity/large_tuned": lambda: circuit for seed in (1, 2)}
+    table = head_table(circuits, {"seed1/entity/large_tuned": lambda: shares})
+    assert table[["role", "kind", "layer", "head"]].to_numpy().tolist()[:2] == [
         ["large", "tuned", 0, 1],
         ["large", "tuned", 2, 3],
     ]
+    assert table["redraws"].tolist()[:2] == [0.9, 0.4] and table["redraws"][2:].isna().all()
     [(model, _)] = models_of({"seed1/entity/large.tuned": lambda: None}, "paper", suffix="_discovered")
     assert (model.arm, model.training_seed) == ("tuned_discovered", None)

@@ -73,6 +73,16 @@ def test_claims_about_families_have_an_interval_and_no_test(table):
     )
 
 
+def test_stability_is_judged_by_families_that_measured_it(table):
+    assert "stable_circuit" not in table.index
+    heads = synthetic.circuits(("entity",))
+    shares = {"base": 0.1, "tuned": 0.96}
+    heads["redraws"] = heads["kind"].map(shares).where(heads["seed"] < 2)
+    outcomes, histories = outcome_table(synthetic.stored(tasks=("entity",))), synthetic.histories(("entity",))
+    claim = claims_table(outcomes, histories, heads, n_resamples=50).set_index("claim").loc["stable_circuit"]
+    assert (claim["n"], claim["value"], claim["verdict"]) == (2, pytest.approx(0.96), "holds")
+
+
 def test_instructions_are_judged_in_theory_of_mind_alone(both_tasks):
     assert both_tasks[both_tasks["claim"] == "instructions_help"]["task"].tolist() == ["tom"]
 

@@ -45,8 +45,11 @@ def find_circuit(
     n_processes: int = 1,
     work_folder: Path | None = None,
     progress: bool = False,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """(scores, circuit): a frame with layer, head, stage, score, stderr, and the circuit in JSON types.
+) -> tuple[pd.DataFrame, dict[str, Any], pd.DataFrame]:
+    """(scores, circuit, scores of every prompt).
+
+    Scores: layer, head, stage, score (the mean over prompts), stderr. The circuit is in JSON types. Scores of
+    every prompt: stage, layer, head, example_id, group_id, template, score, from which `stability` works.
 
     The corrupted prompts are used by path patching alone. The examples are shared out over `n_processes`; the
     scores do not depend on how many. `work_folder` is a folder of its own that is there only while the search
@@ -78,7 +81,7 @@ def find_circuit(
         "parameters": parameters | {"stages": parameters.get("stages", [])},
         "cost": asdict(found.cost),
     }
-    return _score_frame(found.scores), circuit
+    return _score_frame(found.scores), circuit, _prompt_frame(found.scores, examples[:n])
 
 
 def _by_patching(
@@ -192,3 +195,26 @@ def _score_frame(stages: Mapping[str, StageResult]) -> pd.DataFrame:
         values = {"stage": name, "score": score, "stderr": stderr}
         frames.append(pd.DataFrame(values, index=index).reset_index())
     return pd.concat(frames, ignore_index=True)
+
+
+def _prompt_frame(stages: Mapping[str, StageResult], examples: Sequence[Example]) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    n_layers, n_heads, n = next(iter(stages.values())).effects.shape
+    layer, head = np.divmod(np.arange(n_layers * n_heads), n_heads)
+    n_rows = len(layer) * len(stages)
+    names = {
+        name: pd.Categorical.from_codes(np.tile(codes, n_rows), known)
+        for name in ("example_id", "group_id", "template")
+        for codes, known in [pd.factorize(np.array([getattr(example, name) for example in examples]))]
+    }
+    return pd.DataFrame(
+        {
+            "stage": pd.Categorical.from_codes(np.arange(len(stages)).repeat(len(layer) * n), list(stages)),
+            "layer": np.tile(layer.repeat(n), len(stages)).astype(np.int16),
+            "head": np.tile(head.repeat(n), len(stages)).astype(np.int16),
+            **names,
+            "score": np.concatenate([stage.effects.flatten().cpu().numpy() for stage in stages.values()]),
+        }
+    )

@@ -38,6 +38,22 @@ def head_scores(frame: pd.DataFrame) -> None:
     _finite(frame, "score")
 
 
+def prompt_scores(frame: pd.DataFrame) -> None:
+    """A finite score for every head of a model in every stage, on every prompt."""
+    _columns(frame, "stage", "layer", "head", "example_id", "group_id", "template", "score")
+    _whole_grid(frame, ["stage", "example_id"])
+    _finite(frame, "score")
+
+
+def stability(frame: pd.DataFrame) -> None:
+    """Shares for every head of a model in every stage, and in any."""
+    _columns(frame, "stage", "layer", "head", "chosen", "in_circuit", "redraws", "limits", "templates")
+    _whole_grid(frame, ["stage"])
+    for name in ("redraws", "limits", "templates"):
+        if not frame[name].dropna().between(0, 1).all():
+            raise ValueError(f"{name} holds values that are no shares")
+
+
 def ablation_effects(frame: pd.DataFrame) -> None:
     """Finite effects of every head, and of none (layer -1), on every example; no log-probability above 0."""
     _columns(frame, "layer", "head", "example_id", "group_id", "log_prob", "correct")

@@ -14,7 +14,14 @@ NOT_OF_A_BLOCK = SPEED | {"extra_arms"}  # more arms do not change the others
 NOT_OF_A_ROLE = {"label"}  # for a node that reads one role: labels are for tables
 # For a node that reads all parameters: places of artifacts, and blocks that only other pipelines read.
 NOT_OF_ALL = SPEED | {"extra_arms", "data_root", "experiments", "search", "sweeps", "machine", "held_out"}
-NOT_OF_ALL |= {"regimes", "chosen"}  # its effect on this run is in `arms` and `mapping`
+NOT_OF_ALL |= {
+    "student",
+    "heads",
+    "bundle",
+    "given",
+    "regimes",
+    "chosen",
+}  # its effect on this run is in `arms` and `mapping`
 
 
 def parameters_read(

@@ -38,10 +38,11 @@ class ParameterHooks:
             raise InvalidParameterError(str(error)) from None
         self._parameters = parameters
         family = parameters.family
-        models = {"loaded": family.models is not None, "instruct": family.instruct is not None}
+        models: dict[str, Any] = {"loaded": family.models is not None}
+        models["instruct"] = family.instruct is not None
         models["acting"] = parameters.distillation.rows == ACTING
-        students, extra = family.roles.students(), parameters.distillation.extra_arms
-        if grid.select(parameters.task, extra, **models, students=students):
+        models |= {"students": family.roles.students(), "student": parameters.student or ""}
+        if grid.select(parameters.task, parameters.distillation.extra_arms, **models):
             pipelines.configure(f"{PACKAGE_NAME or 'circuit_distillation'}.pipeline_registry")
 
     @hook_impl(tryfirst=True)
@@ -51,6 +52,7 @@ class ParameterHooks:
         checks = {
             "params:search.training_seed": asked.check_search,
             "params:experiments": asked.check_experiments,
+            "params:bundle": asked.check_arm,
         }
         try:
             for name in pipeline.inputs() & set(checks):
@@ -78,7 +80,8 @@ def _checked(loader) -> Parameters:
         )
     try:
         present = {"family": present_roles(raw["family"])}
-        loader["parameters"] = raw | present | resolve(parameters, given)
+        how = {"given": {"env": loader.env, "params": dict(given)}}
+        loader["parameters"] = raw | present | resolve(parameters, given) | how
     except ValueError as error:
         raise ParameterError(f"parameter `distillation`: {error}") from None
     return parameters

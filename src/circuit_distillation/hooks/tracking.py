@@ -20,6 +20,8 @@ from circuit_distillation.storage.errors import first_line, without_secrets
 
 logger = logging.getLogger(__name__)
 SQLITE = "sqlite:///"
+FAILED = "MLflow has failed (%s): the run goes on without it"
+OF_A_RUN = ("task", "seed", "training_seed", "experiment")
 MEANWHILE = "mlflow_meanwhile.db"  # in the data folder
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}  # times, seconds
 
@@ -72,6 +74,7 @@ class TrackingHooks:
     def before_pipeline_run(self, run_params, pipeline, catalog) -> None:
         """Open the run; after all checks, which are `tryfirst`."""
         self._call("before_pipeline_run", run_params=run_params, pipeline=pipeline, catalog=catalog)
+        self._tag(catalog.load("parameters"))
 
     @hook_impl
     def before_node_run(self, node, catalog, inputs, is_async) -> None:
@@ -90,6 +93,18 @@ class TrackingHooks:
         arguments = {"run_params": run_params, "pipeline": pipeline, "catalog": catalog}
         self._call("on_pipeline_error", error=error, **arguments)
 
+    def _tag(self, parameters: dict[str, Any]) -> None:
+        """Tags by which runs of a task, seed or experiment are found."""
+        if self._mlflow is None:
+            return
+        import mlflow
+
+        try:
+            mlflow.set_tags({name: parameters[name] for name in OF_A_RUN})
+        except Exception as error:  # of any kind, as below
+            self._mlflow = None
+            logger.warning(FAILED, first_line(error))
+
     def _call(self, name: str, **arguments: Any) -> None:
         if self._mlflow is None:
             return
@@ -97,7 +112,7 @@ class TrackingHooks:
             getattr(self._mlflow, name)(**arguments)
         except Exception as error:
             self._mlflow = None
-            logger.warning("MLflow has failed (%s): the run goes on without it", first_line(error))
+            logger.warning(FAILED, first_line(error))
 
 
 def fault_of(uri: str) -> str | None:

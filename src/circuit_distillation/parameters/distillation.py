@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import field_validator, model_validator
 
 from circuit_distillation.arms import EXTRA_ARMS
 from circuit_distillation.mapping.match import RULES
 from circuit_distillation.mapping.settings import MappingChoices
+from circuit_distillation.parameters.looks import joined_by_plus
 from circuit_distillation.parameters.tasks import by_task
 from circuit_distillation.ranges import Count, Flag, Fraction, FromFiles, OneOf, Processes, Rate, Strict
 from circuit_distillation.training.distillation_settings import AlignmentSettings, TrainingSettings
@@ -38,11 +39,7 @@ class Distillation(FromFiles, TrainingSettings, AlignmentSettings):
     sharded: Flag
     extra_arms: tuple[Annotated[str, OneOf(EXTRA_ARMS)], ...]
 
-    @field_validator("extra_arms", mode="before")
-    @classmethod
-    def _joined_by_plus(cls, arms: Any) -> Any:
-        """`full_kl+layer_cka`: on a command line a comma would end the parameter."""
-        return arms.split("+") if isinstance(arms, str) else arms
+    _joined = field_validator("extra_arms", mode="before")(joined_by_plus)
 
     @model_validator(mode="after")
     def _fits(self) -> Distillation:

@@ -20,7 +20,7 @@ from circuit_distillation.training.distillation_settings import DistillationSett
 from circuit_distillation.training.draws import order_seed
 from circuit_distillation.training.rows import ACTING
 
-RESOLVED = ("arms", "mapping", "function_mapping", "names")
+RESOLVED = ("arms", "mapping", "function_mapping", "names", "given")
 
 
 def resolve(parameters: Parameters, command: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import Annotated
 
 from pydantic import Field, field_validator, model_validator
 
+from circuit_distillation.arms import ARMS
 from circuit_distillation.circuits.settings import Evaluation
+from circuit_distillation.grid import TEACHER
 from circuit_distillation.parameters.circuits import CircuitDiscovery
 from circuit_distillation.parameters.data import DataGeneration
 from circuit_distillation.parameters.distillation import Distillation, HeadMapping
+from circuit_distillation.parameters.looks import HeadViewer, Publishing, StudentName
 from circuit_distillation.parameters.models import (
     FineTuning,
     HeldOut,
@@ -47,6 +51,9 @@ class Parameters(Strict):
     seed: Annotated[int, Field(strict=True, ge=0, le=10**9)]
     experiment: Name
     experiments: TwoNames | None
+    student: StudentName | None
+    heads: HeadViewer
+    bundle: Publishing
     data_root: DataRoot
     processes: Processes
     family: ModelFamily
@@ -72,6 +79,19 @@ class Parameters(Strict):
         if ".." in value.split("/") or value.startswith("~"):
             raise ValueError(f"{value!r} leads elsewhere: write the folder without `..` and `~`")
         return value
+
+    @model_validator(mode="after")
+    def _known_student(self) -> Parameters:
+        role, _, arm = (self.student or "").partition(".")
+        students = [name for name in dict(self.family.roles) if name != TEACHER]
+        if role and role not in students:
+            raise ValueError(f"`student` = {self.student!r}: there are {', '.join(students)}")
+        if arm and arm not in ARMS:
+            near = get_close_matches(arm, ARMS, n=1) or list(ARMS)
+            raise ValueError(
+                f"`student` = {self.student!r}: there is no arm {arm}, there is {', '.join(near)}"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_way_to_models(self) -> Parameters:
@@ -125,6 +145,13 @@ class Parameters(Strict):
     def check_search(self) -> None:
         """ValueError if the training split ends before the draw of the search; others need none."""
         self._enough_draws("search.training_seed", self.search.training_seed)
+
+    def check_arm(self) -> None:
+        """ValueError if no student with its arm is named."""
+        if self.student is None or "." not in self.student:
+            raise ValueError(
+                "`student` names no student with its arm: --params student=small.circuit_ce_align_cka"
+            )
 
     def check_experiments(self) -> None:
         """ValueError if there are no two experiments to compare."""

@@ -10,7 +10,9 @@ import pandas as pd
 RUN = ("task", "seed", "experiment")
 COLUMNS = (*RUN, "group", "name", "value")
 MAPPING = "Mapping"
+STABILITY = "Stability of circuits"
 TRAINING, COSTS = "Training seconds", "Costs of circuit discovery"
+BETWEEN = ("between_templates", "between_parts")  # only of tasks with several templates
 # Heading -> the group of facts that holds the seconds of each model.
 STAGES = {
     "Base models": "Base models",
@@ -56,6 +58,21 @@ def collapsed_mappings(facts: pd.DataFrame) -> list[dict[str, Any]]:
             if 2 * distinct < pairs:
                 own = {"student": student, "pairs": pairs, "distinct": distinct}
                 found.append(dict(zip(RUN, run, strict=True)) | own)
+    return found
+
+
+def stabilities(facts: pd.DataFrame, labels: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The overlaps of `circuits.stability` for each `run` and model; None where a task has one template."""
+    found = []
+    for run, rows in facts[facts["group"] == STABILITY].groupby(list(RUN)):
+        models: dict[str, dict[str, float]] = {}
+        for name, value in zip(rows["name"], rows["value"], strict=True):
+            model, _, measure = name.rpartition(".")
+            models.setdefault(model, {})[measure] = float(value)
+        for model, values in models.items():
+            role, kind = model.split(".")
+            own = {"model": f"{labels[role]}, {kind}", **dict.fromkeys(BETWEEN), **values}
+            found.append({"run": run} | own)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from circuit_distillation.arms import REFERENCES, row_name
+from circuit_distillation.circuits.stability import ANY
 from circuit_distillation.grid import students
 from circuit_distillation.reporting.curves import STYLES, ce_figure, similarity_figure
 from circuit_distillation.reporting.head_figures import (
@@ -15,12 +16,14 @@ from circuit_distillation.reporting.head_figures import (
     grid,
     mapping_figure,
     score_figure,
+    stability_figure,
     stage_name,
 )
 from circuit_distillation.reporting.svg import to_svg
 from circuit_distillation.tasks.task import TASKS
 
 TEACHER = "large.tuned"
+UNSTEADY = (0.05, 0.95)  # shares of redraws
 SECTIONS = ("ce_loss", "heads", "mapping", "similarity")
 
 _TASKS = {name: task.title.lower() for name, task in TASKS.items()}
@@ -46,17 +49,18 @@ def run_figures(
     scores: Mapping[str, pd.DataFrame],
     circuits: Mapping[str, Mapping[str, Any]],
     mappings: Mapping[str, Mapping[str, Any]],
+    stabilities: Mapping[str, pd.DataFrame],
 ) -> dict[str, bytes]:
     """File name -> SVG (UTF-8) of one run; names start with "{task}_seed{seed}_{experiment}_".
 
-    `histories`, `scores` and `circuits` are keyed by "role.arm" (e.g. "small.circuit_ce", "large.tuned"),
-    `mappings` by student. What is missing is not drawn. Every file carries title, description, section,
-    task, seed and experiment.
+    `histories`, `scores`, `circuits` and `stabilities` are keyed by "role.arm" (e.g. "small.circuit_ce",
+    "large.tuned"), `mappings` by student. What is missing is not drawn. Every file carries title,
+    description, section, task, seed and experiment.
     """
     models = {key: _model_name(task, key, labels) for key in {*histories, *scores}}
     pictures = [
         *_ce(histories, models),
-        *_heads(scores, circuits, models),
+        *_heads(scores, circuits, stabilities, models),
         *_mappings(mappings, scores, circuits, models),
         *_similarity(histories, models),
     ]
@@ -96,7 +100,10 @@ def _late_ce(history: pd.DataFrame) -> float:
 
 
 def _heads(
-    scores: Mapping[str, pd.DataFrame], circuits: Mapping[str, Mapping[str, Any]], models: Mapping[str, str]
+    scores: Mapping[str, pd.DataFrame],
+    circuits: Mapping[str, Mapping[str, Any]],
+    stabilities: Mapping[str, pd.DataFrame],
+    models: Mapping[str, str],
 ) -> Iterator[Picture]:
     for key, frame in scores.items():
         circuit = circuits.get(key, {"heads": [], "stages": {}})
@@ -116,6 +123,25 @@ def _heads(
                 f"A cell a head; outlined are the heads of the circuit: {listed}.",
                 score_figure(frame[frame["stage"] == stage], inside),
             )
+        if key in stabilities:
+            heads = stabilities[key][stabilities[key]["stage"] == ANY]
+            yield Picture(
+                "heads",
+                f"{key}_stability",
+                f"Stability of the circuit of {models[key]}",
+                "The share of redrawn prompts with which each head enters the circuit, before pruning; "
+                f"outlined are the heads of the circuit. {_unsteady(heads)}",
+                stability_figure(heads, roles),
+            )
+
+
+def _unsteady(heads: pd.DataFrame) -> str:
+    """Heads that enter with some prompts and not with others."""
+    between = heads[heads["redraws"].between(*UNSTEADY)].sort_values("redraws", ascending=False)
+    named = ", ".join(
+        f"L{row['layer']}.H{row['head']} {row['redraws']:.0%}" for row in between.to_dict("records")
+    )
+    return f"In 5 to 95 % of redraws: {named or 'none'}."
 
 
 def _mappings(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -13,6 +13,7 @@ from circuit_distillation.reporting.svg import PASSIVE, TIP
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.cm import ScalarMappable
     from matplotlib.figure import Figure
 
 
@@ -30,23 +31,47 @@ def score_figure(scores: pd.DataFrame, circuit: Mapping[Head, str]) -> Figure:
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import TwoSlopeNorm
-    from matplotlib.patches import Rectangle
 
-    n_layers, n_heads = grid(scores)
-    figure, axes = new_axes((4.8, 0.8 + 3.3 * min(n_layers / n_heads, 1.6)))
     reach = float(scores["score"].abs().max()) or 1.0
     colours = ScalarMappable(TwoSlopeNorm(0, -reach, reach), "RdBu")
-    for row in scores.to_dict("records"):
+    return _heat_map(scores, "score", colours, circuit, "Score", _score_text)
+
+
+def stability_figure(heads: pd.DataFrame, circuit: Mapping[Head, str]) -> Figure:
+    """Heat map of the share of redrawn prompts with which each head enters the circuit; it is outlined.
+
+    `heads` are the rows of `circuits.stability` of a head in whatever stage.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    colours = ScalarMappable(Normalize(0, 1), "Blues")
+    return _heat_map(heads, "redraws", colours, circuit, "Share of redraws", _stability_text)
+
+
+def _heat_map(
+    rows: pd.DataFrame,
+    column: str,
+    colours: ScalarMappable,
+    circuit: Mapping[Head, str],
+    label: str,
+    text: Callable[[Head, Mapping[str, Any], Mapping[Head, str]], str],
+) -> Figure:
+    from matplotlib.patches import Rectangle
+
+    n_layers, n_heads = grid(rows)
+    figure, axes = new_axes((4.8, 0.8 + 3.3 * min(n_layers / n_heads, 1.6)))
+    for row in rows.to_dict("records"):
         head = (int(row["layer"]), int(row["head"]))
         cell = Rectangle(
             (head[1] - 0.5, head[0] - 0.5),
             1,
             1,
-            facecolor=colours.to_rgba(row["score"]),
+            facecolor=colours.to_rgba(row[column]),
             edgecolor="#d0d0d0",
             linewidth=0.5,
         )
-        cell.set_gid(TIP + _cell_text(head, row, circuit))
+        cell.set_gid(TIP + text(head, row, circuit))
         axes.add_patch(cell)
     for of_layer, of_head in circuit:
         outline = Rectangle(
@@ -56,7 +81,7 @@ def score_figure(scores: pd.DataFrame, circuit: Mapping[Head, str]) -> Figure:
         axes.add_patch(outline)
     _ticks(axes, n_layers, n_heads)
     axes.set(xlim=(-0.5, n_heads - 0.5), ylim=(n_layers - 0.5, -0.5))
-    figure.colorbar(colours, ax=axes, label="Score")
+    figure.colorbar(colours, ax=axes, label=label)
     return figure
 
 
@@ -150,11 +175,19 @@ def _colours(pairs: Sequence[Mapping[str, Any]]) -> dict[Head, str]:
     return {head: _COLOURS[i % len(_COLOURS)] for i, head in enumerate(teachers)}
 
 
-def _cell_text(head: Head, row: Mapping[str, Any], circuit: Mapping[Head, str]) -> str:
+def _score_text(head: Head, row: Mapping[str, Any], circuit: Mapping[Head, str]) -> str:
     error = row.get("stderr")
     spread = "" if error is None or pd.isna(error) else f" ± {error:.3f}"
     role = circuit.get(head, "not in the circuit")
     return f"Layer {head[0]}, head {head[1]}: score {row['score']:+.3f}{spread}, {role}"
+
+
+def _stability_text(head: Head, row: Mapping[str, Any], circuit: Mapping[Head, str]) -> str:
+    templates = "" if pd.isna(row["templates"]) else f", {row['templates']:.0%} of templates"
+    return (
+        f"Layer {head[0]}, head {head[1]}: in {row['redraws']:.0%} of redraws, {row['limits']:.0%} of limits"
+        f"{templates}; {circuit.get(head, 'not in the circuit')}"
+    )
 
 
 def _pair_text(pair: Mapping[str, Any], roles: Mapping[Head, str]) -> str:

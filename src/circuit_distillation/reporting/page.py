@@ -16,7 +16,14 @@ from circuit_distillation.grid import TEACHER
 from circuit_distillation.reporting.answer import RIVAL_NAMES, TASK_NAMES, answer_rows, headline
 from circuit_distillation.reporting.cells import CELL_METRICS, cell_rows, trivial_baselines
 from circuit_distillation.reporting.corpus import corpus_rows
-from circuit_distillation.reporting.facts import MAPPING, RUN, collapsed_mappings, stage_seconds
+from circuit_distillation.reporting.facts import (
+    MAPPING,
+    RUN,
+    STABILITY,
+    collapsed_mappings,
+    stabilities,
+    stage_seconds,
+)
 from circuit_distillation.reporting.gains import corners_svg, gains_svg, study_svg
 from circuit_distillation.reporting.matching import matching_table
 from circuit_distillation.reporting.table_text import HEADINGS, cell_text
@@ -54,6 +61,7 @@ def render_page(
     study: pd.DataFrame | None = None,
     rule_scores: pd.DataFrame | None = None,
     corners: pd.DataFrame | None = None,
+    viewers: Sequence[str] = (),
 ) -> str:
     """The page as HTML text, with everything inside it.
 
@@ -63,7 +71,8 @@ def render_page(
     that the models are the mini family, whose training builds sparse circuits in, and `in_domain_shares` is
     the share of the task's own data in the tuning mixture of each task, in [0, 1]: both are said on the
     page. `study` is the claims table of the study over seeds, if the family has one, `rule_scores` the rows
-    of `mapping.score` of every run, and `corners` the published rows of `study.regime_tables.corners`.
+    of `mapping.score` of every run, `corners` the published rows of `study.regime_tables.corners`, and
+    `viewers` the pages of heads beside this one, as paths.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -90,6 +99,7 @@ def render_page(
         study=[] if study is None else study.to_dict("records"),
         tables=_tables(results, labels, experiment),
         tests=significance.to_dict("records"),
+        viewers=viewers,
         sections=_sections(pictures),
         elsewhere=elsewhere,
         matching=_matching(rule_scores, labels, experiment),
@@ -99,6 +109,7 @@ def render_page(
         trivial=trivial_baselines(results),
         runs=_runs(facts),
         seconds=stage_seconds(facts),
+        stabilities=[row | {"run": _run_title(row["run"])} for row in stabilities(facts, labels)],
         scaffolded=scaffolded,
         shares=in_domain_shares or {},
         collapsed=collapsed_mappings(facts),
@@ -236,8 +247,8 @@ def _check_passive(svg: str) -> None:
 
 
 def _runs(facts: pd.DataFrame) -> list[dict[str, Any]]:
-    """How each run was made, group by group; the mapping's figures stand elsewhere."""
-    shown = facts[facts["group"] != MAPPING]
+    """How each run was made, group by group; figures of mapping and stability stand elsewhere."""
+    shown = facts[~facts["group"].isin([MAPPING, STABILITY])]
     return [
         {
             "title": _run_title(run),

@@ -65,7 +65,7 @@ class RecordClaim:
 
     name: str
     statement: str
-    measure: Literal["shared_heads", "parameters_left"]
+    measure: Literal["shared_heads", "stable_heads", "parameters_left"]
     threshold: float
 
 
@@ -177,6 +177,12 @@ RECORD_CLAIMS = (
         "Tuning keeps the circuit: at least half of the tuned teacher's heads are in the base's circuit",
         "shared_heads",
         threshold=0.5,
+    ),
+    RecordClaim(
+        "stable_circuit",
+        "Prompts drawn again keep the tuned teacher's circuit: its heads enter with at least 0.9 of them",
+        "stable_heads",
+        threshold=0.9,
     ),
     RecordClaim(
         "few_parameters",

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from circuit_distillation.arms import CORPUS_ARMS, EXTRA_ARMS
+from circuit_distillation.circuits.stability import ANY
+from circuit_distillation.heads import Head
 from circuit_distillation.reporting.results import result_rows
 from circuit_distillation.study.outcomes import Model, parse_partition
 
@@ -58,14 +60,26 @@ def _check_one_setting(training: pd.DataFrame) -> None:
         )
 
 
-def head_table(circuits: Stored) -> pd.DataFrame:
-    """Heads of every discovered circuit: task, seed, role, kind (base, tuned), layer, head, n_heads_total."""
+def head_table(circuits: Stored, stabilities: Stored) -> pd.DataFrame:
+    """Heads of every discovered circuit: task, seed, role, kind (base, tuned), layer, head, n_heads_total.
+
+    `redraws` is the share of redrawn prompts with which the head enters; missing where it was not measured.
+    """
+    redraws = {model: _redraws(frame) for model, frame in models_of(stabilities, "")}
     rows = []
     for model, circuit in models_of(circuits, ""):
         own = {"task": model.task, "seed": model.seed, "role": model.role, "kind": model.arm}
-        total = circuit["n_heads_total"]
-        rows += [own | {"layer": la, "head": he, "n_heads_total": total} for la, he in circuit["heads"]]
-    return pd.DataFrame(rows)
+        own |= {"n_heads_total": circuit["n_heads_total"]}
+        shares = redraws.get(model, {})
+        rows += [
+            own | {"layer": la, "head": he, "redraws": shares.get((la, he))} for la, he in circuit["heads"]
+        ]
+    return pd.DataFrame(rows).astype({"redraws": float})
+
+
+def _redraws(stability: pd.DataFrame) -> dict[Head, float]:
+    own = stability[stability["stage"] == ANY]
+    return dict(zip(zip(own["layer"], own["head"], strict=True), own["redraws"], strict=True))
 
 
 def transfer_table(transfers: Stored, experiment: str) -> pd.DataFrame:

@@ -54,17 +54,19 @@ def measure_family_claim(claim: FamilyClaim, task: str, outcomes: Outcomes) -> l
 def measure_record_claim(
     claim: RecordClaim, task: str, histories: pd.DataFrame, circuits: pd.DataFrame
 ) -> list[Family]:
-    """The claim in every family, without scenes."""
+    """The claim in every family, without scenes; none of families that did not measure it."""
     families = []
     for seed, part in histories[histories["task"] == task].groupby("seed"):
         if claim.measure == "parameters_left":
             circuit_arms = part[part["arm"].isin(CIRCUIT_ARMS)]
             by_draw = circuit_arms.groupby(["training_seed", "role"])["pct_parameters"].mean()
             value = 1 - float(by_draw.groupby("training_seed").mean().mean()) / 100
+        elif claim.measure == "stable_heads":
+            value = stable_heads(circuits, task, int(seed))
         else:
             value = shared_heads(circuits, task, int(seed))
         families.append(_without_scenes([value]))
-    return families
+    return [family for family in families if not np.isnan(family.sums).any()]
 
 
 def shared_heads(circuits: pd.DataFrame, task: str, seed: int, role: str = "large") -> float:
@@ -74,6 +76,14 @@ def shared_heads(circuits: pd.DataFrame, task: str, seed: int, role: str = "larg
     if not heads.get("base") or not heads.get("tuned"):
         raise ValueError(f"no circuits of {role}, task {task}, seed {seed}: run circuit_discovery first")
     return len(heads["base"] & heads["tuned"]) / len(heads["tuned"])
+
+
+def stable_heads(circuits: pd.DataFrame, task: str, seed: int, role: str = "large") -> float:
+    """Mean share of redrawn prompts with which a head of the tuned model's circuit enters; NaN if unknown."""
+    if "redraws" not in circuits:
+        return float("nan")
+    own = circuits.query("task == @task and seed == @seed and role == @role and kind == 'tuned'")
+    return float(own["redraws"].mean())
 
 
 def mcnemar_counts(claim: RunClaim, task: str, outcomes: Outcomes) -> dict[str, int]:

@@ -17,16 +17,23 @@ def discover_circuit(
     role: dict,
     arm: str,
 ) -> tuple:
-    """Head scores by stage and the circuit, by path patching (entity tracking) or mean ablation (beliefs)."""
+    """Head scores by stage, the circuit, and scores by prompt; path patching (entity) or mean ablation."""
     from circuit_distillation.circuits.search import find_circuit
     from circuit_distillation.models.loading import model_hash
 
     prompts, settings = (discovery, corrupted, means), getattr(parameters, task)
     options = {"n_processes": parameters.processes, "work_folder": unfinished, "progress": True}
-    scores, circuit = find_circuit(checkpoint, *prompts, settings, **options)
+    scores, circuit, by_prompt = find_circuit(checkpoint, *prompts, settings, **options)
     track_cost("discovery", role, arm, circuit["cost"])
     circuit |= {"task": task, "role": role["name"], "arm": arm, "model_hash": model_hash(checkpoint.model)}
-    return scores, circuit
+    return scores, circuit, by_prompt
+
+
+def measure_stability(scores, circuit: dict, seed: int) -> tuple:
+    """How often each head enters the circuit of other prompts, limits and templates, and their overlap."""
+    from circuit_distillation.circuits.stability import stability
+
+    return stability(scores, circuit, seed=seed)
 
 
 def measure_ablation(checkpoint, mapping, means, processes: int, role: dict, arm: str) -> tuple:

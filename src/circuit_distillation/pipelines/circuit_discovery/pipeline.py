@@ -8,6 +8,7 @@ from circuit_distillation.pipelines.circuit_discovery.nodes import (
     discover_circuit,
     evaluate_circuit,
     measure_ablation,
+    measure_stability,
     profile_attention,
 )
 
@@ -29,8 +30,15 @@ def _circuit_nodes(role: str, kind: str) -> list[Node]:
             [f"{kind}.{role}", "examples.discovery", "examples.discovery_corrupt", "examples.means"]
             + [f"{cell}.unfinished_search", "params:circuit_discovery", "params:task"]
             + [f"params:family.roles.{role}", f"params:names.{kind}"],
-            [f"{cell}.head_scores", f"{cell}.circuit"],
+            [f"{cell}.head_scores", f"{cell}.circuit", f"{cell}.prompt_scores"],
             name="discover_circuit",
+            namespace=cell,
+        ),
+        Node(
+            measure_stability,
+            [f"{cell}.prompt_scores", f"{cell}.circuit", "params:seed"],
+            [f"{cell}.stability", f"{cell}.overlap"],
+            name="measure_stability",
             namespace=cell,
         ),
         Node(

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
+from urllib.parse import quote
 
-from circuit_distillation.pipelines.tracking import going_on
+from circuit_distillation.arms import ARMS
+from circuit_distillation.pipelines.tracking import flatten, going_on
+from circuit_distillation.training.draws import draw_name
 
 CURVES = ("loss", "ce", "similarity", "noise_floor", "lr", "validation_accuracy", "validation_ce")
+LINKS = {"compare_arms": "arms of this student", "compare_experiments": "this arm in other experiments"}
+# Charts side by side. Any order but that of time makes MLflow show nested runs beside one another.
+VIEW = "compareRunsMode=CHART&orderByKey=metrics.%60full_accuracy%60&orderByAsc=false"
 ACCURACIES = ("full_correct", "full_candidate_correct", "circuit_correct", "circuit_candidate_correct")
 
 
@@ -38,7 +45,8 @@ def _log_run(name: str, predictions, tags: dict[str, Any], settings: dict[str, A
     means = predictions[list(ACCURACIES)].mean()
     accuracies = {column.replace("correct", "accuracy"): float(mean) for column, mean in means.items()}
     with mlflow.start_run(run_name=name, nested=mlflow.active_run() is not None) as run:
-        mlflow.set_tags(tags)
+        mlflow.set_tags(tags | comparisons(tags, run.info.experiment_id))
+        _log_datasets(predictions, tags, history)
         mlflow.log_params(flatten(settings, "distillation."))
         mlflow.log_metrics(accuracies)
         if history is not None:
@@ -47,12 +55,39 @@ def _log_run(name: str, predictions, tags: dict[str, Any], settings: dict[str, A
     return run.info.run_id
 
 
-def flatten(mapping: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested parameters with dotted names."""
-    flat: dict[str, Any] = {}
-    for key, value in mapping.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
+def comparisons(tags: dict[str, Any], experiment_id: str) -> dict[str, str]:
+    """Tags that runs to be compared share, and a description with a link to each group.
+
+    `compare_arms` is shared by the arms of one student, `compare_experiments` by one arm in every experiment.
+    """
+    run = f"{tags['task']}/seed{tags['seed']}"
+    own = draw_name(tags["experiment"], tags["training_seed"])
+    groups = {
+        "compare_arms": f"{run}/{own}/{tags['student']}",
+        "compare_experiments": f"{run}/{tags['student']}.{tags['arm']}",
+    }
+    filters = {tag: quote(f"tags.{tag} = {group!r}") for tag, group in groups.items()}
+    links = [
+        f"[{words}](#/experiments/{experiment_id}/runs?{VIEW}&searchFilter={filters[tag]})"
+        for tag, words in LINKS.items()
+    ]
+    return groups | {"mlflow.note.content": "Compare: " + ", ".join(links)}
+
+
+def _log_datasets(predictions, tags: dict[str, Any], history) -> None:
+    """Name the prompts that the model was tested on and, for a student, those it was trained on."""
+    import mlflow
+    from mlflow.data.code_dataset_source import CodeDatasetSource
+    from mlflow.data.meta_dataset import MetaDataset
+
+    source, run = CodeDatasetSource({}), f"{tags['task']}.seed{tags['seed']}"
+    asked = predictions[["example_id", "answer"]].to_csv(index=False).encode()
+    digest = hashlib.sha256(asked).hexdigest()[:8]
+    mlflow.log_input(MetaDataset(source, name=f"{run}.test", digest=digest), context="testing")
+    if history is not None:
+        split = "corpus" if ARMS[tags["arm"]].data == "corpus" else "train"
+        drawn = MetaDataset(source, name=f"{run}.{split}", digest=f"draw{tags['training_seed']}")
+        mlflow.log_input(drawn, context="training")
 
 
 def _attach(history) -> None:

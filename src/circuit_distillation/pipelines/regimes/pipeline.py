@@ -22,7 +22,7 @@ def create_runs(upstream: Pipeline) -> Pipeline:
             made = [f"{role}.{size}.regime", f"{role}.{size}.regime_training"]
             nodes.append(Node(run_size, inputs, made, name="run_size", namespace=f"regimes.{role}.{size}"))
     runs = Pipeline(nodes, tags="regimes")
-    scores = [f"{role}.rule_scores" for role in STUDENTS]
+    scores = [f"{role}.rule_scores" for role in grid.students()]
     return (upstream + runs).to_outputs(*runs.all_outputs(), *scores)
 
 

@@ -27,8 +27,9 @@ TABLES = ("table1", "table2", "table3", "table4", "table5")
 def collect_results(test, task: str, seed: int, experiment: str, training_seed: int, **stored):
     """Long rows of every metric of every model of this run.
 
-    `stored` holds "predictions__role__arm" and "history__role__arm" frames, and
-    "circuit_predictions__role__kind" for the circuits that discovery found, which give rows of their own.
+    `stored` holds "predictions__role__arm" and "history__role__arm" frames, and for the circuits that
+    discovery found, which give rows of their own, "circuit_predictions__role__kind" and
+    "overlap__role__kind".
     """
     import pandas as pd
 
@@ -38,8 +39,10 @@ def collect_results(test, task: str, seed: int, experiment: str, training_seed: 
     models = [*_named(stored, "predictions")]
     found = _named(stored, "circuit_predictions")
     models += [(role, f"{kind}_discovered", frame) for role, kind, frame in found]
+    overlaps = {(role, f"{kind}_discovered"): of for role, kind, of in _named(stored, "overlap")}
     for role, arm, predictions in models:
-        history = stored.get(f"history__{role}__{arm}")
+        measured = _trained_shares(stored.get(f"history__{role}__{arm}"))
+        measured |= {f"jaccard_{name}": value for name, value in overlaps.get((role, arm), {}).items()}
         rows.append(
             result_rows(
                 predictions,
@@ -49,7 +52,7 @@ def collect_results(test, task: str, seed: int, experiment: str, training_seed: 
                 model=role,
                 arm=arm,
                 examples=to_frame(test),
-                measured=_trained_shares(history),
+                measured=measured,
             )
         )
     return pd.concat(rows, ignore_index=True)
@@ -113,12 +116,13 @@ def draw_figures(
         scores=_by_model(stored, "head_scores"),
         circuits=_by_model(stored, "circuit"),
         mappings={role: stored[f"mapping__{role}__base"] for role in grid.students()},
+        stabilities=_by_model(stored, "stability"),
     )
 
 
 def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, **stored):
-    """How this run was made: parameters, versions, times, costs, mappings."""
-    from circuit_distillation.reporting.facts import run_facts
+    """How this run was made: parameters, versions, times, costs, stability of circuits, mappings."""
+    from circuit_distillation.reporting.facts import STABILITY, run_facts
 
     seconds = {name: frame["seconds"].max() for name, frame in _by_model(stored, "history").items()}
     costs = {name: circuit["cost"] for name, circuit in _by_model(stored, "circuit").items()}
@@ -135,6 +139,7 @@ def collect_facts(parameters: dict[str, Any], pretraining: dict, tuning: dict, *
             "Tuned models": tuning,
             "Training seconds": seconds,
             "Costs of circuit discovery": costs,
+            STABILITY: _by_model(stored, "overlap"),
         },
     )
 
@@ -147,6 +152,7 @@ def write_page(
     rule_scores,
     study,
     corners,
+    viewers,
     family: dict[str, Any],
     teacher_tuning: dict[str, Any] | None,
     experiment: str,
@@ -168,6 +174,7 @@ def write_page(
         experiment=draw_name(experiment, training_seed),
         study=study,
         corners=corners,
+        viewers=[f"heads/{folder}heads.html" for folder in sorted(viewers)],
         scaffolded=family["scaffolded"],
         in_domain_shares={
             task: tuning[task]["common"]["in_domain_share"] for task in TASKS if tuning.get(task)

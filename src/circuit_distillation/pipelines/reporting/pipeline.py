@@ -26,9 +26,11 @@ def create_pipeline() -> Pipeline:
     named = {name: f"params:{name}" for name in ("experiment", "training_seed")}
     run = named | {name: f"params:{name}" for name in ("task", "seed")}
     family = {"family": "params:family"}
-    measured = predictions | histories | alone | run | {"test": "examples.test"}
+    overlaps = _inputs("overlap", discovered)
+    measured = predictions | histories | alone | overlaps | run | {"test": "examples.test"}
     figures = histories | circuits | mappings | _inputs("head_scores", discovered) | run | family
-    facts = histories | circuits | mappings
+    figures |= _inputs("stability", discovered)
+    facts = histories | circuits | mappings | overlaps
     facts |= {"parameters": "parameters", "pretraining": "pretraining_record", "tuning": "tuning_record"}
     table_outputs = [f"{table}.{form}" for form in ("table_csv", "table_md", "table_tex") for table in TABLES]
     shown = ("results", "significance", "figures", "facts", "rule_scores")
@@ -36,6 +38,7 @@ def create_pipeline() -> Pipeline:
     scores = {f"rule_scores__{role}__base": f"{role}.rule_scores" for role in grid.students()}
     matching = {"rule_scores": "rule_scores"} | named | family
     page |= {"study": "study.published", "corners": "regimes.published"}
+    page |= {"viewers": "heads.written"}
     page |= {"teacher_tuning": "params:teacher_tuning"}
     tables = {"results": "results"} | named | family
     return Pipeline(

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 
 def gather(
-    predictions, circuit_predictions, histories, circuits, mappings, transfers, tests, experiment: str
+    predictions,
+    circuit_predictions,
+    histories,
+    circuits,
+    stabilities,
+    mappings,
+    transfers,
+    tests,
+    experiment: str,
 ) -> tuple:
     """Outcomes by example, training by step, circuit heads, mapped pairs, and every metric of every model."""
     from circuit_distillation.study import gather as tables
@@ -17,7 +25,7 @@ def gather(
     return (
         outcome_table(stored),
         tables.training_table(histories, experiment),
-        tables.head_table(circuits),
+        tables.head_table(circuits, stabilities),
         tables.pair_table(mappings, experiment),
         tables.transfer_table(transfers, experiment),
         tables.model_table(predictions, tests, experiment),

@@ -22,7 +22,8 @@ def _belongs(node: Node) -> bool:
 
 def create_study() -> Pipeline:
     """Stored predictions, histories and circuits of every run, the claims, and the tables that show them."""
-    files = ("predictions", "circuit_predictions", "histories", "circuits", "mappings", "transfers", "tests")
+    files = ["predictions", "circuit_predictions", "histories", "circuits", "stabilities", "mappings"]
+    files += ["transfers", "tests"]
     stored = {name: f"study.{name}" for name in files}
     gathered = ["study.outcomes", "study.training", "study.heads", "study.pairs"]
     gathered += ["study.transfer", "study.models"]

@@ -63,7 +63,7 @@ def measure_transfer(
 
     task = run["task"]
     prompts = discovery, corrupted, means
-    _, circuit = find_circuit(
+    _, circuit, _ = find_circuit(
         student, *prompts, getattr(parameters, task), n_processes=parameters.processes, progress=True
     )
     of_task = getattr(data.task_options, task).model_dump(), getattr(data.groups, task).validation

@@ -1,0 +1,1 @@
+"""A student to publish, with its card and records."""

@@ -1,0 +1,1 @@
+"""Look at heads: a student's beside the teacher's."""
