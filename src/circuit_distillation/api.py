@@ -1,4 +1,4 @@
-"""The library's functions for researchers under one name, without Kedro: `from circuit_distillation import api`.
+"""The functions of the library for researchers in one module, without Kedro.
 
 `model` is any supported `transformers` causal LM, heads are (layer, head), positions are ints (negative ones
 count from the end) or [example] tensors.
