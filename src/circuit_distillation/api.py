@@ -4,9 +4,12 @@
 count from the end) or [example] tensors.
 """
 
+from circuit_distillation.circuits.ablation_attribution import attribute_ablations
+from circuit_distillation.circuits.attribution import attribute_heads
 from circuit_distillation.circuits.evaluation import circuit_predictions
 from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effects, head_means
 from circuit_distillation.circuits.path_patching import score_heads
+from circuit_distillation.circuits.rankings import cpr_cmd, rank_correlation, top_overlap
 from circuit_distillation.mapping.impact import student_impact, teacher_impact
 from circuit_distillation.mapping.match import match_heads
 from circuit_distillation.models.architecture import Architecture, architecture
@@ -21,7 +24,10 @@ __all__ = [
     "HeadEffects",
     "HeadSlices",
     "architecture",
+    "attribute_ablations",
+    "attribute_heads",
     "circuit_predictions",
+    "cpr_cmd",
     "get_task",
     "head_effects",
     "head_means",
@@ -30,7 +36,9 @@ __all__ = [
     "linear_cka",
     "match_heads",
     "mcnemar_test",
+    "rank_correlation",
     "score_heads",
     "student_impact",
     "teacher_impact",
+    "top_overlap",
 ]

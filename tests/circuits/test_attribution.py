@@ -80,7 +80,7 @@ def test_small_memory_budgets_and_shared_runs_give_the_same_scores(path: str) ->
     receivers, which = PATHS[path]
     options = {"sender_position": -1, "receivers": receivers, "receiver_input": which}
     expected = attribute_heads(model, **prompts, **options, steps=3)
-    runs = interpolated_runs(model, prompts["clean_ids"], prompts["corrupt_ids"], 3, memory_budget_mb=0.15)
+    runs = interpolated_runs(model, prompts["clean_ids"], prompts["corrupt_ids"], 3, memory_budget_mb=0.05)
     assert len(runs) == 3 and len(runs[0].chunks) > 1
     for _ in range(2):
         found = attribute_heads(model, **prompts, **options, runs=runs)

@@ -79,9 +79,14 @@ def attribute_heads(
     )
     with frozen_weights(model):
         for index, rows in enumerate(runs[0].chunks):
-            shifts = _shifts(runs[0], index, path)
+            shifts: list[Tensor] = []
             for run in runs:
-                found = _path_gradients(run, index, path, answer_ids[rows])
+                clean, corrupt_z = run.chunk(index)
+                if run is runs[0]:
+                    shifts = _shifts(
+                        clean, corrupt_z, path.senders[rows], path.corrupted[rows] - run.corrupt_start
+                    )
+                found = _path_gradients(run, clean, rows, path, answer_ids[rows])
                 for layer, gradient in enumerate(found):
                     scores[layer, :, rows] += (shifts[layer] * gradient).sum(dim=-1).T / len(runs)
     return scores
@@ -109,30 +114,28 @@ def interpolated_runs(
             attention_mask=attention_mask,
             clean_start=clean_start,
             corrupt_start=corrupt_start,
-            memory_budget_mb=memory_budget_mb / steps,
+            memory_budget_mb=memory_budget_mb,
+            kept_share=0.5 / steps,  # one of the runs works at a time
             blend=step / steps,
         )
         for step in range(steps)
     ]
 
 
-@torch.no_grad()
-def _shifts(run: RecordedRuns, index: int, path: PatchedPath) -> list[Tensor]:
+def _shifts(clean: CleanRun, corrupt_z: list[Tensor], at: Tensor, there: Tensor) -> list[Tensor]:
     """By layer, how far each head's output moves when it is patched, [n, head, d_head]."""
-    rows = run.chunks[index]
-    clean, corrupt_z = run.chunk(index)
-    n = torch.arange(len(rows), device=rows.device)
-    there, here = path.corrupted[rows] - run.corrupt_start, path.senders[rows] - clean.start
-    return [z[n, there] - own[n, here] for z, own in zip(corrupt_z, clean.z, strict=True)]
+    n = torch.arange(len(at), device=at.device)
+    return [z[n, there] - own[n, at - clean.start] for z, own in zip(corrupt_z, clean.z, strict=True)]
 
 
-def _path_gradients(run: RecordedRuns, index: int, path: PatchedPath, answers: Tensor) -> list[Tensor]:
-    """d log p(answer) / dz of every sender along the path, by layer [n, head, d_head].
+def _path_gradients(
+    run: RecordedRuns, clean: CleanRun, rows: Tensor, path: PatchedPath, answers: Tensor
+) -> list[Tensor]:
+    """d log p(answer) / dz of every sender along the path, by layer [n, head, d_head], of examples `rows`.
 
     Layers at or above the last receiver are left out: their heads cannot reach it.
     """
-    clean, _ = run.chunk(index)
-    rows, arch = run.chunks[index], architecture(run.model)
+    arch = architecture(run.model)
     senders, last = path.senders[rows], path.lengths[rows] - 1
     reach = arch.n_layers if path.receivers is None else path.receivers.layers[-1]
     found = [clean.z[0].new_zeros(len(rows), arch.n_heads, arch.d_head) for _ in range(reach)]

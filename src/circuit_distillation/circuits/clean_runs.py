@@ -31,12 +31,12 @@ class RecordedRuns:
     """Clean runs of prompts, and corrupted ones of prompts aligned with them, in chunks of examples that
     respect a memory budget. Mean ablation needs no corrupted prompts: None.
 
-    Chunks stay in memory as long as all kept ones fit into half of the budget; the others are run again each
-    time they are asked for. The chunk in work with the streams of all its senders fits into a quarter;
-    the bound is therefore `memory_budget_mb` MB beside the weights and the results, or what a single example
-    needs if that is more. `clean_start` and `corrupt_start` are the first positions whose residuals and head
-    outputs are kept. `blend` moves the embeddings of the clean run that share of the way to those of the
-    corrupted prompt; no corrupted run is recorded then.
+    Chunks stay in memory as long as all kept ones fit into a share of the budget, one half; the others are
+    run again each time they are asked for. The chunk in work with the streams of all its senders fits into a
+    quarter; the bound is therefore `memory_budget_mb` MB beside the weights and the results, or what a single
+    example needs if that is more. `clean_start` and `corrupt_start` are the first positions whose residuals
+    and head outputs are kept. `blend` moves the embeddings of the clean run that share of the way to those of
+    the corrupted prompt; no corrupted run is recorded then.
     """
 
     def __init__(
@@ -49,6 +49,7 @@ class RecordedRuns:
         clean_start: int = 0,
         corrupt_start: int = 0,
         memory_budget_mb: float = MEMORY_BUDGET_MB,
+        kept_share: float = 0.5,
         blend: float = 0.0,
     ):
         self.lengths = prompt_lengths(model, clean_ids, attention_mask)
@@ -68,7 +69,7 @@ class RecordedRuns:
         size = max(1, int(self.budget / 4 // per_example))
         self.chunks = torch.arange(len(clean_ids), device=clean_ids.device).split(size)
         self._kept: dict[int, tuple[CleanRun, list[Tensor]]] = {}
-        self._n_kept = int(self.budget / 2 // (size * self._cache_bytes()))
+        self._n_kept = int(self.budget * kept_share // (size * self._cache_bytes()))
 
     def chunk(self, index: int) -> tuple[CleanRun, list[Tensor]]:
         """The clean run of chunk `index` and, per layer, its corrupted head outputs from corrupt_start on."""

@@ -27,7 +27,9 @@ def rank_correlation(scores: Tensor, others: Tensor) -> float:
     from scipy.stats import rankdata
 
     scored = (scores != 0) | (others != 0)
-    ranks = torch.tensor([rankdata(part[scored].double().cpu().numpy()) for part in (scores, others)])
+    ranks = torch.stack(
+        [torch.from_numpy(rankdata(part[scored].double().cpu().numpy())) for part in (scores, others)]
+    )
     return float(torch.corrcoef(ranks)[0, 1]) if ranks.shape[1] > 1 else float("nan")
 
 
