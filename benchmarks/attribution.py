@@ -41,7 +41,7 @@ from circuit_distillation.tasks.example import from_frame
 
 ROOT = Path(__file__).parents[1]
 METHODS = {"exact": None, **ATTRIBUTION_STEPS}
-N_TOKENS, N_PROMPTS = 54, 4
+N_TOKENS, N_PROMPTS = 54, 2
 
 
 def main() -> None:
@@ -50,6 +50,7 @@ def main() -> None:
     )
     parser.add_argument("--data", type=Path, default=ROOT / "data")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--roles", nargs="+", default=["small", "medium", "large"])
     parser.add_argument("--shape", action="store_true", help="time the shape of Qwen2.5-0.5B")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -58,7 +59,7 @@ def main() -> None:
         return
     rows: list[dict[str, Any]] = []
     for task, case in (("entity", _Stages), ("tom", _Ablations)):
-        for role in ("small", "medium", "large"):
+        for role in options.roles:
             for kind in ("base", "tuned"):
                 rows += case(options.data, f"mini/seed{options.seed}/{task}", role, kind).rows()
                 print(pd.DataFrame(rows[-3:]).to_string(index=False), flush=True)
@@ -195,7 +196,7 @@ def _write(frame: pd.DataFrame) -> None:
     RESULTS.mkdir(exist_ok=True)
     frame.round(4).to_csv(RESULTS / "attribution.csv", index=False)
     shown = ["cpu_seconds", *(name for name in frame if name.startswith("rho")), "overlap", "cpr", "cmd"]
-    lines = [f"Mini family, {machine()}; medians over six models (least, most).", ""]
+    lines = [f"Mini family, {machine()}; medians over the base and tuned models (least, most).", ""]
     for task, part in frame.groupby("task"):
         columns = [name for name in shown if part[name].notna().any()]
         lines += [f"| {task} | " + " | ".join(columns) + " |", "|---" * (1 + len(columns)) + "|"]

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
-from circuit_distillation import api
+from naive.tiny_models import tiny_model
 
-SRC = Path(__file__).parents[1] / "src"
+from circuit_distillation import api
+from circuit_distillation.models.loading import Checkpoint, save_checkpoint
+from circuit_distillation.models.mini import build_tokenizer
+
+ROOT = Path(__file__).parents[1]
+SRC = ROOT / "src"
 
 KEDRO_SIDE = {"pipelines", "datasets", "hooks"}
 KEDRO_SIDE |= {"__main__", "cli", "runner", "status", "settings", "pipeline_registry"}
@@ -19,6 +25,21 @@ ASKS_FOR_KEDRO = ("kedro", "kedro_datasets", "kedro_mlflow", "kedro_viz", "mlflo
 def test_every_promised_name_is_there_with_its_documentation() -> None:
     assert sorted(api.__all__) == api.__all__
     assert all(getattr(api, name).__doc__ for name in api.__all__)
+
+
+def test_the_lines_of_the_documentation_draw_a_heat_map(tmp_path, monkeypatch) -> None:
+    text = (ROOT / "docs/library.md").read_text()
+    (lines,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert lines.count("\n", lines.index("model =")) <= 10
+    tokenizer = build_tokenizer(sorted(set(re.findall(r"\w+|,", lines))))
+    model = tiny_model(vocab_size=len(tokenizer)).float()
+    save_checkpoint(Checkpoint(model, tokenizer), tmp_path / "model")
+    monkeypatch.chdir(tmp_path)
+    exec(lines.replace("HuggingFaceTB/SmolLM2-135M", "model"), {})
+    assert (tmp_path / "heads.png").read_bytes().startswith(b"\x89PNG")
+    assert set(re.findall(r"`(\w+)`", text.split("## Which models")[0])) >= {
+        name for name in api.__all__ if name[0].islower()
+    }
 
 
 def test_the_whole_library_imports_where_kedro_is_not_installed() -> None:
