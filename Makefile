@@ -55,7 +55,7 @@ site: setup     ## what Kedro-Viz shows, as a static site in build/
 docs:           ## the documentation as a site in build/docs, links checked; with the page of a run, if there is one
 	@scripts/setup.sh docs
 	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
-	@echo "build/docs/index.html"
+	@echo "python -m http.server --directory build/docs --bind 127.0.0.1 4142"
 
 test:           ## environment and tests (at most 10 minutes on 2 cores)
 	@scripts/setup.sh test
