@@ -70,19 +70,14 @@ def _notebook(path: Path) -> str:
 def _public() -> str:
     """What `circuit_distillation.api` gives, with the modules where it is defined."""
     tree = ast.parse((PACKAGE / "api.py").read_text())
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    tables = [node.value for node in tree.body if isinstance(node, ast.Assign)]
     rows = [
-        f"| [`{alias.name}`][{_home(node.module, alias.name)}] | `{node.module}` |"
-        for node in imports
-        for alias in node.names
+        f"| [`{name}`][circuit_distillation.{module}.{name}] | `{module}` |"
+        for module, names in ast.literal_eval(tables[0]).items()
+        for name in names
     ]
     head = "| `circuit_distillation.api` | defined in |\n|:---|:---|"
     return "\n".join(["# Public functions\n", f"{ast.get_docstring(tree)}\n", head, *rows, ""])
-
-
-def _home(module: str, name: str) -> str:
-    """The full name under which the reference has it."""
-    return f"{module}.task.{name}" if module == "circuit_distillation.tasks" else f"{module}.{name}"
 
 
 def _room(room: str) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from naive.tiny_models import tiny_model
 
 from circuit_distillation import api
@@ -23,8 +24,10 @@ ASKS_FOR_KEDRO = ("kedro", "kedro_datasets", "kedro_mlflow", "kedro_viz", "mlflo
 
 
 def test_every_promised_name_is_there_with_its_documentation() -> None:
-    assert sorted(api.__all__) == api.__all__
-    assert all(getattr(api, name).__doc__ for name in api.__all__)
+    assert dir(api) == api.__all__ and {"score_heads", "HeadSlices", "mcnemar_test"} <= set(api.__all__)
+    assert all(getattr(api, name).__doc__ and getattr(api, name).__name__ == name for name in api.__all__)
+    with pytest.raises(AttributeError, match="no 'score_head': there is .* score_heads"):
+        api.score_head
 
 
 def test_the_lines_of_the_documentation_draw_a_heat_map(tmp_path, monkeypatch) -> None:
@@ -53,8 +56,8 @@ def test_the_whole_library_imports_where_kedro_is_not_installed() -> None:
 def test_the_engine_alone_imports_no_tables_figures_or_training() -> None:
     """Its import stays within a fraction of a second of those of torch and transformers."""
     done = _without_kedro(
-        "import circuit_distillation.circuits.path_patching\n"
-        "import circuit_distillation.circuits.mean_ablation, circuit_distillation.circuits.evaluation\n"
+        "from circuit_distillation import api\n"
+        "api.score_heads, api.head_effects, api.circuit_predictions, api.attribute_heads\n"
         "print([m for m in ('pandas', 'scipy', 'matplotlib', 'accelerate', 'peft') if m in sys.modules])"
     )
     assert done.stdout.strip() == "[]", done.stderr

@@ -1,44 +1,39 @@
 """The functions of the library for researchers in one module, without Kedro.
 
 `model` is any supported `transformers` causal LM, heads are (layer, head), positions are ints (negative ones
-count from the end) or [example] tensors.
+count from the end) or [example] tensors. Each name is imported when it is first used.
 """
 
-from circuit_distillation.circuits.ablation_attribution import attribute_ablations
-from circuit_distillation.circuits.attribution import attribute_heads
-from circuit_distillation.circuits.evaluation import circuit_predictions
-from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effects, head_means
-from circuit_distillation.circuits.path_patching import score_heads
-from circuit_distillation.circuits.rankings import cpr_cmd, rank_correlation, top_overlap
-from circuit_distillation.mapping.impact import student_impact, teacher_impact
-from circuit_distillation.mapping.match import match_heads
-from circuit_distillation.models.architecture import Architecture, architecture
-from circuit_distillation.reporting.heat_map import heat_map
-from circuit_distillation.similarity.cka import hsic, linear_cka
-from circuit_distillation.statistics.mcnemar import mcnemar_test
-from circuit_distillation.tasks import get_task
-from circuit_distillation.training.head_slices import HeadSlices
+from __future__ import annotations
 
-__all__ = [
-    "Architecture",
-    "HeadEffects",
-    "HeadSlices",
-    "architecture",
-    "attribute_ablations",
-    "attribute_heads",
-    "circuit_predictions",
-    "cpr_cmd",
-    "get_task",
-    "head_effects",
-    "head_means",
-    "heat_map",
-    "hsic",
-    "linear_cka",
-    "match_heads",
-    "mcnemar_test",
-    "rank_correlation",
-    "score_heads",
-    "student_impact",
-    "teacher_impact",
-    "top_overlap",
-]
+from importlib import import_module
+from typing import Any
+
+MODULES = {
+    "circuits.ablation_attribution": ("attribute_ablations",),
+    "circuits.attribution": ("attribute_heads",),
+    "circuits.evaluation": ("circuit_predictions",),
+    "circuits.mean_ablation": ("HeadEffects", "head_effects", "head_means"),
+    "circuits.path_patching": ("score_heads",),
+    "circuits.rankings": ("cpr_cmd", "rank_correlation", "top_overlap"),
+    "mapping.impact": ("student_impact", "teacher_impact"),
+    "mapping.match": ("match_heads",),
+    "models.architecture": ("Architecture", "architecture"),
+    "reporting.heat_map": ("heat_map",),
+    "similarity.cka": ("hsic", "linear_cka"),
+    "statistics.mcnemar": ("mcnemar_test",),
+    "tasks.task": ("get_task",),
+    "training.head_slices": ("HeadSlices",),
+}
+_HOMES = {name: f"circuit_distillation.{module}" for module, names in MODULES.items() for name in names}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"circuit_distillation.api has no {name!r}: there is {', '.join(__all__)}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__
