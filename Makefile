@@ -12,7 +12,7 @@ SEEDS ?= 0 1 2
 TRAINING_SEEDS ?= 0 1 2
 REGIME_SEEDS ?= 0 1 2 3 5
 
-.PHONY: help setup run study regimes search sweeps transfer replication findings picture site test test-processors test-slow faults coverage audit lint clean-data
+.PHONY: help setup run study regimes search sweeps transfer replication findings picture site docs test test-processors test-slow faults coverage audit lint clean-data
 
 help:           ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 18
@@ -58,6 +58,11 @@ picture: setup  ## docs/images/claims.svg, the picture of the README, from the c
 
 site: setup     ## what Kedro-Viz shows, as a static site in build/
 	@.venv/bin/python scripts/viz_site.py
+
+docs:           ## the documentation as a site in build/docs, links checked; with the page of a run, if there is one
+	@scripts/setup.sh docs
+	@NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build --quiet
+	@echo "python -m http.server --directory build/docs --bind 127.0.0.1 4142"
 
 test:           ## environment and tests (at most 10 minutes on 2 cores)
 	@scripts/setup.sh test

@@ -149,8 +149,7 @@ def _measurements(model, prompts: Prompts, scenes: Prompts, peers: list) -> list
         ),
         (
             "sender to q",
-            {HOOKS: hooks(*through)}
-            | {OURS: patch(*through, runs), OURS_RECORDING: patch(*through, None)},
+            {HOOKS: hooks(*through)} | {OURS: patch(*through, runs), OURS_RECORDING: patch(*through, None)},
         ),
         (
             "last-token ablation",

@@ -68,9 +68,7 @@ def _measure(arm: str, options: argparse.Namespace, teacher) -> tuple[float, flo
         for site, size in zip(sites, widths, strict=True)
     }
     logits = torch.randn(len(train.input_ids), student.config.vocab_size)
-    signals = TeacherSignals(
-        train.answer_ids, logits, features, "last", "random", data_hash(train, "last")
-    )
+    signals = TeacherSignals(train.answer_ids, logits, features, "last", "random", data_hash(train, "last"))
     settings = dict(
         epochs=1, batch_size=options.batch, evaluate_every=10**6, warmup_steps=0, precision="bf16"
     )

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Make .venv with pinned dependencies. Usage: scripts/setup.sh [extra]   (extra: test, dev, ...)
+# Make .venv with pinned dependencies. Usage: scripts/setup.sh [extra]   (extra: pipeline by default, test, dev, ...)
 # Torch is a CPU build where there is no NVIDIA GPU; it is never CUDA by accident.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-extra="${1:-}"
-stamp=".venv/.ready${extra:+-$extra}"
+extra="${1:-pipeline}"
+stamp=".venv/.ready-$extra"
 [ -f "$stamp" ] && [ "$stamp" -nt pyproject.toml ] && [ "$stamp" -nt requirements.lock ] && exit 0
 
 python="${PYTHON:-}"
@@ -40,5 +40,5 @@ install_torch() {
 
 echo "setup: installing into .venv (about 2 GB, a few minutes the first time)" >&2
 install_torch
-"${pip[@]}" --constraint requirements.lock --editable ".${extra:+[$extra]}"
+"${pip[@]}" --constraint requirements.lock --editable ".[$extra]"
 touch "$stamp"

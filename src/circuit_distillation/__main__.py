@@ -3,8 +3,11 @@
 import sys
 from pathlib import Path
 
-from kedro.framework.cli.utils import find_run_command
-from kedro.framework.project import configure_project
+try:
+    from kedro.framework.cli.utils import find_run_command
+    from kedro.framework.project import configure_project
+except ModuleNotFoundError:
+    sys.exit("the pipelines need Kedro: pip install 'circuit-distillation[pipeline]'")
 
 
 def main(*args, **kwargs):

@@ -8,8 +8,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from naive.attribution import naive_ablation_attributions, naive_path_attributions
 from naive.path_patching import naive_scores
-from naive.prompts import circuit_logits, layout_means, shuffled, tiny_checkpoint, word_ids
+from naive.prompts import circuit_logits, layout_means, prompt_ids, shuffled, tiny_checkpoint, word_ids
 from torch import Tensor
 
 from circuit_distillation.circuits import discovery, path_patching
@@ -259,3 +260,53 @@ def test_an_ablation_circuit_says_how_it_was_found(ablated) -> None:
     assert circuit["fraction"] == 3 / 8 and circuit["n_examples"] == 12
     assert circuit["cost"]["naive_forward_equivalents"] == 12 * 9
     assert 0 < circuit["cost"]["forward_equivalents"] < 12 * 9
+
+
+@pytest.mark.parametrize(("method", "steps"), [("attribution", 1), ("attribution_ig", 5)])
+def test_the_same_stages_scored_by_gradients(patched, method: str, steps: int) -> None:
+    checkpoint, examples, corrupted, means, *_ = patched
+    scores, circuit = find_circuit(
+        checkpoint, examples, corrupted, means, PathPatching(**PATCHING | {"method": method})
+    )
+    clean, there = (encode(checkpoint.tokenizer, x[:N_EXAMPLES]) for x in (examples, corrupted))
+    assert (set(circuit), circuit["method"]) == (FIELDS, method)
+    for stage in PATCHING["stages"][:2]:  # the second stage's receivers are those of this first stage
+        receivers = None
+        if "receivers" in stage:
+            order = grid(scores, "value_fetcher", "score").flatten().argsort().tolist()
+            receivers = [
+                divmod(i, 4) for i in order if grid(scores, "value_fetcher", "score")[i // 4, i % 4] < 0
+            ]
+        expected = naive_path_attributions(
+            checkpoint.model,
+            clean.input_ids,
+            there.input_ids,
+            clean.answer_ids,
+            clean.positions["last"],
+            there.positions["last"],
+            clean.attention_mask.sum(1),
+            receivers=receivers and sorted(receivers[:3]),
+            which=stage.get("receiver_input"),
+            steps=steps,
+        )
+        found = grid(scores, stage["name"], "score")
+        torch.testing.assert_close(found, expected.mean(-1), rtol=0, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["attribution", "attribution_ig"])
+def test_ablations_scored_by_gradients(ablated, method: str) -> None:
+    checkpoint, examples, means, _, exact = ablated
+    scores, circuit = find_circuit(
+        checkpoint, examples, [], means, MeanAblation(**ABLATION | {"method": method})
+    )
+    theirs, sizes = layout_means(checkpoint, means), []
+    for example in examples[: ABLATION["n_examples"]]:
+        ids = prompt_ids(checkpoint, example)
+        answer = torch.tensor(word_ids(checkpoint, [example.answer]))
+        given = (ids, answer, theirs[ids.shape[1]], torch.tensor([ids.shape[1]]))
+        steps = 5 if method == "attribution_ig" else 1
+        sizes.append(naive_ablation_attributions(checkpoint.model, *given, steps)[..., 0].abs())
+    expected = -torch.stack(sizes).mean(0)
+    torch.testing.assert_close(grid(scores, "mean_ablation", "score"), expected, rtol=0, atol=1e-7)
+    assert circuit["method"] == method
+    assert circuit["cost"]["naive_forward_equivalents"] == exact["cost"]["naive_forward_equivalents"]

@@ -4,6 +4,8 @@ import pytest
 import torch
 from naive.tiny_models import STYLES, tiny_model
 from transformers import (
+    Gemma3ForCausalLM,
+    Gemma3TextConfig,
     GemmaConfig,
     GemmaForCausalLM,
     GPT2Config,
@@ -37,38 +39,47 @@ def test_sizes_of_every_block_style(style: str) -> None:
     assert decoder_layers(model)[1].self_attn.o_proj.in_features == 48
 
 
-def test_gpt2_error_names_the_missing_parts() -> None:
-    model = GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=20))
-    with pytest.raises(ValueError, match="has no model"):
+SMALL = {
+    "vocab_size": 20,
+    "hidden_size": 8,
+    "intermediate_size": 8,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+    "head_dim": 4,
+    "pad_token_id": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("config", "model_class"),
+    [
+        (GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=20), GPT2LMHeadModel),  # other parts
+        (GemmaConfig(**SMALL), GemmaForCausalLM),  # the parts, but not the block
+        (Olmo2Config(**SMALL), Olmo2ForCausalLM),  # norms after attention and MLP
+        (Gemma3TextConfig(**SMALL), Gemma3ForCausalLM),  # norms before and after
+    ],
+    ids=lambda part: getattr(part, "model_type", ""),
+)
+def test_a_model_of_another_type_is_refused_in_one_line(config, model_class) -> None:
+    line = rf"^unsupported model type '{config.model_type}' \({model_class.__name__}\): .* qwen3$"
+    with pytest.raises(ValueError, match=line):
+        architecture(model_class(config))
+
+
+def test_what_is_no_causal_model_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"LlamaModel \(load it with AutoModelForCausalLM\) has no model"):
+        architecture(tiny_model().model)
+    with pytest.raises(ValueError, match=r"unsupported model type None \(Linear\)"):
+        architecture(torch.nn.Linear(2, 2))
+
+
+def test_quantised_weights_are_refused() -> None:
+    model = tiny_model()
+    projection = model.model.layers[0].self_attn.k_proj
+    projection.weight = torch.nn.Parameter(projection.weight.to(torch.int8), requires_grad=False)
+    with pytest.raises(ValueError, match="weights of torch.int8: load the model without quantisation"):
         architecture(model)
-
-
-def test_other_norm_layout_is_refused() -> None:
-    config = Olmo2Config(
-        vocab_size=20,
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        pad_token_id=0,
-    )
-    with pytest.raises(ValueError, match="input_layernorm"):
-        architecture(Olmo2ForCausalLM(config))
-
-
-def test_gemma_has_the_parts_but_not_the_block() -> None:
-    config = GemmaConfig(
-        vocab_size=20,
-        hidden_size=8,
-        intermediate_size=8,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=4,
-        pad_token_id=0,
-    )
-    with pytest.raises(ValueError, match="gemma"):
-        architecture(GemmaForCausalLM(config))
 
 
 def test_an_adapter_must_be_merged_first() -> None:

@@ -33,7 +33,7 @@ def naive_scores(
         logits = model(input_ids=clean_ids, attention_mask=mask, use_cache=False).logits[n, lengths - 1]
         return logits.log_softmax(-1)[n, answer_ids]
 
-    clean_z, corrupt_z = _head_outputs(model, clean_ids, mask), _head_outputs(model, corrupt_ids, mask)
+    clean_z, corrupt_z = head_outputs(model, clean_ids, mask), head_outputs(model, corrupt_ids, mask)
     base = log_probs()
     scores = torch.zeros(arch.n_layers, arch.n_heads, len(clean_ids), dtype=base.dtype)
     frozen = torch.arange(clean_ids.shape[1]) >= positions[:, None]
@@ -47,33 +47,33 @@ def naive_scores(
                     z[n, positions, head] = corrupt_z[index][n, corrupt_positions, head]
                 return z
 
-            hooks = _edit_heads(model, freeze)
+            hooks = edit_heads(model, freeze)
             if which is not None:
-                hooks += _record_projection(model, which, recorded)
+                hooks += record_projection(model, which, recorded)
             patched = log_probs()
-            _remove(hooks)
+            remove(hooks)
             if which is not None:
-                hooks = _patch_receivers(model, receivers, which, kv_scope, positions, recorded)
+                hooks = patch_receivers(model, receivers, which, kv_scope, positions, recorded)
                 patched = log_probs()
-                _remove(hooks)
+                remove(hooks)
             scores[layer, head] = patched - base
     return scores
 
 
-def _head_outputs(model: nn.Module, ids: Tensor, mask: Tensor) -> list[Tensor]:
+def head_outputs(model: nn.Module, ids: Tensor, mask: Tensor) -> list[Tensor]:
     seen: list[Tensor] = []
 
     def record(_: int, z: Tensor) -> Tensor:
         seen.append(z.clone())
         return z
 
-    hooks = _edit_heads(model, record)
+    hooks = edit_heads(model, record)
     model(input_ids=ids, attention_mask=mask, use_cache=False)
-    _remove(hooks)
+    remove(hooks)
     return seen
 
 
-def _edit_heads(model: nn.Module, fn: Callable[[int, Tensor], Tensor]) -> list:
+def edit_heads(model: nn.Module, fn: Callable[[int, Tensor], Tensor]) -> list:
     heads = architecture(model).n_heads
 
     def hook(index: int) -> Callable:
@@ -85,7 +85,7 @@ def _edit_heads(model: nn.Module, fn: Callable[[int, Tensor], Tensor]) -> list:
     ]
 
 
-def _record_projection(model: nn.Module, which: str, recorded: dict[int, Tensor]) -> list:
+def record_projection(model: nn.Module, which: str, recorded: dict[int, Tensor]) -> list:
     def hook(index: int) -> Callable:
         return lambda _, __, output: recorded.__setitem__(index, output.clone())
 
@@ -95,7 +95,7 @@ def _record_projection(model: nn.Module, which: str, recorded: dict[int, Tensor]
     ]
 
 
-def _patch_receivers(
+def patch_receivers(
     model: nn.Module,
     receivers: list,
     which: str,
@@ -150,7 +150,7 @@ def _overwrite_for_one_query_head(
             lambda _, inputs: stolen.append(inputs[0].clone())
         )
         module(*args, **kwargs)
-        _remove([projection, reader])
+        remove([projection, reader])
         running.clear()
 
     def splice(_, inputs: tuple[Tensor]) -> tuple[Tensor]:
@@ -167,6 +167,6 @@ def _overwrite_for_one_query_head(
     ]
 
 
-def _remove(hooks: list) -> None:
+def remove(hooks: list) -> None:
     for hook in hooks:
         hook.remove()

@@ -6,6 +6,10 @@ import json
 import re
 
 import pytest
+from naive.tiny_models import tiny_model
+
+from circuit_distillation.models.loading import Checkpoint, save_checkpoint
+from circuit_distillation.models.mini import build_tokenizer
 
 from .conftest import ROOT
 
@@ -46,6 +50,25 @@ def test_the_tour_runs_over_the_catalog(data_root) -> None:
     outputs = [output for cell in tour.cells for output in cell.get("outputs", [])]
     printed = "".join(output.get("text", "") for output in outputs if output.get("name") == "stdout")
     assert "distinct teacher heads:" in printed and "CE + Align CKA" in printed
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
+
+
+def test_the_notebook_of_an_own_model_runs_on_a_folder(tmp_path) -> None:
+    """On a small Llama with random weights and a tokenizer that knows the words of the notebook."""
+    nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
+    notebook = nbformat.read(ROOT / "notebooks" / "own_model.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    assert set(re.findall(r"^(?:from|import) circuit_distillation.*$", code, re.MULTILINE)) == {
+        "from circuit_distillation import api"
+    }
+    tokenizer = build_tokenizer(sorted(set(re.findall(r"\w+|,", code))))
+    model = tiny_model(n_layers=4, vocab_size=len(tokenizer)).float()
+    save_checkpoint(Checkpoint(model, tokenizer), tmp_path / "model")
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(f"name = {str(tmp_path / 'model')!r}"))
+    nbclient.NotebookClient(notebook, timeout=120, kernel_name="python3").execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    printed = "".join(output.get("text", "") for output in outputs if output.get("name") == "stdout")
+    assert "30 prompts of 15 tokens" in printed and "5 step(s): rank correlation" in printed
     assert sum("image/png" in output.get("data", {}) for output in outputs) == 2
 
 

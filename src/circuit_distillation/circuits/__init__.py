@@ -1,1 +1,1 @@
-"""Path patching, mean ablation, circuit search and circuit evaluation, all exact and batched over heads."""
+"""Path patching, mean ablation, circuit search and evaluation: exact, batched over heads, or by gradients."""

@@ -143,11 +143,15 @@ def token_bytes(model: CausalLM, keys: int) -> int:
 
 
 def add_mlp(layer: DecoderLayer, x: Tensor) -> Tensor:
-    """x + MLP(norm(x)), a bounded number of rows at a time (the MLP works token by token). x may be changed
-    in place."""
+    """x + MLP(norm(x)), a bounded number of rows at a time (the MLP works token by token).
+
+    x may be changed in place, unless a gradient goes through it.
+    """
     rows = x.reshape(-1, x.shape[-1])
     width = layer.mlp.gate_proj.out_features
     add_macs(3 * rows.numel() * width)
+    if x.requires_grad:
+        return x + _mlp(layer.mlp, rms_norm(layer.post_attention_layernorm, x))
     for part in rows.chunk(-(-len(rows) // _mlp_rows(3 * width * x.dtype.itemsize, x.device))):
         part += _mlp(layer.mlp, rms_norm(layer.post_attention_layernorm, part))
     return rows.view(x.shape)

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from circuit_distillation.circuits.block import KeyValue, token_bytes
-from circuit_distillation.circuits.layers import layer_states
+from circuit_distillation.circuits.block import KeyValue, embed, token_bytes
+from circuit_distillation.circuits.layers import layer_states, states_from
 from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.prompts import prompt_lengths
 from circuit_distillation.models.architecture import CausalLM, architecture
@@ -31,11 +31,12 @@ class RecordedRuns:
     """Clean runs of prompts, and corrupted ones of prompts aligned with them, in chunks of examples that
     respect a memory budget. Mean ablation needs no corrupted prompts: None.
 
-    Chunks stay in memory as long as all kept ones fit into half of the budget; the others are run again each
-    time they are asked for. The chunk in work with the streams of all its senders fits into a quarter;
-    the bound is therefore `memory_budget_mb` MB beside the weights and the results, or what a single example
-    needs if that is more. `clean_start` and `corrupt_start` are the first positions whose residuals and head
-    outputs are kept.
+    Chunks stay in memory as long as all kept ones fit into a share of the budget, one half; the others are
+    run again each time they are asked for. The chunk in work with the streams of all its senders fits into a
+    quarter; the bound is therefore `memory_budget_mb` MB beside the weights and the results, or what a single
+    example needs if that is more. `clean_start` and `corrupt_start` are the first positions whose residuals
+    and head outputs are kept. `blend` moves the embeddings of the clean run that share of the way to those of
+    the corrupted prompt; no corrupted run is recorded then.
     """
 
     def __init__(
@@ -48,6 +49,8 @@ class RecordedRuns:
         clean_start: int = 0,
         corrupt_start: int = 0,
         memory_budget_mb: float = MEMORY_BUDGET_MB,
+        kept_share: float = 0.5,
+        blend: float = 0.0,
     ):
         self.lengths = prompt_lengths(model, clean_ids, attention_mask)
         if corrupt_ids is not None:
@@ -58,7 +61,7 @@ class RecordedRuns:
                 )
             prompt_lengths(model, corrupt_ids, attention_mask)
         self.model, self.clean_ids, self.corrupt_ids = model, clean_ids, corrupt_ids
-        self.clean_start, self.corrupt_start = clean_start, corrupt_start
+        self.clean_start, self.corrupt_start, self.blend = clean_start, corrupt_start, blend
         self.budget = int(memory_budget_mb * 2**20)
         n_tokens = clean_ids.shape[1]
         working = max(self._stream_bytes(), n_tokens * token_bytes(model, n_tokens))
@@ -66,14 +69,14 @@ class RecordedRuns:
         size = max(1, int(self.budget / 4 // per_example))
         self.chunks = torch.arange(len(clean_ids), device=clean_ids.device).split(size)
         self._kept: dict[int, tuple[CleanRun, list[Tensor]]] = {}
-        self._n_kept = int(self.budget / 2 // (size * self._cache_bytes()))
+        self._n_kept = int(self.budget * kept_share // (size * self._cache_bytes()))
 
     def chunk(self, index: int) -> tuple[CleanRun, list[Tensor]]:
         """The clean run of chunk `index` and, per layer, its corrupted head outputs from corrupt_start on."""
         if index in self._kept:
             return self._kept[index]
         rows = self.chunks[index]
-        states = (self._record_clean(self.clean_ids[rows]), self._record_corrupt(rows))
+        states = (self._record_clean(rows), self._record_corrupt(rows))
         if len(self._kept) < self._n_kept:
             self._kept[index] = states
         return states
@@ -85,9 +88,12 @@ class RecordedRuns:
         if not torch.equal(self.lengths, lengths):
             raise ValueError("runs were recorded for other prompts: build RecordedRuns with the same mask")
 
-    def _record_clean(self, ids: Tensor) -> CleanRun:
+    def _record_clean(self, rows: Tensor) -> CleanRun:
         run = CleanRun(self.clean_start, [], [], [], [])
-        for state in layer_states(self.model, ids[:, None]):
+        x = embed(self.model, self.clean_ids[rows, None])
+        if self.blend and self.corrupt_ids is not None:
+            x = x.lerp(embed(self.model, self.corrupt_ids[rows, None]), self.blend)
+        for state in states_from(self.model, x):
             run.residual.append(_from(state.residual[:, 0], self.clean_start))
             run.z.append(_from(state.z[:, 0], self.clean_start))
             run.k.append(state.k[:, 0])
@@ -95,7 +101,7 @@ class RecordedRuns:
         return run
 
     def _record_corrupt(self, rows: Tensor) -> list[Tensor]:
-        if self.corrupt_ids is None:
+        if self.corrupt_ids is None or self.blend:
             return []
         ids = self.corrupt_ids[rows]
         return [_from(state.z[:, 0], self.corrupt_start) for state in layer_states(self.model, ids[:, None])]

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, RecordedRuns
+from circuit_distillation.circuits.attribution import attribute_heads, interpolated_runs
+from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.cost import SearchCost, counted
 from circuit_distillation.circuits.in_processes import score_heads_in_processes
 from circuit_distillation.circuits.path_patching import SCORES, new_record, score_heads
@@ -61,8 +62,12 @@ def discover(
     progress: bool = False,
     memory_budget_mb: float = MEMORY_BUDGET_MB,
     n_processes: int = 1,
+    attribution_steps: int | None = None,
 ) -> Discovery:
     """Runs the stages in order; each names earlier ones as its receivers. Shapes as in `score_heads`.
+
+    Heads are scored by `score_heads`; with `attribution_steps` by `attribute_heads` with so many, in this
+    process, and without a checkpoint or a bar: it takes a few forwards.
 
     positions and corrupt_positions (default: the same) give each role's position, an int or [example]. A
     stage none of whose receivers was found scores 0 everywhere and keeps no head: small models can lack a
@@ -81,30 +86,30 @@ def discover(
         for at in (positions, there)
     )
     results: dict[str, StageResult] = {}
+    first = {
+        "attention_mask": attention_mask,
+        "memory_budget_mb": memory_budget_mb,
+        "clean_start": min(int(p.min()) for p in senders.values()),
+        "corrupt_start": min(int(p.min()) for p in corrupted.values()),
+    }
     with counted() as cost:
-        runs = RecordedRuns(
-            model,
-            clean_ids,
-            corrupt_ids,
-            attention_mask=attention_mask,
-            memory_budget_mb=memory_budget_mb,
-            clean_start=min(int(p.min()) for p in senders.values()),
-            corrupt_start=min(int(p.min()) for p in corrupted.values()),
-        )
+        runs = interpolated_runs(model, clean_ids, corrupt_ids, attribution_steps or 1, **first)
         key = "" if checkpoint is None else fingerprint(model, clean_ids, corrupt_ids, answer_ids, lengths)
         for stage in stages:
             receivers = _receivers(stage, results)
+            prompts = (clean_ids, corrupt_ids, answer_ids, senders[stage.name])
+            path: dict[str, Any] = {
+                "attention_mask": attention_mask,
+                "corrupt_position": corrupted[stage.name],
+                "receivers": receivers,
+                "receiver_input": stage.receiver_input,
+                "kv_scope": kv_scope,
+            }
             if receivers == []:
                 effects = torch.zeros(*_head_grid(model), len(clean_ids), device=clean_ids.device)
+            elif attribution_steps is not None:
+                effects = attribute_heads(model, *prompts, **path, runs=runs)
             else:
-                prompts = (clean_ids, corrupt_ids, answer_ids, senders[stage.name])
-                path: dict[str, Any] = {
-                    "attention_mask": attention_mask,
-                    "corrupt_position": corrupted[stage.name],
-                    "receivers": receivers,
-                    "receiver_input": stage.receiver_input,
-                    "kv_scope": kv_scope,
-                }
                 at = (senders[stage.name].tolist(), corrupted[stage.name].tolist())
                 record = new_record(
                     model,
@@ -117,7 +122,7 @@ def discover(
                     path["memory_budget_mb"] = memory_budget_mb
                     effects = _in_processes(record, model, prompts, path, score, n_processes)
                 else:
-                    effects = score_heads(model, *prompts, **path, score=score, runs=runs, record=record)
+                    effects = score_heads(model, *prompts, **path, score=score, runs=runs[0], record=record)
             results[stage.name] = select_heads(effects, stage.n_heads, stage.min_drop, stage.z)
     n_forwards = 2 + sum(
         (2 if stage.receivers else 1) * architecture(model).n_total_heads for stage in stages

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from circuit_distillation.circuits.ablation_attribution import attribute_ablations
 from circuit_distillation.circuits.cost import Cost, SearchCost, counted
 from circuit_distillation.circuits.in_processes import sweep_in_processes
 from circuit_distillation.circuits.mean_ablation import HeadEffects, head_effects, head_means
@@ -70,6 +71,17 @@ def layout_effects(
     n_heads, n = architecture(model).n_total_heads, len(encoded.input_ids)
     with Bar("mean ablation" if progress else None, n_heads, n) as bar:
         return _effects_here(model, encoded, reference, bar)
+
+
+def layout_attributions(model: CausalLM, encoded: Encoded, reference: Encoded, steps: int) -> torch.Tensor:
+    """First-order changes of the answer's log-probability, [layer, head, example], with the means of
+    each example's own layout; see `attribute_ablations`."""
+    parts, rows = [], []
+    for layout, theirs in paired_layouts(encoded, reference):
+        part, means = layout.encoded, head_means(model, theirs.encoded.input_ids)
+        parts.append(attribute_ablations(model, part.input_ids, part.answer_ids, means, steps=steps))
+        rows.append(layout.rows)
+    return torch.cat(parts, dim=-1)[..., torch.cat(rows).argsort()]
 
 
 def sweep_cost(cost: Cost, model: CausalLM, encoded: Encoded) -> SearchCost:

@@ -50,10 +50,17 @@ def layer_states(
     earlier: by layer, keys and values [n, p, kv_head, d_head] of the p tokens before them, shared by the s
     streams. Padding on the right needs no mask: no earlier token sees it.
     """
+    return states_from(model, embed(model, token_ids), earlier)
+
+
+@torch.no_grad()
+def states_from(
+    model: CausalLM, x: Tensor, earlier: Sequence[KeyValue] | None = None
+) -> Iterator[LayerState]:
+    """`layer_states` of embeddings x, [n, s, t, d]."""
     layers = WorkingLayers(model)
     p = 0 if earlier is None else earlier[0][0].shape[1]
-    rope = rope_of(model, p, p + token_ids.shape[2])
-    x = embed(model, token_ids)
+    rope = rope_of(model, p, p + x.shape[2])
     for index, layer in enumerate(layers):
         normed = normed_input(layer, x)
         q, k, v = (project(layer, normed, which, rope) for which in "qkv")

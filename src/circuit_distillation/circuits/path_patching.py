@@ -23,17 +23,12 @@ from torch import Tensor
 
 from circuit_distillation.circuits.block import answer_log_probs
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB, RecordedRuns
+from circuit_distillation.circuits.paths import PatchedPath, checked_path
 from circuit_distillation.circuits.precision import compute_dtype
 from circuit_distillation.circuits.progress import ScoreRecord
-from circuit_distillation.circuits.prompts import (
-    Position,
-    check_answers,
-    equal_rows,
-    prompt_lengths,
-    resolve_position,
-)
+from circuit_distillation.circuits.prompts import Position, equal_rows
 from circuit_distillation.circuits.receiver_suffix import ReceiverSuffix
-from circuit_distillation.circuits.receivers import Receivers, check_receivers
+from circuit_distillation.circuits.receivers import Receivers
 from circuit_distillation.circuits.sender_stream import sender_streams
 from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import CausalLM, architecture
@@ -78,20 +73,14 @@ def score_heads(
     and keeps progress: what it already holds is not computed again. Beside the weights and the result at most
     `memory_budget_mb` MB are used, or what one example needs if that is more, plus block.SCRATCH_BYTES.
     """
-    lengths = prompt_lengths(model, clean_ids, attention_mask)
-    arch = architecture(model)
-    check_answers(answer_ids, clean_ids, arch.vocab_size)
-    senders = resolve_position(sender_position, lengths, "sender_position")
-    corrupted, receiving = (
-        senders if position is None else resolve_position(position, lengths, name)
-        for name, position in (
-            ("corrupt_position", corrupt_position),
-            ("receiver_position", receiver_position),
-        )
+    path = checked_path(
+        model,
+        clean_ids,
+        answer_ids,
+        (sender_position, corrupt_position, receiver_position),
+        attention_mask,
+        (receivers, receiver_input, kv_scope),
     )
-    if (receiving != senders).any():
-        raise ValueError("receiver_position must equal sender_position: the path does not cross positions")
-    reading = check_receivers(arch, receivers, receiver_input, kv_scope)
     if score not in SCORES:
         raise ValueError(f"score must be one of {', '.join(SCORES)}, not {score!r}")
     if runs is None:
@@ -101,12 +90,13 @@ def score_heads(
             corrupt_ids,
             attention_mask=attention_mask,
             memory_budget_mb=memory_budget_mb,
-            clean_start=int(senders.min()),
-            corrupt_start=int(corrupted.min()),
+            clean_start=int(path.senders.min()),
+            corrupt_start=int(path.corrupted.min()),
         )
-    runs.check((clean_ids, senders), (corrupt_ids, corrupted), lengths)
+    runs.check((clean_ids, path.senders), (corrupt_ids, path.corrupted), path.lengths)
     with record or new_record(model, len(clean_ids)) as changing:
-        _score(changing, runs, senders, corrupted, answer_ids, reading)
+        _score(changing, runs, path, answer_ids)
+    arch = architecture(model)
     return SCORES[score](changing.changes).view(arch.n_layers, arch.n_heads, -1)
 
 
@@ -121,22 +111,15 @@ def new_record(
     )
 
 
-def _score(
-    record: ScoreRecord,
-    runs: RecordedRuns,
-    senders: Tensor,
-    corrupted: Tensor,
-    answers: Tensor,
-    receivers: Receivers | None,
-) -> None:
+def _score(record: ScoreRecord, runs: RecordedRuns, path: PatchedPath, answers: Tensor) -> None:
     """Fills the record, chunk by chunk of examples."""
-    n_heads = architecture(runs.model).n_heads
+    n_heads, receivers = architecture(runs.model).n_heads, path.receivers
     reach = None if receivers is None else receivers.layers[-1] * n_heads
     for index, rows in enumerate(runs.chunks):
         if reach is not None:
             record.set(slice(reach, None), rows, 0.0)
         if record.to_do(slice(reach), rows):
-            chunk = _Chunk(record, runs, index, senders[rows], corrupted[rows], answers[rows])
+            chunk = _Chunk(record, runs, index, path.senders[rows], path.corrupted[rows], answers[rows])
             chunk.direct() if receivers is None else chunk.through(receivers)
 
 

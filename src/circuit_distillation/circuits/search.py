@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from circuit_distillation.circuits.clean_runs import MEMORY_BUDGET_MB
 from circuit_distillation.circuits.cost import SearchCost, counted
 from circuit_distillation.circuits.discovery import StageResult, discover, select_heads
-from circuit_distillation.circuits.effects import layout_effects, sweep_cost
+from circuit_distillation.circuits.effects import layout_attributions, layout_effects, sweep_cost
 from circuit_distillation.circuits.evaluation import circuits_outputs
 from circuit_distillation.circuits.mean_ablation import head_means
 from circuit_distillation.circuits.minimality import prune
 from circuit_distillation.circuits.progress import Bar, remove_records
-from circuit_distillation.circuits.settings import MeanAblation, PathPatching
+from circuit_distillation.circuits.settings import ATTRIBUTION_STEPS, MeanAblation, PathPatching
 from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import CausalLM, architecture
@@ -66,7 +66,7 @@ def find_circuit(
         options["checkpoint"] = work_folder
         found = _by_patching(checkpoint.model, encoded, there, reference, settings, options)
     else:
-        found = _by_ablation(checkpoint.model, encoded, reference, settings.fraction, options)
+        found = _by_ablation(checkpoint.model, encoded, reference, settings, options)
     if work_folder is not None:
         remove_records(work_folder)
     heads = sorted({head for kept in found.stages.values() for head in kept})
@@ -110,6 +110,7 @@ def _by_patching(
                 kv_scope=settings.kv_scope,
                 score=settings.score,
                 memory_budget_mb=megabytes,
+                attribution_steps=ATTRIBUTION_STEPS.get(settings.method),
                 **options,
             ),
         )
@@ -167,7 +168,7 @@ def _by_role(groups: Mapping[str, Sequence[Head]], roles: Mapping[str, str]) -> 
 
 
 def _by_ablation(
-    model: CausalLM, encoded: Encoded, reference: Encoded, fraction: float, options: dict[str, Any]
+    model: CausalLM, encoded: Encoded, reference: Encoded, settings: MeanAblation, options: dict[str, Any]
 ) -> _Found:
     """Heads whose ablation moves the answer's log-probability most, up or down; scores are minus the mean
     move.
@@ -175,10 +176,14 @@ def _by_ablation(
     A head that decides for "unknown" helps one cell and harms another: its mean effect cancels, its size
     does not.
     """
-    n_heads = math.ceil(round(fraction * architecture(model).n_total_heads, 9))
+    n_heads = math.ceil(round(settings.fraction * architecture(model).n_total_heads, 9))
     with counted() as cost:
-        effects = layout_effects(model, encoded, reference, **options)
-    result = select_heads(-(effects.log_prob - effects.base_log_prob).abs(), n_heads)
+        if settings.method in ATTRIBUTION_STEPS:
+            moves = layout_attributions(model, encoded, reference, ATTRIBUTION_STEPS[settings.method])
+        else:
+            effects = layout_effects(model, encoded, reference, **options)
+            moves = effects.log_prob - effects.base_log_prob
+    result = select_heads(-moves.abs(), n_heads)
     return _Found(
         {"mean_ablation": result}, {"mean_ablation": result.heads}, sweep_cost(cost, model, encoded)
     )

@@ -54,7 +54,7 @@ def sender_streams(
     for index in range(last):
         layer = layers[index]
         if receivers is not None and index in receivers.heads:
-            recorded[index] = _read(layer, streams[1:], receivers, index, (cos, sin))
+            recorded[index] = read_inputs(layer, streams[1:], receivers, index, (cos, sin))
             if index == last - 1:
                 break
         z = clean.z[index][n, positions]
@@ -67,7 +67,9 @@ def sender_streams(
     return streams, recorded
 
 
-def _read(layer: DecoderLayer, streams: Tensor, receivers: Receivers, index: int, rope: KeyValue) -> Tensor:
+def read_inputs(
+    layer: DecoderLayer, streams: Tensor, receivers: Receivers, index: int, rope: KeyValue
+) -> Tensor:
     """Rotated q, k or v of the receivers at this layer from streams [sender, n, d]: [n, sender, slot,
     d_head]."""
     group_size = layer.self_attn.num_key_value_groups

@@ -14,6 +14,11 @@ from circuit_distillation.ranges import Accuracy, Count, Fraction, Name, Strict,
 SENDERS = re.compile(r"last|query_label|previous_label|answer_object|(box|object)_[1-9]\d?")
 
 
+# First-order approximations of the exact scores, and over how many inputs the gradient is averaged:
+# EAP (Syed et al. 2023) at the clean input, EAP-IG (Hanna et al. 2024) at five.
+ATTRIBUTION_STEPS = {"attribution": 1, "attribution_ig": 5}
+
+
 class Stage(Strict):
     """One step of the backward search: which heads at the sender position matter to the receivers, or to the
     logits.
@@ -46,7 +51,7 @@ class Pruning(Strict):
 class PathPatching(Strict):
     """A search by path patching, stage by stage, then pruning (`discovery`, `minimality`)."""
 
-    method: Literal["path_patching"]
+    method: Literal["path_patching", "attribution", "attribution_ig"]  # how heads are scored
     n_examples: Count
     score: Literal["probability", "log_prob"]
     kv_scope: Literal["per_query_head", "group"]
@@ -63,7 +68,7 @@ class PathPatching(Strict):
 class MeanAblation(Strict):
     """The `fraction` of all heads whose ablation moves the answer's log-probability most."""
 
-    method: Literal["mean_ablation"]
+    method: Literal["mean_ablation", "attribution", "attribution_ig"]  # how the effect is found
     n_examples: Count
     fraction: Fraction
 

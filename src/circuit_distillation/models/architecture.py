@@ -18,6 +18,7 @@ MODEL_TYPES = ("llama", "mistral", "qwen2", "qwen3")
 LAYER_PARTS = ("self_attn", "mlp", "input_layernorm", "post_attention_layernorm")
 PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj")
 HEAD_NORMS = ("q_norm", "k_norm")
+WEIGHT_TYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 
 
 class Attention(nn.Module):
@@ -116,17 +117,18 @@ def architecture(model: CausalLM) -> Architecture:
 
 def decoder_layers(model: CausalLM) -> Sequence[DecoderLayer]:
     """The decoder blocks: .self_attn.{q,k,v,o}_proj, .mlp, .input_layernorm, .post_attention_layernorm."""
-    _require(model, ("model", "lm_head", "config"), type(model).__name__)
+    kind = getattr(getattr(model, "config", None), "model_type", None)
+    if kind not in MODEL_TYPES:
+        raise ValueError(
+            f"unsupported model type {kind!r} ({type(model).__name__}): its block is not known to be that of "
+            f"Llama; use a causal LM of transformers of type {', '.join(MODEL_TYPES)}"
+        )
+    _require(model, ("model", "lm_head"), f"{type(model).__name__} (load it with AutoModelForCausalLM)")
     _require(model.model, ("embed_tokens", "layers", "norm", "rotary_emb"), f"{type(model).__name__}.model")
     layers = model.model.layers
     if len(layers) == 0:
         raise ValueError("unsupported model: it has no decoder layers")
     _check_layer(layers[0])
-    if model.config.model_type not in MODEL_TYPES:
-        raise ValueError(
-            f"unsupported model type {model.config.model_type!r}: its block is not known to be that of "
-            f"Llama; use one of {', '.join(MODEL_TYPES)}"
-        )
     return layers
 
 
@@ -162,9 +164,14 @@ def _check_layer(layer: DecoderLayer) -> None:
     _require(layer.self_attn, PROJECTIONS, "self_attn")
     _require(layer.mlp, ("gate_proj", "up_proj", "down_proj"), "mlp")
     for name in PROJECTIONS:
-        if not isinstance(getattr(layer.self_attn, name), nn.Linear):
-            kind = type(getattr(layer.self_attn, name)).__name__
+        linear = getattr(layer.self_attn, name)
+        if not isinstance(linear, nn.Linear):
+            kind = type(linear).__name__
             raise ValueError(f"self_attn.{name} is a {kind}, not a Linear: merge_and_unload adapters first")
+        if linear.weight.dtype not in WEIGHT_TYPES:
+            raise ValueError(
+                f"self_attn.{name} has weights of {linear.weight.dtype}: load the model without quantisation"
+            )
     extra = {name for name, _ in layer.named_children()} - set(LAYER_PARTS)
     extra |= {name for name, _ in layer.self_attn.named_children()} - set(PROJECTIONS + HEAD_NORMS)
     if extra:

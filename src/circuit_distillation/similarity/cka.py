@@ -31,7 +31,8 @@ def hsic(k: Tensor, l: Tensor, estimator: Estimator = "biased") -> Tensor:  # no
     """HSIC of two Gram matrices.
 
     Args:
-        k, l: Gram matrices of the same m examples, [..., m, m]. Neither needs to be centred.
+        k: Gram matrix of m examples, [..., m, m]. It need not be centred.
+        l: Gram matrix of the same examples.
         estimator: `biased` (eq. 1) or `unbiased` (Song et al. 2012, needs m >= 4).
 
     Returns:

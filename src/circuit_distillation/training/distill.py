@@ -54,7 +54,8 @@ def distill(
 
     Args:
         student: a supported causal LM without dropout.
-        train, validation: encoded splits. Validation scores the true answers and serves early stopping alone.
+        train: an encoded split.
+        validation: an encoded split that scores the true answers and serves early stopping alone.
         signals: the teacher on `train` (`teacher_signals`), with the teacher heads of `pairs`.
         settings: all that the arm trains with (`arm_settings.arm_settings` makes them for an arm).
         heads: the student's circuit heads, where heads train.
