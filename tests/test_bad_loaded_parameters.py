@@ -66,6 +66,13 @@ def test_the_shipped_parameters_are_valid(shipped):
     assert validate(shipped).family.name == "llama3"
 
 
+def test_the_laptop_setting_has_one_student_and_needs_nothing_but_two_folders():
+    parameters = copy.deepcopy(shipped_parameters("base", "llama3", "qwen25_coder", "qwen25_coder_laptop"))
+    for role in ("small", "large"):
+        parameters["family"]["models"][role]["path"] = f"/models/{role}"
+    assert validate(parameters).family.roles.students() == ("small",)
+
+
 def test_all_of_a_file_that_is_not_held_out_may_be_taken(shipped):
     shipped["data_generation"]["corpus"]["entity"] |= {"source": GOAT, "n_train": None}
     assert validate(shipped).data_generation.corpus.entity.n_train is None

@@ -20,7 +20,7 @@ from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import Architecture, CausalLM, architecture
 
-Heads = Sequence[Head] | Mapping[int | str, Sequence[Head]]
+Heads = Sequence[Head] | Mapping[int | str, Sequence[Head]] | Mapping[str, Sequence[Head]]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from circuit_distillation.circuits.evaluation import circuits_outputs
 from circuit_distillation.circuits.mean_ablation import head_means
 from circuit_distillation.circuits.minimality import prune
 from circuit_distillation.circuits.progress import Bar, remove_records
+from circuit_distillation.circuits.role_circuits import RoleCircuits, token_columns
 from circuit_distillation.circuits.settings import ATTRIBUTION_STEPS, MeanAblation, PathPatching
 from circuit_distillation.compute.halving import within_memory
 from circuit_distillation.heads import Head
@@ -137,14 +138,20 @@ def _pruned(
     means = head_means(model, reference.input_ids)
     roles = {stage.name: stage.sender for stage in settings.stages}
     ids, positions, n_circuits = encoded.input_ids, encoded.positions, 0
+    whole = _by_role(groups, roles)
+    columns = token_columns({role: positions[role] for role in whole}, ids.shape[1]) if whole else None
+    together = None if columns is None else RoleCircuits(model, ids, whole, means, positions)
 
     def accuracy(circuits: list[dict[str, list[Head]]]) -> list[float]:
         nonlocal n_circuits
         n_circuits += len(circuits)
         kept = [_by_role(circuit, roles) for circuit in circuits]
         with Bar("pruning" if progress else None, len(kept), len(ids), "circuit") as bar:
-            outputs = circuits_outputs(model, ids, kept, means, positions=positions, progress=bar)
-        return (outputs.predictions == encoded.answer_ids).double().mean(dim=1).tolist()
+            if together is not None:
+                top = together.top_tokens(kept, bar)
+            else:
+                top = circuits_outputs(model, ids, kept, means, positions=positions, progress=bar).predictions
+        return (top == encoded.answer_ids).double().mean(dim=1).tolist()
 
     threshold = settings.minimality.threshold
     return prune(groups, accuracy, threshold=threshold, order=list(groups)[::-1]), n_circuits
@@ -159,9 +166,9 @@ def _check_one_layout(*prompts: Encoded) -> None:
         )
 
 
-def _by_role(groups: Mapping[str, Sequence[Head]], roles: Mapping[str, str]) -> dict[int | str, list[Head]]:
+def _by_role(groups: Mapping[str, Sequence[Head]], roles: Mapping[str, str]) -> dict[str, list[Head]]:
     """Heads by the role of their position; stages at one position are joined."""
-    joined: dict[int | str, list[Head]] = {}
+    joined: dict[str, list[Head]] = {}
     for name, heads in groups.items():
         joined.setdefault(roles[name], []).extend(heads)
     return joined
