@@ -86,7 +86,7 @@ def discover(
         for at in (positions, there)
     )
     results: dict[str, StageResult] = {}
-    first = {
+    first: dict[str, Any] = {
         "attention_mask": attention_mask,
         "memory_budget_mb": memory_budget_mb,
         "clean_start": min(int(p.min()) for p in senders.values()),
