@@ -26,14 +26,16 @@ import torch
 from torch import Tensor
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
-from benchmarks.setting import RESULTS, cpu_seconds, machine, random_prompts
+from benchmarks.setting import RESULTS, Prompts, cpu_seconds, machine, random_prompts
 from circuit_distillation.circuits.attribution import attribute_heads, interpolated_runs
-from circuit_distillation.circuits.clean_runs import RecordedRuns
+from circuit_distillation.circuits.cost import counted, forward_macs
 from circuit_distillation.circuits.discovery import discover
 from circuit_distillation.circuits.effects import layout_attributions, layout_effects
 from circuit_distillation.circuits.mean_ablation import head_means
+from circuit_distillation.circuits.path_patching import score_heads
 from circuit_distillation.circuits.rankings import cpr_cmd, rank_correlation, top_overlap
 from circuit_distillation.circuits.settings import ATTRIBUTION_STEPS, Stage
+from circuit_distillation.heads import Head
 from circuit_distillation.models.architecture import architecture
 from circuit_distillation.models.encoding import encode
 from circuit_distillation.models.layouts import paired_layouts
@@ -43,6 +45,13 @@ from circuit_distillation.tasks.example import from_frame
 ROOT = Path(__file__).parents[1]
 METHODS = {"exact": None, **ATTRIBUTION_STEPS}
 N_TOKENS, N_PROMPTS = 54, 1
+# Sender, receivers and their input: the strongest heads of Qwen2.5-Coder-0.5B on entity tracking.
+RECEIVERS: tuple[tuple[str, list[Head] | None, str | None], ...] = (
+    ("last", None, None),
+    ("last", [(20, 12), (21, 1), (21, 11), (23, 10), (23, 11)], "q"),
+    ("query_label", [(12, 7), (14, 2), (14, 5), (14, 7), (15, 0)], "v"),
+    ("previous_label", [(9, 8), (9, 10), (11, 12), (13, 0), (13, 2)], "v"),
+)
 
 
 def main() -> None:
@@ -111,12 +120,8 @@ class _Case:
         return rows
 
     def scores(self, steps: int | None) -> dict[str, Tensor]:
-        """By stage, [layer, head]: what is timed."""
+        """By stage, [layer, head]."""
         raise NotImplementedError
-
-    def approximated(self, scores: dict[str, Tensor], steps: int) -> dict[str, Tensor]:
-        """The same by stage, of the receivers of the exact search."""
-        return scores
 
     def faithfulness(self, scores: Tensor) -> list[float]:
         """CPR and CMD, the mean over layouts weighted by their prompts."""
@@ -129,7 +134,7 @@ class _Case:
 
 
 class _Stages(_Case):
-    """The stages of a backward search; receivers are those of the exact search."""
+    """The stages of a backward search, each with the receivers that the same scores found."""
 
     def scores(self, steps: int | None) -> dict[str, Tensor]:
         asked = [Stage(**stage) for stage in self.circuit["parameters"]["stages"]]
@@ -143,31 +148,7 @@ class _Stages(_Case):
             score="log_prob",
             attribution_steps=steps,
         )
-        if steps is None:
-            self.kept = {name: stage.heads for name, stage in found.stages.items()}
         return {name: stage.score for name, stage in found.stages.items()}
-
-    def approximated(self, scores: dict[str, Tensor], steps: int) -> dict[str, Tensor]:
-        ids = (self.clean.input_ids, self.corrupt.input_ids)
-        runs = interpolated_runs(self.model, *ids, steps)
-        asked = [Stage(**stage) for stage in self.circuit["parameters"]["stages"]]
-        return {stage.name: self._stage(stage, ids, runs) for stage in asked}
-
-    def _stage(self, stage: Stage, ids: tuple[Tensor, Tensor], runs: list[RecordedRuns]) -> Tensor:
-        receivers = sorted({head for name in stage.receivers for head in self.kept[name]})
-        if stage.receivers and not receivers:
-            return torch.zeros_like(self.stored[stage.name])
-        scores = attribute_heads(
-            self.model,
-            *ids,
-            self.clean.answer_ids,
-            self.clean.positions[stage.sender],
-            corrupt_position=self.corrupt.positions[stage.sender],
-            receivers=receivers or None,
-            receiver_input=stage.receiver_input,
-            runs=runs,
-        )
-        return scores.double().mean(-1)
 
 
 class _Ablations(_Case):
@@ -229,17 +210,7 @@ def _time_shape() -> None:
     )
     model = Qwen2ForCausalLM(config).eval()
     prompts = random_prompts(config.vocab_size, N_PROMPTS, N_TOKENS)
-    steps = (
-        ("value_fetcher", "last", (), None, 15),
-        ("position_transmitter", "last", ("value_fetcher",), "q", 10),
-        ("position_detector", "query_label", ("position_transmitter",), "v", 10),
-        ("structure_reader", "previous_label", ("position_detector",), "v", 5),
-    )
-    stages = [
-        Stage(name=name, sender=at, receivers=from_, receiver_input=which, n_heads=n, min_drop=0.0, z=0.0)
-        for name, at, from_, which, n in steps
-    ]
-    positions = {"last": -1, "query_label": -3, "previous_label": 6 + 7 * torch.arange(N_PROMPTS)}
+    positions = {"last": -1, "query_label": -3, "previous_label": 6}
     lines = [
         f"The shape of Qwen2.5-0.5B ({architecture(model).n_total_heads} heads), random weights, "
         f"four stages, {N_PROMPTS} prompt(s) of {N_TOKENS} tokens, {machine()}.",
@@ -249,26 +220,32 @@ def _time_shape() -> None:
     ]
     spent: dict[str, float] = {}
     forwards: dict[str, float] = {}
-    for method in reversed(METHODS):  # the exact search takes longest
+    for method, steps in reversed(METHODS.items()):  # the exact search takes longest
         start = time.process_time()
-        found = discover(
-            model,
-            prompts.clean,
-            prompts.corrupt,
-            prompts.answers,
-            stages,
-            positions,
-            score="log_prob",
-            attribution_steps=METHODS[method],
-        )
+        with counted() as cost:
+            _search(model, prompts, positions, steps)
         spent[method] = time.process_time() - start
-        forwards[method] = found.cost.forward_equivalents / N_PROMPTS
+        forwards[method] = cost.macs / forward_macs(model, N_TOKENS) / N_PROMPTS
         print(method, spent[method], forwards[method], flush=True)
     for method in METHODS:
         faster = spent["exact"] / spent[method]
         lines.append(f"| {method} | {spent[method]:.1f} | {forwards[method]:.1f} | {faster:.1f} |")
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "attribution_shape.md").write_text("\n".join(lines) + "\n")
+
+
+def _search(model: Any, prompts: Prompts, positions: dict[str, int], steps: int | None) -> None:
+    """The four stages, scored by `steps` gradients or (None) exactly; all share the recorded runs."""
+    first = min(position % N_TOKENS for position in positions.values())
+    starts = {"clean_start": first, "corrupt_start": first}
+    runs = interpolated_runs(model, prompts.clean, prompts.corrupt, steps or 1, **starts)
+    for at, receivers, which in RECEIVERS:
+        given = (model, prompts.clean, prompts.corrupt, prompts.answers, positions[at])
+        path: dict[str, Any] = {"receivers": receivers, "receiver_input": which}
+        if steps is None:
+            score_heads(*given, **path, score="log_prob", runs=runs[0])
+        else:
+            attribute_heads(*given, **path, runs=runs)
 
 
 if __name__ == "__main__":
