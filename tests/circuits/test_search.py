@@ -265,7 +265,7 @@ def test_an_ablation_circuit_says_how_it_was_found(ablated) -> None:
 @pytest.mark.parametrize(("method", "steps"), [("attribution", 1), ("attribution_ig", 5)])
 def test_the_same_stages_scored_by_gradients(patched, method: str, steps: int) -> None:
     checkpoint, examples, corrupted, means, *_ = patched
-    scores, circuit = find_circuit(
+    scores, circuit, _ = find_circuit(
         checkpoint, examples, corrupted, means, PathPatching(**PATCHING | {"method": method})
     )
     clean, there = (encode(checkpoint.tokenizer, x[:N_EXAMPLES]) for x in (examples, corrupted))
@@ -296,7 +296,7 @@ def test_the_same_stages_scored_by_gradients(patched, method: str, steps: int) -
 @pytest.mark.parametrize("method", ["attribution", "attribution_ig"])
 def test_ablations_scored_by_gradients(ablated, method: str) -> None:
     checkpoint, examples, means, _, exact = ablated
-    scores, circuit = find_circuit(
+    scores, circuit, _ = find_circuit(
         checkpoint, examples, [], means, MeanAblation(**ABLATION | {"method": method})
     )
     theirs, sizes = layout_means(checkpoint, means), []
