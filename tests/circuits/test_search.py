@@ -295,7 +295,7 @@ def test_the_same_stages_scored_by_gradients(patched, method: str, steps: int) -
 
 @pytest.mark.parametrize("method", ["attribution", "attribution_ig"])
 def test_ablations_scored_by_gradients(ablated, method: str) -> None:
-    checkpoint, examples, means, _, exact = ablated
+    checkpoint, examples, means, _, exact, _ = ablated
     scores, circuit, _ = find_circuit(
         checkpoint, examples, [], means, MeanAblation(**ABLATION | {"method": method})
     )
