@@ -66,7 +66,8 @@ class RecordedRuns:
         n_tokens = clean_ids.shape[1]
         working = max(self._stream_bytes(), n_tokens * token_bytes(model, n_tokens))
         per_example = self._cache_bytes() + working
-        size = max(1, int(self.budget / 4 // per_example))
+        share = min(1 / 4, kept_share / 2)  # so that two whole chunks can be kept
+        size = min(len(clean_ids), max(1, int(self.budget * share // per_example)))
         self.chunks = torch.arange(len(clean_ids), device=clean_ids.device).split(size)
         self._kept: dict[int, tuple[CleanRun, list[Tensor]]] = {}
         self._n_kept = int(self.budget * kept_share // (size * self._cache_bytes()))
