@@ -57,7 +57,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("family.roles.small.label", "", "must be a text of 1 to 40 characters on one line"),
     ("family.roles.small.label", "L", "the labels L, M, L must differ"),
     ("family.roles.small.name", "large", "`small.name` must be `small`, the name of its role"),
-    ("family.roles.tiny", {"name": "tiny", "label": "T"}, "unknown parameter `family.roles.tiny`: known her"),
+    ("family.roles.giant", {"name": "giant", "label": "G"}, "unknown parameter `family.roles.giant`: known"),
     # data
     ("data_generation.groups.entity.tran", 3, "`data_generation.groups.entity.tran`: did you mean `train`?"),
     ("data_generation.groups.entity.test", 0, "`data_generation.groups.entity.test` = 0: must be a whole nu"),
@@ -87,7 +87,7 @@ PARAMETERS: list[tuple[str, Any, str]] = [
     ("teacher_tuning.tom.large.must_reach_target", "yes", "must be true or false"),
     ("teacher_tuning.entity.large.corpus_stpes", 1, "did you mean `corpus_steps`?"),
     # circuits
-    ("circuit_discovery.entity.method", "patching", "must be 'path_patching'"),
+    ("circuit_discovery.entity.method", "patching", "must be one of path_patching, attribution"),
     ("circuit_discovery.entity.score", "logprob", "must be one of probability, log_prob; did you mean `log_"),
     ("circuit_discovery.entity.stages", [], "must be a list, at least 1 long; change it in conf/"),
     ("circuit_discovery.entity.stages.1.receivers", ["fetcher"], "has receiver `fetcher`, which is no stage"),

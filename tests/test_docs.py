@@ -34,7 +34,7 @@ def test_pages_name_files_and_targets_that_exist(page) -> None:
     made = (
         "docs/replication",
         "docs/images/claims.svg",
-        "conf/qwen3",
+        "conf/mine",
         "conf/local/mlflow.yml",
     )  # by make, and by the reader
     for place in [*(page.parent / link for link in links), *(ROOT / path for path in paths)]:

@@ -108,7 +108,7 @@ def test_the_table_shows_what_is_used(shipped):
     head, *lines = settings_table(arms, 256).splitlines()
     assert head.split()[:5] == ["arm", "rate", "epochs", "steps", "batch"]
     cells = {line.split()[0]: line.split()[1:] for line in lines}
-    assert cells["circuit_ce"] == "0.0003 12 96 32 heads ce, hard labels".split()
+    assert cells["circuit_ce"] == "0.0003 6 48 32 heads ce, hard labels".split()
     assert cells["circuit_ce_rand_cka"][-6:] == "1 cka, biased, sum last random heads".split()[-6:]
 
 

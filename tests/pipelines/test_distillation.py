@@ -133,6 +133,7 @@ def test_discovery_in_two_processes_has_the_scores_of_one(root, run_kedro, task)
         pd.testing.assert_frame_equal(pd.read_parquet(folder / name), frame, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_arms_beyond_the_paper_are_trained_and_stand_in_the_table(root, run_kedro):
     chosen = {"task": "tom", "distillation": {"extra_arms": "+".join(EXTRA_ARMS)}}
     run_kedro(root, ["distillation"], only_missing_outputs=True, **chosen)

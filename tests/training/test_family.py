@@ -98,6 +98,7 @@ def test_the_error_of_a_process_is_passed_on():
         side_by_side({"bad": partial(pretrain, "chess", "small", 0, PRETRAINING)}, max_workers=2)
 
 
+@pytest.mark.slow
 def test_a_family_is_three_bases_and_four_tuned_models():
     *bases, record = pretrain_family("entity", 0, PRETRAINING, ROLES, 2)
     assert [b.model.config.num_hidden_layers for b in bases] == [4, 6, 8]

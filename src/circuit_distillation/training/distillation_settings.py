@@ -38,7 +38,7 @@ class AlignmentSettings(Strict):
 class TrainingSettings(Strict):
     """What an arm trains with beside its alignment. The default of each is that of conf/base."""
 
-    epochs: Count = 12  # passes over the training split; an incomplete last batch of a pass is dropped
+    epochs: Count = 6  # passes over the training split; an incomplete last batch of a pass is dropped
     batch_size: Annotated[int, Field(strict=True, ge=2)] = 64  # examples a batch, over all processes
     bank_batches: Count = 1  # batches a step; CE is averaged and the Gram matrices built over all of them
     schedule: Schedule = "constant_with_warmup"
