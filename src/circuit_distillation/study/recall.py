@@ -9,7 +9,7 @@ import pandas as pd
 
 from circuit_distillation.study.regime_claims import family_test
 
-_RUN = re.compile(r"seed(?P<seed>\d+)/(?P<task>[^/]+)/.*?(?P<role>[^/]+)$")
+_RUN = re.compile(r"seed(?P<seed>\d+)/(?P<task>[^/]+)/[^/]+/(?P<role>[^/]+)$")
 PAPER, FUNCTION = "nearest", "attention_profile"  # the rules of the declared comparison
 
 

@@ -75,7 +75,7 @@ def recall_table(found: pd.DataFrame) -> str:
             "" if np.isnan(row["low"]) else f"{row['low']:.2f} to {row['high']:.2f}",
             f"{row['chance']:.2f}",
             str(row["families"]),
-            "" if np.isnan(row["p"]) else f"{row['p']:.3f}",
+            _p(row["p"]),
         )
         for row in found.to_dict("records")
     )
@@ -108,11 +108,17 @@ def _block(name: str, text: str) -> str:
 
 def _claim_row(row: Mapping[str, Any]) -> tuple[str, ...]:
     interval = "" if np.isnan(row["low"]) else f"{row['low']:+.3f} to {row['high']:+.3f}"
-    p = "" if np.isnan(row["p_holm"]) else f"{row['p_holm']:.3f}"
+    p = _p(row["p_holm"])
     claim = f"`{row['arm']}` > `{row['versus']}`"
     above = f"{row['runs_above']} of {row['runs']}"
     figures = (f"{row['value']:+.3f}", interval, p, above)
     return (row["group"], row["size"], row["set"], claim, *figures, row["verdict"])
+
+
+def _p(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
 
 
 def _lines(frame: pd.DataFrame) -> Iterable[tuple[str, list[Any]]]:
