@@ -1,4 +1,4 @@
-"""docs/replication.md shows what its tables hold, and the claims follow from the outcomes alone."""
+"""The published pages show what their tables hold, and the claims follow from the outcomes alone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from circuit_distillation.study.document import BLOCK, refresh, render_tables
+from circuit_distillation.study.regime_claims import judge
+from circuit_distillation.study.regime_tables import corners, document
 from circuit_distillation.study.tables import study_tables
 from circuit_distillation.study.verdicts import claims_table
 
@@ -60,3 +62,20 @@ def test_every_cell_of_the_study_has_at_least_nine_runs():
         accuracies["arm"].str.contains("circuit_|full_") & (accuracies["metric"] == "full_accuracy")
     ]
     assert len(students) == 2 * 2 * 5 and (students["runs"] >= 9).all()
+
+
+def regimes(name: str) -> pd.DataFrame:
+    return pd.read_csv(DOCS / "regimes/mini" / f"{name}.csv")
+
+
+def test_the_claims_of_the_regimes_come_back_from_the_accuracies_alone():
+    accuracies, published = regimes("accuracies"), regimes("claims")
+    again = pd.concat([judge(accuracies, task) for task in ("entity", "tom")], ignore_index=True)
+    pd.testing.assert_frame_equal(published, again[published.columns], check_dtype=False)
+    pd.testing.assert_frame_equal(regimes("corners"), corners(accuracies), check_dtype=False)
+
+
+def test_the_tables_of_the_findings_are_those_of_the_stored_results():
+    page = (DOCS / "findings.md").read_text()
+    tables = document(regimes("accuracies"), regimes("claims"), regimes("recall"))
+    assert BLOCK.search(page) and refresh(page, tables) == page
