@@ -87,8 +87,8 @@ _BY_FUNCTION = {
 
 
 def _control_of(name: str, row: RowName, **changes: Any) -> Arm:
-    """An arm with one thing changed, at the settings that were searched for it."""
-    return replace(_BY_FUNCTION[name], row=row, settings_of=name, **changes)
+    """An arm with one thing changed."""
+    return replace(_BY_FUNCTION[name], row=row, **changes)
 
 
 _RANDOM_HEADS = "Base-{label} (random heads trained)"
