@@ -3,9 +3,10 @@ thread.
 
     python -m benchmarks.against_peers            # plain hooks only
     python -m benchmarks.against_peers --peers    # also the libraries of the dependency group `bench`
+    python -m benchmarks.against_peers --peers --shape smollm2    # two measurements on the shape of SmolLM2-135M
 
-Every pair of results must agree to 1e-5 before a time is written to
-benchmarks/results/against_peers.{csv,md}. Times are CPU seconds of the one thread, medians of rounds in which
+Every pair of results must agree to 1e-5 before a time is written to benchmarks/results/against_peers.{csv,md}
+(against_peers_smollm2 for that shape). Times are CPU seconds of the one thread, medians of rounds in which
 every engine runs once, so that other work on the machine touches all of them alike.
 """
 
@@ -24,7 +25,10 @@ from torch import Tensor
 
 from benchmarks import hooked
 from benchmarks.setting import (
+    N_PROMPTS,
+    N_TOKENS,
     RESULTS,
+    SHAPES,
     Prompts,
     cpu_seconds,
     machine,
@@ -48,6 +52,8 @@ SEARCH = [
     ("Position Detector", -3, DETECTORS, "v"),
     ("Structure Reader", 32, READERS, "v"),
 ]
+LARGER = (1, 32)  # prompts and tokens on larger shapes, where hooks take minutes
+OF_LARGER = ("sender to logits", "last-token ablation")
 ROUND_SECONDS = 120.0  # for all rounds of a measurement
 Engines = dict[str, Callable[[], Tensor]]  # the first is what the others must agree with
 Measured = tuple[str, str, float, float]  # measurement, engine, seconds, largest difference from plain hooks
@@ -58,17 +64,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", action="store_true", help="also time TransformerLens and nnsight")
     parser.add_argument("--rounds", type=int, default=5, help="timed runs at most; fewer if they take long")
+    parser.add_argument("--shape", choices=SHAPES, default="small")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    where = machine()
-    model = small_model()
-    prompts, scenes = random_prompts(model.config.vocab_size), scene_prompts(model.config.vocab_size)
+    model = small_model(options.shape)
+    size = (N_PROMPTS, N_TOKENS) if options.shape == "small" else LARGER
+    prompts = random_prompts(model.config.vocab_size, *size)
+    scenes = scene_prompts(model.config.vocab_size)
     rows: list[Measured] = []
     with tempfile.TemporaryDirectory() as folder:
         peers = _peers(model, Path(folder)) if options.peers else []
         for title, engines in _measurements(model, prompts, scenes, peers):
-            rows += _measure(title, engines, options.rounds)
-    _write(rows, where)
+            if options.shape == "small" or title in OF_LARGER:
+                rows += _measure(title, engines, options.rounds)
+    _write(rows, options.shape, size)
 
 
 def _peers(model, folder: Path) -> list:
@@ -219,20 +228,26 @@ def _measure(title: str, engines: Engines, rounds: int) -> list[Measured]:
     return rows
 
 
-def _write(rows: list[Measured], where: str) -> None:
+def _write(rows: list[Measured], shape: str, size: tuple[int, int]) -> None:
     RESULTS.mkdir(exist_ok=True)
     hooks = {title: spent for title, engine, spent, _ in rows if engine == HOOKS}
+    config = SHAPES[shape]
+    layers, heads, width = (
+        config[name] for name in ("num_hidden_layers", "num_attention_heads", "hidden_size")
+    )
+    scenes = " (56 with scenes)" if shape == "small" else ""
     lines = [
-        f"Measured on {where}. 8 layers x 8 heads, d 256, 64 tokens, 8 prompts (56 with scenes), "
-        "float32; medians of CPU seconds.",
+        f"Measured on {machine()}. {layers} layers x {heads} heads, d {width}, {size[1]} tokens, "
+        f"prompts: {size[0]}{scenes}, float32; medians of CPU seconds.",
         "",
         "| measurement | engine | seconds | faster than plain hooks | largest difference |",
         "|---|---|---|---|---|",
     ]
     for title, engine, spent, difference in rows:
         lines.append(f"| {title} | {engine} | {spent:.3f} | {hooks[title] / spent:.1f} | {difference:.0e} |")
-    (RESULTS / "against_peers.md").write_text("\n".join(lines) + "\n")
-    with open(RESULTS / "against_peers.csv", "w", newline="") as file:
+    name = "against_peers" if shape == "small" else f"against_peers_{shape}"
+    (RESULTS / f"{name}.md").write_text("\n".join(lines) + "\n")
+    with open(RESULTS / f"{name}.csv", "w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["measurement", "engine", "seconds", "faster_than_hooks", "difference"])
         for title, engine, spent, difference in rows:

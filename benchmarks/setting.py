@@ -23,21 +23,34 @@ class Prompts:
     answers: Tensor  # [example]
 
 
-def small_model(vocab_size: int = 1000) -> PreTrainedModel:
-    """8 layers x 8 heads, 4 key/value heads, d 256, MLP 1024, float32, eager attention; random weights."""
+SHAPES = {
+    "small": {
+        "vocab_size": 1000,
+        "hidden_size": 256,
+        "intermediate_size": 1024,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 32,
+        "tie_word_embeddings": False,
+    },
+    "smollm2": {  # SmolLM2-135M
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "intermediate_size": 1536,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "head_dim": 64,
+        "tie_word_embeddings": True,
+    },
+}
+
+
+def small_model(shape: str = "small") -> PreTrainedModel:
+    """A model of one of `SHAPES` with random weights, float32, eager attention."""
     torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=vocab_size,
-        hidden_size=256,
-        intermediate_size=1024,
-        num_hidden_layers=8,
-        num_attention_heads=8,
-        num_key_value_heads=4,
-        head_dim=32,
-        attn_implementation="eager",
-        tie_word_embeddings=False,
-    )
-    return LlamaForCausalLM(config).eval()
+    return LlamaForCausalLM(LlamaConfig(**SHAPES[shape], attn_implementation="eager")).eval()
 
 
 def random_prompts(vocab_size: int, n: int = N_PROMPTS, length: int = N_TOKENS) -> Prompts:

@@ -7,6 +7,8 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 from circuit_distillation import grid
 from circuit_distillation.models.loading import load_checkpoint
@@ -137,3 +139,17 @@ def test_the_same_command_gives_the_same_data(data_root, run_kedro, tmp_path):
     for name in ("train", "test", "discovery_corrupt", "corpus_train"):
         path = f"03_primary/mini/seed0/tom/{name}.parquet"
         assert pd.read_parquet(tmp_path / path).equals(pd.read_parquet(data_root / path))
+
+
+def test_heads_of_a_student_can_be_seen_and_the_student_published(data_root, run_kedro):
+    student = "small.circuit_ce_align_cka"
+    run_kedro(data_root, ["heads"], task="tom", student="small")
+    (page,) = (reporting(data_root) / "heads").rglob("heads.html")
+    assert page.parent.name == "tom_seed0_paper_small" and "<svg" in page.read_text()
+    run_kedro(data_root, ["bundle"], task="tom", student=student)
+    (folder,) = (path for path in (reporting(data_root) / "bundles").iterdir() if path.is_dir())
+    published = AutoModelForCausalLM.from_pretrained(folder)
+    trained = load_checkpoint(data_root / f"06_models/mini/seed0/tom/paper/{student}").model
+    for name, weight in trained.state_dict().items():
+        assert torch.equal(published.state_dict()[name], weight), name
+    assert json.loads((folder.parent / f"{folder.name}.published.json").read_text())["pushed"] is False

@@ -35,6 +35,7 @@ class TrackingHooks:
 
     def __init__(self) -> None:
         self._mlflow: Any = None
+        self._logged: set[str] = set()
 
     @hook_impl
     def after_context_created(self, context) -> None:
@@ -60,9 +61,9 @@ class TrackingHooks:
 
     def _set_up(self, context) -> str | None:
         """None, or why MLflow does not work."""
-        from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook
+        from circuit_distillation.hooks.batched_parameters import BatchedHook
 
-        self._mlflow = MlflowHook()
+        self._mlflow = BatchedHook()
         try:
             self._mlflow.after_context_created(context)
         except Exception as error:  # of any kind: MLflow passes on those of its stores
@@ -73,13 +74,16 @@ class TrackingHooks:
     @hook_impl
     def before_pipeline_run(self, run_params, pipeline, catalog) -> None:
         """Open the run; after all checks, which are `tryfirst`."""
+        self._logged.clear()
         self._call("before_pipeline_run", run_params=run_params, pipeline=pipeline, catalog=catalog)
         self._tag(catalog.load("parameters"))
 
     @hook_impl
     def before_node_run(self, node, catalog, inputs, is_async) -> None:
-        """Log the parameters of the node."""
-        logged = {name: plain(value) for name, value in inputs.items()}  # kedro-mlflow flattens dicts alone
+        """Log the parameters of the node that no node before it had."""
+        new = {name for name in inputs if name.startswith("params:")} - self._logged
+        self._logged |= new
+        logged = {name: plain(inputs[name]) for name in sorted(new)}  # kedro-mlflow flattens dicts alone
         self._call("before_node_run", node=node, catalog=catalog, inputs=logged, is_async=is_async)
 
     @hook_impl
