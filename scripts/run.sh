@@ -13,7 +13,9 @@ missing() { # missing TASK [kedro options]: what is not there or not up to date
     kedro_run "$task" --only-missing-outputs --params "task=$task,$one_worker$extra" "$@"
 }
 
-missing entity --pipelines data_generation  # alone, since it creates MLflow's database
+if [ ! -e mlflow.db ]; then
+    missing entity --pipelines data_generation  # alone, since it creates MLflow's database
+fi
 both_tasks missing
 missing tom --pipelines reporting           # the page over both tasks, if the task that ended last did not see the other
 finished_since "$start"

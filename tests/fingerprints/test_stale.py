@@ -115,7 +115,7 @@ def test_what_was_chosen_for_an_arm_is_also_of_the_arm_that_takes_its_settings(p
         found = project(**given)
         node = next(node for node in found.pipeline.nodes if node.name == f"small.{name}.train_student")
         made.append(found.planner().made(node))
-    assert list(differences(*made)) == [f"arms.{name}.learning_rate 0.001 -> 0.5"]
+    assert list(differences(*made)) == [f"arms.{name}.learning_rate 0.0003 -> 0.5"]
 
 
 def test_a_label_concerns_tables_alone(project):

@@ -21,6 +21,7 @@ def hook() -> BatchedHook:
 
 def test_all_values_arrive_and_long_ones_become_tags(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(mlflow.tracking.fluent, "_active_experiment_id", None)
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID", raising=False)  # of a run before, in another database
     mlflow.set_tracking_uri(f"{SQLITE}{tmp_path}/mlflow.db")
     many = {f"v{i}": i for i in range(230)}
     inputs = {"params:a": {"b": {"c": 1}, "text": "x" * (MAX_PARAM_VAL_LENGTH + 1)}, "params:many": many}

@@ -122,9 +122,9 @@ def test_runs_in_mlflow_can_be_compared_and_carry_their_artifacts(data_root):
     arms = ("circuit_ce", "circuit_ce_align_cka")
     where = "tags.mlflow.runName = 'medium/{}' and tags.task = 'tom' and tags.experiment = 'paper'"
     plain, aligned = (client.search_runs([experiment.experiment_id], where.format(arm))[0] for arm in arms)
-    assert plain.data.params["distillation.learning_rate"] == "0.001"
+    assert plain.data.params["distillation.learning_rate"] == "0.0003"
     assert plain.data.params["distillation.alignment"] == "None"
-    assert aligned.data.params["distillation.alignment.cka_weight"] == "0.1"
+    assert aligned.data.params["distillation.alignment.cka_weight"] == "1.0"
     assert {"full_accuracy", "circuit_accuracy", "ce", "loss"} <= set(plain.data.metrics)
     assert set(aligned.data.metrics) - set(plain.data.metrics) == {"similarity", "noise_floor"}
     assert len(client.get_metric_history(aligned.info.run_id, "ce")) > 1
@@ -147,7 +147,7 @@ def test_heads_of_a_student_can_be_seen_and_the_student_published(data_root, run
     (page,) = (reporting(data_root) / "heads").rglob("heads.html")
     assert page.parent.name == "tom_seed0_paper_small" and "<svg" in page.read_text()
     run_kedro(data_root, ["bundle"], task="tom", student=student)
-    (folder,) = (path for path in (reporting(data_root) / "bundles").iterdir() if path.is_dir())
+    folder = reporting(data_root) / "bundles" / f"tom_seed0_paper_{student}"
     published = AutoModelForCausalLM.from_pretrained(folder)
     trained = load_checkpoint(data_root / f"06_models/mini/seed0/tom/paper/{student}").model
     for name, weight in trained.state_dict().items():

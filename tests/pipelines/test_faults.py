@@ -17,6 +17,7 @@ sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 import faults
 
 
+@pytest.mark.slow
 def test_data_killed_at_random_moments_are_the_same(data_root, tmp_path) -> None:
     root = tmp_path / "data"
     root.mkdir()

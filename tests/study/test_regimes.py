@@ -52,6 +52,7 @@ def test_every_arm_is_tested_beside_base_and_teacher(case: RegimeCase) -> None:
     assert outcomes.groupby("arm").size().unique().tolist() == [16]
     assert training["arm"].tolist() == list(ARMS_HERE) and training["steps"].tolist() == [2] * 4
     assert training["similarity"].isna().tolist() == [True, True, False, False]
+    assert training["alignment_share"].isna().tolist() == [True, True, False, False]
     after = case.student.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
 

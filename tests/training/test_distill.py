@@ -105,6 +105,19 @@ def test_lambda_zero_is_circuit_ce_bit_for_bit():
     assert not same(weights(alone), weights(aligned))
 
 
+def test_the_share_of_the_alignment_is_measured_and_changes_nothing():
+    often, history = train("circuit_ce_align_cka", options=dict(evaluate_every=1))
+    seldom, _ = train("circuit_ce_align_cka", options=dict(evaluate_every=6))
+    assert same(weights(often), weights(seldom))
+    assert history["alignment_share"].between(0, 1, inclusive="neither").all()
+    _, heavier = train("circuit_ce_align_cka", options=dict(cka_weight=3.0))
+    before, after = history["alignment_share"][0], heavier["alignment_share"][0]
+    assert after == pytest.approx(3 * before / (1 + 2 * before))  # the weight scales one of the two norms
+    assert heavier["alignment_share"].notna().tolist() == [True, True, False, True, False, True]
+    for arm in ("circuit_ce", "circuit_align_cka"):
+        assert train(arm)[1]["alignment_share"].isna().all()
+
+
 def test_the_same_seed_gives_the_same_run_and_the_order_of_the_data_does_not_depend_on_the_arm():
     first, again = train("circuit_ce_align_cka"), train("circuit_ce_align_cka")
     assert same(weights(first[0]), weights(again[0]))

@@ -37,7 +37,7 @@ def train_all(shard=False):
 
 def assert_close(found, expected):
     assert list(found[1]) == list(expected[1]) and len(found[1]) == len(expected[1])
-    for name in set(expected[1]) - {"seconds"}:
+    for name in set(expected[1]) - {"seconds", "alignment_share"}:  # the share is of one process alone
         assert found[1][name].tolist() == pytest.approx(expected[1][name].tolist(), abs=1e-5, nan_ok=True)
     for name, tensor in expected[0].items():
         torch.testing.assert_close(found[0][name], tensor, rtol=0, atol=1e-5)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from circuit_distillation.similarity.cka import linear_cka
-from circuit_distillation.training.losses import alignment_loss, label_loss
+from circuit_distillation.training.losses import alignment_loss, gradient_share, label_loss
 
 
 def test_cross_entropy_to_hard_and_soft_labels():
@@ -100,3 +100,13 @@ def test_each_pair_has_the_rows_that_count_for_it(rows):
     assert none.skipped == 1 and none.loss.item() == pytest.approx(0.25)
     none.loss.backward()
     assert torch.isfinite(student.grad).all()
+
+
+def test_the_share_of_a_term_is_that_of_its_gradient_norm():
+    """∇ 3a + 4b has norm 5 over both parameters, ∇ 15c² at c = ½ norm 15; a parameter may be in neither."""
+    a, b, c, unused = (torch.tensor(value, requires_grad=True) for value in (1.0, 2.0, 0.5, 7.0))
+    parameters = [a, b, c, unused]
+    assert gradient_share(3 * a + 4 * b, 15 * c * c, parameters) == pytest.approx(5 / 20)
+    assert gradient_share(15 * c * c, 3 * a + 4 * b, parameters) == pytest.approx(15 / 20)
+    assert math.isnan(gradient_share(0 * a, 0 * c, parameters))
+    assert all(parameter.grad is None for parameter in parameters)

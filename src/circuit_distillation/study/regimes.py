@@ -81,7 +81,8 @@ def run_regime(
     Returns:
         Outcomes: arm, set, example_id, group_id, cell, seen_answer (whether a training prompt has the same
         answer), candidate (the top token is a candidate), correct (it is the answer).
-        Training: arm, steps, seconds, ce and similarity (means of the last tenth of the steps).
+        Training: arm, steps, seconds, ce and similarity (means of the last tenth of the steps), and
+        alignment_share (mean over the steps where it is measured).
     """
     import pandas as pd
 
@@ -94,6 +95,7 @@ def run_regime(
         outcomes.append(_tested(case, arm, Checkpoint(model, case.student.tokenizer)))
         last = history.tail(max(1, len(history) // 10))
         ends = {name: float(last[name].mean()) for name in ("ce", "similarity")}
+        ends["alignment_share"] = float(history["alignment_share"].mean())
         training.append({"arm": arm, "steps": len(history), "seconds": history["seconds"].iloc[-1]} | ends)
     return pd.concat(outcomes, ignore_index=True), pd.DataFrame(training)
 

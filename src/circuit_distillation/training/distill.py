@@ -69,9 +69,11 @@ def distill(
 
     Returns:
         The history, one row a step: step, loss, ce, similarity (mean over pairs), similarity_0 .. per pair,
-            noise_floor, skipped_pairs, lr, seconds, validation_accuracy, validation_ce, measure (which
-            similarity; empty without pairs). Losses are those before the step's update; seconds are those
-            trained so far. `attrs` holds percent_heads and percent_parameters.
+            noise_floor, skipped_pairs, alignment_share (`losses.gradient_share` of the alignment, its weight
+            included, at the first step and where accuracy is measured, of one process alone), lr, seconds,
+            validation_accuracy, validation_ce, measure (which similarity; empty without pairs). Losses are
+            those before the step's update; seconds are those trained so far. `attrs` holds percent_heads and
+            percent_parameters.
 
     Raises:
         ValueError: inputs that do not fit one another. FloatingPointError: a loss or gradient that is not

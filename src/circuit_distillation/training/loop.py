@@ -16,7 +16,7 @@ from tqdm.auto import tqdm
 
 from circuit_distillation.compute.halving import is_out_of_memory
 from circuit_distillation.training.distillation_settings import DistillationSettings
-from circuit_distillation.training.losses import AlignmentTerm, label_loss
+from circuit_distillation.training.losses import AlignmentTerm, gradient_share, label_loss
 from circuit_distillation.training.row_bank import RowBank
 from circuit_distillation.training.run_checkpoint import Progress, RunCheckpoint
 from circuit_distillation.training.sharding import whole
@@ -102,7 +102,7 @@ class DistillationLoop:
         batches = step_batches(step, len(self._objective.train), self._settings)
         self._engine.optimizer.zero_grad(set_to_none=True)
         try:
-            ce, alignment, width = self._backward(batches)
+            ce, alignment, width, share = self._backward(batches, self._measures_share(step))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -114,17 +114,28 @@ class DistillationLoop:
         _stop_if_not_finite("gradient norm", whole(norm).item(), step, batches)
         self._engine.optimizer.step()
         self._engine.scheduler.step()
-        columns = {"similarity": math.nan, "noise_floor": math.nan, "skipped_pairs": 0}
+        columns: dict[str, Any] = {"similarity": math.nan, "noise_floor": math.nan, "skipped_pairs": 0}
         if self._bank is not None and alignment is not None:
             columns = self._bank.columns(alignment, batches, width)
         times = {"lr": rate, "seconds": time.perf_counter() - started}
         nothing = {"validation_accuracy": math.nan, "validation_ce": math.nan}
+        columns["alignment_share"] = share
         return {"step": step, "loss": loss, "ce": ce, **columns, **times, **nothing}
 
-    def _backward(self, batches: list[Tensor]) -> tuple[float, AlignmentTerm | None, int]:
-        """Gradients of a step; returns its CE over all examples, its alignment, the student's width."""
+    def _measures_share(self, step: int) -> bool:
+        """At the first step and where accuracy is measured: it costs two backwards more."""
+        alone = self._engine.accelerator.num_processes == 1
+        return alone and (step == 1 or step % self._settings.evaluate_every == 0)
+
+    def _backward(
+        self, batches: list[Tensor], measures_share: bool
+    ) -> tuple[float, AlignmentTerm | None, int, float]:
+        """Gradients of a step; returns its CE over all examples, its alignment, the student's width, and the
+        share of the alignment in the gradients of the first batch (NaN where it is not measured).
+        """
         accelerator, forward = self._engine.accelerator, self._engine.forward
         constants, ces, alignment, width = self._constants(batches), [], None, 0
+        share = math.nan
         for i, batch in enumerate(batches):
             own = self._own(batch)
             with accelerator.no_sync(forward) if i < len(batches) - 1 else nullcontext():
@@ -138,9 +149,11 @@ class DistillationLoop:
                     # Each process holds the gradient of its own rows and a distributed backward averages:
                     # undo it.
                     terms.append(self._weight * accelerator.num_processes * alignment.loss)
+                if i == 0 and measures_share and len(terms) == 2:
+                    share = gradient_share(terms[1], terms[0], self._parameters)
                 accelerator.backward(torch.stack(terms).sum())
             ces.append(ce.detach())
-        return accelerator.reduce(torch.stack(ces).mean(), "mean").item(), alignment, width
+        return accelerator.reduce(torch.stack(ces).mean(), "mean").item(), alignment, width, share
 
     @torch.no_grad()
     def _constants(self, batches: list[Tensor]) -> list[Tensor] | None:

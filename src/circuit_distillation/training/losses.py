@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +23,26 @@ class AlignmentTerm:
     loss: Tensor  # scalar, without lambda
     similarities: Tensor  # [pair], detached
     skipped: int
+
+
+def gradient_share(term: Tensor, other: Tensor, parameters: Sequence[Tensor]) -> float:
+    """‖∇ term‖ / (‖∇ term‖ + ‖∇ other‖) over `parameters`: how much of an update `term` decides.
+
+    Norms are L2 over all parameters together. The graphs stay; NaN if both gradients are 0.
+    """
+    own, others = (
+        torch.stack(
+            [
+                gradient.norm()
+                for gradient in torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+                if gradient is not None
+            ]
+        )
+        .norm()
+        .item()
+        for loss in (term, other)
+    )
+    return own / (own + others) if own + others > 0 else math.nan
 
 
 def label_loss(logits: Tensor, labels: Tensor) -> Tensor:
