@@ -48,9 +48,9 @@ replication: setup  ## the tables of docs/replication.md from the stored results
 findings: setup ## the tables of docs/findings.md from the stored runs of regimes
 	@$(KEDRO) run --pipelines regime_tables
 	@mkdir -p docs/regimes/mini
-	@cp data/08_reporting/mini/regimes/{accuracies,claims,recall,corners}.csv docs/regimes/mini/
-	@cp data/08_reporting/mini/regimes/corners.svg docs/images/
-	@.venv/bin/python -m circuit_distillation.study.document data/08_reporting/mini/regimes/regimes.md docs/findings.md
+	@cp data/08_reporting/mini/regimes/paper/{accuracies,claims,recall,corners}.csv docs/regimes/mini/
+	@cp data/08_reporting/mini/regimes/paper/corners.svg docs/images/
+	@.venv/bin/python -m circuit_distillation.study.document data/08_reporting/mini/regimes/paper/regimes.md docs/findings.md
 
 picture: setup  ## docs/images/claims.svg, the picture of the README, from the claims of docs/replication
 	@mkdir -p docs/images

@@ -26,4 +26,4 @@ kedro_run entity --pipelines data_generation --only-missing-outputs --params "ta
 both_tasks all_runs
 kedro_run regimes --pipelines regime_tables --params "task=entity${extra}"
 finished_since "$start"
-echo "the outcome: data/08_reporting/mini/regimes/regimes.md"
+echo "the outcome: data/08_reporting/mini/regimes/, a folder for each experiment"

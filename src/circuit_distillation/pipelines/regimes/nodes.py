@@ -10,7 +10,7 @@ from circuit_distillation.parameters import Distillation
 from circuit_distillation.parameters.data import TaskOptions
 from circuit_distillation.parameters.regimes import Regimes
 
-RUN = ("task", "seed", "training_seed")
+RUN = ("task", "seed", "training_seed", "experiment")
 
 
 def run_size(
@@ -147,8 +147,10 @@ def _tests(regimes: Regimes, options: TaskOptions, stored: dict[str, Any]) -> di
     return tests
 
 
-def summarise(stored: dict[str, Any], scores: dict[str, Any], regimes: Regimes) -> tuple:
-    """Accuracies, claims judged, recall of matching rules, Markdown of all, the 2 x 2 and its figure."""
+def summarise(stored: dict[str, Any], scores: dict[str, Any], regimes: Regimes, experiment: str) -> tuple:
+    """Accuracies, claims judged, recall of matching rules, Markdown of all, the 2 x 2 and its figure: of the
+    runs of one experiment.
+    """
     import pandas as pd
 
     from circuit_distillation.reporting.gains import corners_svg
@@ -157,9 +159,13 @@ def summarise(stored: dict[str, Any], scores: dict[str, Any], regimes: Regimes) 
     from circuit_distillation.study.regime_tables import corners, document
 
     runs = (load() for _, load in sorted(stored.items()))
-    judged = [accuracies(run) for run in runs if regimes.search_seed not in run["seed"].unique()]
+    judged = [
+        accuracies(run)
+        for run in runs
+        if run["experiment"].iloc[0] == experiment and run["seed"].iloc[0] != regimes.search_seed
+    ]
     if not judged:
-        raise ValueError("there are no runs of regimes: make them with `make regimes`")
+        raise ValueError(f"there are no runs of regimes of experiment {experiment!r}: make them with `make regimes`")
     table = pd.concat(judged, ignore_index=True)
     claims = pd.concat([judge(table, task) for task in dict.fromkeys(table["task"])], ignore_index=True)
     found = recall(gather(scores))

@@ -18,6 +18,7 @@ def create_runs(upstream: Pipeline) -> Pipeline:
                 "test": "examples.test",
                 "family": "params:family.name",
                 "training_seed": "params:training_seed",
+                "experiment": "params:experiment",
             }
             made = [f"{role}.{size}.regime", f"{role}.{size}.regime_training"]
             nodes.append(Node(run_size, inputs, made, name="run_size", namespace=f"regimes.{role}.{size}"))
@@ -68,5 +69,6 @@ def create_tables() -> Pipeline:
     made = [
         f"regimes.{name}" for name in ("accuracies", "claims", "recall", "document", "corners", "corners_svg")
     ]
-    inputs = {"stored": "regimes.outcomes", "scores": "regimes.rule_scores", "regimes": "params:regimes"}
+    inputs = {"stored": "regimes.outcomes", "scores": "regimes.rule_scores"}
+    inputs |= {"regimes": "params:regimes", "experiment": "params:experiment"}
     return Pipeline([Node(summarise, inputs, made, name="summarise_regimes")])
