@@ -15,14 +15,23 @@ from circuit_distillation.study.tables import study_tables
 from circuit_distillation.study.verdicts import claims_table
 
 DOCS = Path(__file__).parents[2] / "docs"
-PAGE = (DOCS / "replication.md").read_text()
-SECTIONS = [section for section in re.split(r"^(?=##+ )", PAGE, flags=re.MULTILINE) if BLOCK.search(section)]
+STUDIES = {"replication.md": "mini", "replication_independent.md": "independent"}  # page -> folder of its data
+PAGES = {page: (DOCS / page).read_text() for page in STUDIES}
+SECTIONS = [
+    section
+    for text in PAGES.values()
+    for section in re.split(r"^(?=##+ )", text, flags=re.MULTILINE)
+    if BLOCK.search(section)
+]
 FIGURE = re.compile(r"[+−]?\d+(?:\.\d+)?")
 NAMES = re.compile(r"`[^`]*`|\]\([^)]*\)|Llama-3|(?:Figure|equation) \d")  # no figures, though with digits
 
 
-def table(name: str) -> pd.DataFrame:
-    path = DOCS / "replication/mini" / name
+def table(folder: str, name: str) -> pd.DataFrame:
+    """Empty where a study has none, as one without sweeps."""
+    path = DOCS / "replication" / folder / name
+    if not path.exists():
+        return pd.DataFrame()
     return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
 
 
@@ -33,11 +42,13 @@ def figures_without_table(section: str) -> set[str]:
     return set(FIGURE.findall(prose)) - signed - {figure.strip("+−") for figure in signed} - {"0"}
 
 
-def test_the_tables_of_the_page_are_those_of_the_stored_results():
+@pytest.mark.parametrize("page", STUDIES)
+def test_the_tables_of_the_page_are_those_of_the_stored_results(page: str):
+    folder = STUDIES[page]
     names = ("claims", "accuracies", "pairs", "transfer", "search", "sweeps")
-    stored = {name: table(f"{name}.csv") for name in names}
-    stored |= {"shared": table("search_shared.csv"), "training": table("training.parquet")}
-    assert refresh(PAGE, render_tables("mini", study_tables(**stored))) == PAGE
+    stored = {name: table(folder, f"{name}.csv") for name in names}
+    stored |= {"shared": table(folder, "search_shared.csv"), "training": table(folder, "training.parquet")}
+    assert refresh(PAGES[page], render_tables("mini", study_tables(**stored))) == PAGES[page]
 
 
 @pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.splitlines()[0].strip("# "))
@@ -50,14 +61,16 @@ def test_a_figure_that_no_table_has_is_found():
     assert figures_without_table(section) == {"0.123", "+0.5"}
 
 
-def test_the_claims_come_back_from_the_outcomes_alone():
-    again = claims_table(table("outcomes.parquet"), table("training.parquet"), table("heads.csv"))
-    published = table("claims.csv")
+@pytest.mark.parametrize("folder", STUDIES.values())
+def test_the_claims_come_back_from_the_outcomes_alone(folder: str):
+    tables = (table(folder, name) for name in ("outcomes.parquet", "training.parquet", "heads.csv"))
+    again, published = claims_table(*tables), table(folder, "claims.csv")
     pd.testing.assert_frame_equal(published, again[published.columns], check_dtype=False)
 
 
-def test_every_cell_of_the_study_has_at_least_nine_runs():
-    accuracies = table("accuracies.csv")
+@pytest.mark.parametrize("folder", STUDIES.values())
+def test_every_cell_of_the_study_has_at_least_nine_runs(folder: str):
+    accuracies = table(folder, "accuracies.csv")
     students = accuracies[
         accuracies["arm"].str.contains("circuit_|full_") & (accuracies["metric"] == "full_accuracy")
     ]

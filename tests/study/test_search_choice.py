@@ -90,7 +90,7 @@ def test_what_all_arms_share_is_chosen_by_the_mean_over_arms_and_students():
 def test_the_shipped_settings_are_those_that_the_published_search_chose():
     """The rate of CE on all weights is that of more draws, since the search has one."""
     root = Path(__file__).parents[2]
-    found = root / "docs/search/mini"
+    found = root / "docs/replication/mini"
     published = chosen_block(pd.read_csv(found / "search_shared.csv"), pd.read_csv(found / "search.csv"))
     draws = pd.read_csv(found / "full_ce_draws.csv").groupby("changes")["full_accuracy"].mean()
     assert json.loads(draws.idxmax()).pop("batch_size") == published["entity"]["shared"]["batch_size"]
