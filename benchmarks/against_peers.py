@@ -3,7 +3,7 @@ thread.
 
     python -m benchmarks.against_peers            # plain hooks only
     python -m benchmarks.against_peers --peers    # also the libraries of the dependency group `bench`
-    python -m benchmarks.against_peers --peers --shape smollm2  # two of them
+    python -m benchmarks.against_peers --peers --shape smollm2  # two of the measurements
 
 Every pair of results must agree to 1e-5 before a time is written to benchmarks/results/against_peers.{csv,md}
 (against_peers_smollm2 for that shape). Times are CPU seconds of the one thread, medians of rounds in which

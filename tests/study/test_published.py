@@ -15,7 +15,10 @@ from circuit_distillation.study.tables import study_tables
 from circuit_distillation.study.verdicts import claims_table
 
 DOCS = Path(__file__).parents[2] / "docs"
-STUDIES = {"replication.md": "mini", "replication_independent.md": "independent"}  # page -> folder of its data
+STUDIES = {
+    "replication.md": "mini",
+    "replication_independent.md": "independent",
+}  # page -> folder of its data
 PAGES = {page: (DOCS / page).read_text() for page in STUDIES}
 SECTIONS = [
     section
@@ -28,9 +31,9 @@ NAMES = re.compile(r"`[^`]*`|\]\([^)]*\)|Llama-3|(?:Figure|equation) \d")  # no 
 
 
 def table(folder: str, name: str) -> pd.DataFrame:
-    """Empty where a study has none, as one without sweeps."""
+    """Empty for what a study may do without."""
     path = DOCS / "replication" / folder / name
-    if not path.exists():
+    if not path.exists() and name in ("sweeps.csv", "transfer.csv"):
         return pd.DataFrame()
     return pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
 

@@ -105,11 +105,18 @@ def test_lambda_zero_is_circuit_ce_bit_for_bit():
     assert not same(weights(alone), weights(aligned))
 
 
-def test_the_share_of_the_alignment_is_measured_and_changes_nothing():
-    often, history = train("circuit_ce_align_cka", options=dict(evaluate_every=1))
-    seldom, _ = train("circuit_ce_align_cka", options=dict(evaluate_every=6))
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("arm", ["circuit_ce_align_cka", "circuit_ce_attention"])
+def test_measuring_the_share_of_the_alignment_changes_nothing(arm, checkpointing):
+    options = dict(gradient_checkpointing=checkpointing)
+    often, history = train(arm, options=options | dict(evaluate_every=1))
+    seldom, _ = train(arm, options=options | dict(evaluate_every=6))
     assert same(weights(often), weights(seldom))
     assert history["alignment_share"].between(0, 1, inclusive="neither").all()
+
+
+def test_the_share_of_the_alignment_grows_with_its_weight():
+    _, history = train("circuit_ce_align_cka")
     _, heavier = train("circuit_ce_align_cka", options=dict(cka_weight=3.0))
     before, after = history["alignment_share"][0], heavier["alignment_share"][0]
     assert after == pytest.approx(3 * before / (1 + 2 * before))  # the weight scales one of the two norms

@@ -80,7 +80,10 @@ class TrackingHooks:
 
     @hook_impl
     def before_node_run(self, node, catalog, inputs, is_async) -> None:
-        """Log the parameters of the node that no node before it had."""
+        """Log the parameters of the node that no node before it had.
+
+        Not `parameters`, all of them, which some nodes take: their parts are logged where they are used.
+        """
         new = {name for name in inputs if name.startswith("params:")} - self._logged
         self._logged |= new
         logged = {name: plain(inputs[name]) for name in sorted(new)}  # kedro-mlflow flattens dicts alone

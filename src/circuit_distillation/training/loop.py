@@ -102,7 +102,7 @@ class DistillationLoop:
         batches = step_batches(step, len(self._objective.train), self._settings)
         self._engine.optimizer.zero_grad(set_to_none=True)
         try:
-            ce, alignment, width, share = self._backward(batches, self._measures_share(step))
+            ce, alignment, width, share, measuring = self._backward(batches, self._measures_share(step))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
@@ -117,7 +117,7 @@ class DistillationLoop:
         columns: dict[str, Any] = {"similarity": math.nan, "noise_floor": math.nan, "skipped_pairs": 0}
         if self._bank is not None and alignment is not None:
             columns = self._bank.columns(alignment, batches, width)
-        times = {"lr": rate, "seconds": time.perf_counter() - started}
+        times = {"lr": rate, "seconds": time.perf_counter() - started - measuring}
         nothing = {"validation_accuracy": math.nan, "validation_ce": math.nan}
         columns["alignment_share"] = share
         return {"step": step, "loss": loss, "ce": ce, **columns, **times, **nothing}
@@ -129,13 +129,14 @@ class DistillationLoop:
 
     def _backward(
         self, batches: list[Tensor], measures_share: bool
-    ) -> tuple[float, AlignmentTerm | None, int, float]:
-        """Gradients of a step; returns its CE over all examples, its alignment, the student's width, and the
-        share of the alignment in the gradients of the first batch (NaN where it is not measured).
+    ) -> tuple[float, AlignmentTerm | None, int, float, float]:
+        """Gradients of a step; returns its CE over all examples, its alignment, the student's width, the
+        share of the alignment in the gradients of the first batch (NaN where it is not measured), and the
+        seconds that measuring it took, which are no part of the step.
         """
         accelerator, forward = self._engine.accelerator, self._engine.forward
         constants, ces, alignment, width = self._constants(batches), [], None, 0
-        share = math.nan
+        share, measuring = math.nan, 0.0
         for i, batch in enumerate(batches):
             own = self._own(batch)
             with accelerator.no_sync(forward) if i < len(batches) - 1 else nullcontext():
@@ -150,10 +151,12 @@ class DistillationLoop:
                     # undo it.
                     terms.append(self._weight * accelerator.num_processes * alignment.loss)
                 if i == 0 and measures_share and len(terms) == 2:
+                    began = time.perf_counter()
                     share = gradient_share(terms[1], terms[0], self._parameters)
+                    measuring = time.perf_counter() - began
                 accelerator.backward(torch.stack(terms).sum())
             ces.append(ce.detach())
-        return accelerator.reduce(torch.stack(ces).mean(), "mean").item(), alignment, width, share
+        return accelerator.reduce(torch.stack(ces).mean(), "mean").item(), alignment, width, share, measuring
 
     @torch.no_grad()
     def _constants(self, batches: list[Tensor]) -> list[Tensor] | None:

@@ -30,18 +30,12 @@ def gradient_share(term: Tensor, other: Tensor, parameters: Sequence[Tensor]) ->
 
     Norms are L2 over all parameters together. The graphs stay; NaN if both gradients are 0.
     """
-    own, others = (
-        torch.stack(
-            [
-                gradient.norm()
-                for gradient in torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
-                if gradient is not None
-            ]
-        )
-        .norm()
-        .item()
-        for loss in (term, other)
-    )
+
+    def norm(loss: Tensor) -> float:
+        gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+        return math.hypot(*(gradient.norm().item() for gradient in gradients if gradient is not None))
+
+    own, others = norm(term), norm(other)
     return own / (own + others) if own + others > 0 else math.nan
 
 

@@ -10,7 +10,7 @@ from circuit_distillation.parameters import Distillation
 from circuit_distillation.parameters.data import TaskOptions
 from circuit_distillation.parameters.regimes import Regimes
 
-RUN = ("task", "seed", "training_seed", "experiment")
+RUN = ("task", "seed", "training_seed")
 
 
 def run_size(
@@ -158,16 +158,20 @@ def summarise(stored: dict[str, Any], scores: dict[str, Any], regimes: Regimes, 
     from circuit_distillation.study.regime_claims import accuracies, judge
     from circuit_distillation.study.regime_tables import corners, document
 
-    runs = (load() for _, load in sorted(stored.items()))
-    judged = [
-        accuracies(run)
-        for run in runs
-        if run["experiment"].iloc[0] == experiment and run["seed"].iloc[0] != regimes.search_seed
-    ]
+    runs = (load() for _, load in sorted(_of(experiment, stored).items()))
+    judged = [accuracies(run) for run in runs if regimes.search_seed not in run["seed"].unique()]
     if not judged:
-        raise ValueError(f"there are no runs of regimes of experiment {experiment!r}: make them with `make regimes`")
+        raise ValueError(
+            f"there are no runs of regimes of experiment {experiment!r}: make them with `make regimes`"
+        )
     table = pd.concat(judged, ignore_index=True)
     claims = pd.concat([judge(table, task) for task in dict.fromkeys(table["task"])], ignore_index=True)
-    found = recall(gather(scores))
+    found = recall(gather(_of(experiment, scores)))
     square = corners(table)
     return table, claims, found, document(table, claims, found), square, corners_svg(square)
+
+
+def _of(experiment: str, stored: dict[str, Any]) -> dict[str, Any]:
+    """What lies in the folders of an experiment, whatever its draw of training prompts."""
+    own = (f"/{experiment}/", f"/{experiment}.training")
+    return {name: load for name, load in stored.items() if any(part in name for part in own)}

@@ -18,7 +18,6 @@ def create_runs(upstream: Pipeline) -> Pipeline:
                 "test": "examples.test",
                 "family": "params:family.name",
                 "training_seed": "params:training_seed",
-                "experiment": "params:experiment",
             }
             made = [f"{role}.{size}.regime", f"{role}.{size}.regime_training"]
             nodes.append(Node(run_size, inputs, made, name="run_size", namespace=f"regimes.{role}.{size}"))
