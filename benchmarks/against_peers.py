@@ -52,7 +52,7 @@ SEARCH = [
     ("Position Detector", -3, DETECTORS, "v"),
     ("Structure Reader", 32, READERS, "v"),
 ]
-LARGER = (1, 32)  # prompts and tokens on larger shapes, where hooks take minutes
+LARGER = (1, 16)  # prompts and tokens on larger shapes, where hooks take minutes
 OF_LARGER = ("sender to logits", "last-token ablation")
 ROUND_SECONDS = 120.0  # for all rounds of a measurement
 Engines = dict[str, Callable[[], Tensor]]  # the first is what the others must agree with
@@ -102,8 +102,8 @@ def _save_tokenizer(folder: Path, vocab_size: int) -> None:
 def _measurements(model, prompts: Prompts, scenes: Prompts, peers: list) -> list[tuple[str, Engines]]:
     """(title, engines) of every measurement; all engines return [head, example].
 
-    Stages of one search, and sweeps at several positions, share the recorded runs of their prompts: such
-    measurements are taken without and with the recording.
+    Stages of one search share the recorded runs of their prompts: such measurements are taken without and
+    with the recording.
     """
     means = head_means(model, prompts.clean)
     runs = _recorded(model, prompts)
@@ -135,9 +135,9 @@ def _measurements(model, prompts: Prompts, scenes: Prompts, peers: list) -> list
             return lambda: hooked.sender_to_logits(model, prompts) - base
         return lambda: hooked.sender_to_receivers(model, prompts, receivers, which, position) - base
 
-    def ablate(data: Prompts, positions: list[int] | None, runs: RecordedRuns | None = None) -> Callable:
+    def ablate(data: Prompts, positions: list[int] | None) -> Callable:
         return lambda: head_effects(
-            model, data.clean, data.answers, means, positions=positions, runs=runs
+            model, data.clean, data.answers, means, positions=positions
         ).log_prob.flatten(0, 1)
 
     def ablated(data: Prompts, last_only: bool) -> Engines:
@@ -162,8 +162,7 @@ def _measurements(model, prompts: Prompts, scenes: Prompts, peers: list) -> list
         ),
         (
             "last-token ablation",
-            ablated(prompts, True)
-            | {OURS: ablate(prompts, [-1], runs), OURS_RECORDING: ablate(prompts, [-1])},
+            ablated(prompts, True) | {OURS_RECORDING: ablate(prompts, [-1])},
         ),
         ("all-position ablation", ablated(prompts, False) | {OURS: ablate(prompts, None)}),
         ("all-position ablation, 7 queries a scene", ablated(scenes, False) | {OURS: ablate(scenes, None)}),
