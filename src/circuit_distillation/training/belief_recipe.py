@@ -117,7 +117,8 @@ class BeliefRecipe:
         90 stories of each template; fewer where the parameters ask for few validation prompts.
         """
         n_stories = min(90, max(1, self.settings.common.validation_prompts // 10))
-        scores, of_cell = {}, {cell: [] for cell in CELLS}
+        scores: dict[str, float] = {}
+        of_cell: dict[str, list[float]] = {cell: [] for cell in CELLS}
         for template in TEST_TEMPLATES:
             packer = BeliefPacker(self.task, tokenizer, {template: 1.0})
             for cell, accuracy in cell_accuracies(model, packer, n_stories, seed + 7).items():
