@@ -56,6 +56,22 @@ class Objective:
     answers: Tensor
 
 
+@dataclass(frozen=True)
+class Gradients:
+    """What a step's gradients are of, before its update.
+
+    ce: over all its examples. width: of the student's activations. share: of the alignment in the gradients
+    of the first batch, NaN where it is not measured. measuring: the seconds of that, which are no part of a
+    step.
+    """
+
+    ce: float
+    alignment: AlignmentTerm | None
+    width: int
+    share: float
+    measuring: float
+
+
 class DistillationLoop:
     """Trains until the settings' last step or an early stop."""
 
@@ -102,38 +118,37 @@ class DistillationLoop:
         batches = step_batches(step, len(self._objective.train), self._settings)
         self._engine.optimizer.zero_grad(set_to_none=True)
         try:
-            ce, alignment, width, share, measuring = self._backward(batches, self._measures_share(step))
+            found = self._backward(batches, self._measures_share(step))
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             raise MemoryError(_too_large(step, self._settings)) from error
-        loss = ce if self._settings.loss != "none" else 0.0
-        loss += self._weight * alignment.loss.item() if alignment is not None and self._weight > 0 else 0.0
+        loss = found.ce if self._settings.loss != "none" else 0.0
+        loss += (
+            self._weight * found.alignment.loss.item()
+            if found.alignment is not None and self._weight > 0
+            else 0.0
+        )
         _stop_if_not_finite("loss", loss, step, batches)
         norm = self._engine.accelerator.clip_grad_norm_(self._parameters, self._settings.clip_norm)
         _stop_if_not_finite("gradient norm", whole(norm).item(), step, batches)
         self._engine.optimizer.step()
         self._engine.scheduler.step()
         columns: dict[str, Any] = {"similarity": math.nan, "noise_floor": math.nan, "skipped_pairs": 0}
-        if self._bank is not None and alignment is not None:
-            columns = self._bank.columns(alignment, batches, width)
-        times = {"lr": rate, "seconds": time.perf_counter() - started - measuring}
+        if self._bank is not None and found.alignment is not None:
+            columns = self._bank.columns(found.alignment, batches, found.width)
+        times = {"lr": rate, "seconds": time.perf_counter() - started - found.measuring}
         nothing = {"validation_accuracy": math.nan, "validation_ce": math.nan}
-        columns["alignment_share"] = share
-        return {"step": step, "loss": loss, "ce": ce, **columns, **times, **nothing}
+        columns["alignment_share"] = found.share
+        return {"step": step, "loss": loss, "ce": found.ce, **columns, **times, **nothing}
 
     def _measures_share(self, step: int) -> bool:
         """At the first step and where accuracy is measured: it costs two backwards more."""
         alone = self._engine.accelerator.num_processes == 1
         return alone and (step == 1 or step % self._settings.evaluate_every == 0)
 
-    def _backward(
-        self, batches: list[Tensor], measures_share: bool
-    ) -> tuple[float, AlignmentTerm | None, int, float, float]:
-        """Gradients of a step; returns its CE over all examples, its alignment, the student's width, the
-        share of the alignment in the gradients of the first batch (NaN where it is not measured), and the
-        seconds that measuring it took, which are no part of the step.
-        """
+    def _backward(self, batches: list[Tensor], measures_share: bool) -> Gradients:
+        """Accumulates the gradients of a step."""
         accelerator, forward = self._engine.accelerator, self._engine.forward
         constants, ces, alignment, width = self._constants(batches), [], None, 0
         share, measuring = math.nan, 0.0
@@ -156,7 +171,8 @@ class DistillationLoop:
                     measuring = time.perf_counter() - began
                 accelerator.backward(torch.stack(terms).sum())
             ces.append(ce.detach())
-        return accelerator.reduce(torch.stack(ces).mean(), "mean").item(), alignment, width, share, measuring
+        ce = accelerator.reduce(torch.stack(ces).mean(), "mean").item()
+        return Gradients(ce, alignment, width, share, measuring)
 
     @torch.no_grad()
     def _constants(self, batches: list[Tensor]) -> list[Tensor] | None:
